@@ -1,0 +1,98 @@
+# `make help` lists the targets. Variables: PYTHON (3.11 or newer), VENV, and those of `make run`.
+
+PYTHON ?= python3
+VENV   ?= .venv
+WORK   ?= work
+IMAGES ?=
+SEEDS  ?=
+# More options for one stage: make run IMAGES=photos LABELS_ARGS="--folds 10"
+SCAN_ARGS    ?=
+NOISE_ARGS   ?=
+LABELS_ARGS  ?=
+BALANCE_ARGS ?=
+
+BIN     := $(VENV)/bin
+CLEANER := $(BIN)/cleaner
+READY   := $(VENV)/.ready
+READY_DEV := $(VENV)/.ready-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check run scan noise labels balance clean FORCE
+FORCE:
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(READY) sample_data/truth.csv ## clean the sample images into .demo/ and print what was found against what was planted
+	$(CLEANER) run sample_data/images --seeds sample_data/seeds.csv -C .demo
+	@echo
+	@$(BIN)/python benchmarks/sample_truth.py .demo sample_data/truth.csv
+
+test: $(READY_DEV) ## set up and run the tests
+	$(BIN)/python -m pytest
+
+check: $(READY_DEV) ## lint, format, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict cleaner
+	$(BIN)/lint-imports
+
+clean: ## remove the demo's workspace and what tools left behind (not .venv, not your workspaces)
+	rm -rf .demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+# --- the environment -------------------------------------------------------------------------------------------------
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than 3.11; name another: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(READY): pyproject.toml | $(VENV)/bin/python
+	@echo "installing into $(VENV) (about a minute)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(READY_DEV): pyproject.toml $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+sample_data/truth.csv: | $(READY)
+	$(BIN)/python sample_data/generate.py
+
+# --- the stages ------------------------------------------------------------------------------------------------------
+# Each stage's stage.json is written last and is make's target. `cleaner scan` is always asked, because only it can tell
+# whether the images changed; if they did not it leaves its stage.json alone, and make goes on to nothing. A later stage
+# is asked if the one before it ran, or if its seeds, its options, cleaner.toml or people's decisions are newer; it may
+# still find itself up to date, and the `touch` keeps make from asking again. WORK must not hold spaces.
+
+run: balance ## scan, noise, labels, balance: only what is stale. IMAGES=folder [SEEDS=file] [WORK=work]
+scan: $(WORK)/scan/stage.json ## this stage alone, after those before it (noise, labels and balance likewise)
+noise: $(WORK)/noise/stage.json
+labels: $(WORK)/labels/stage.json
+balance: $(WORK)/balance/stage.json
+
+ARGS_noise   = $(if $(SEEDS),--seeds "$(SEEDS)") $(NOISE_ARGS)
+ARGS_labels  = $(LABELS_ARGS)
+ARGS_balance = $(BALANCE_ARGS)
+SETTINGS    := $(wildcard $(WORK)/cleaner.toml $(WORK)/decisions.sqlite $(WORK)/decisions.sqlite-wal)
+SEED_FILES  := $(if $(SEEDS),$(wildcard $(SEEDS) $(SEEDS)/noise/* $(SEEDS)/normal/*))
+
+$(WORK)/scan/stage.json: FORCE | $(READY)
+	@test -n "$(IMAGES)" || { echo 'which images? make $(MAKECMDGOALS) IMAGES=folder [SEEDS=file] [WORK=work]' >&2; exit 2; }
+	$(CLEANER) scan "$(IMAGES)" -C "$(WORK)" $(SCAN_ARGS)
+
+# What a stage was asked for the last time; newer only if that is something else now.
+$(WORK)/.make/%: FORCE
+	@mkdir -p $(@D)
+	@echo '$(ARGS_$*)' | cmp -s - $@ || echo '$(ARGS_$*)' > $@
+
+# $(1): the stage, $(2): the one before it, $(3): further files it depends on. A lost manifest asks, too.
+define STAGE
+$(WORK)/$(1)/stage.json: $(WORK)/$(2)/stage.json $(WORK)/.make/$(1) $(SETTINGS) $(3) $(if $(wildcard $(WORK)/$(1)/manifest.parquet),,FORCE) | $(READY)
+	$(CLEANER) $(1) -C "$(WORK)" $$(ARGS_$(1))
+	@touch $$@
+endef
+$(eval $(call STAGE,noise,scan,$(SEED_FILES)))
+$(eval $(call STAGE,labels,noise))
+$(eval $(call STAGE,balance,labels))

@@ -1,0 +1,127 @@
+"""What people see: progress and messages on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from cleaner.progress import Task
+
+if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+
+class _Bar:
+    """One bar on the screen."""
+
+    def __init__(self, bars: RichProgress, task_id: TaskID) -> None:
+        self._bars, self._task_id = bars, task_id
+
+    def advance(self, num: int = 1) -> None:
+        """Count `num` more finished units."""
+        self._bars.advance(self._task_id, num)
+
+
+class _Count:
+    """A count that nobody sees while it runs."""
+
+    num_done = 0
+
+    def advance(self, num: int = 1) -> None:
+        """Count `num` more finished units."""
+        self.num_done += num
+
+
+class Console:
+    """`Progress` for the command line, and the one place that writes results.
+
+    On a terminal, tasks are bars with the time left; elsewhere, one plain line when each is done. With `quiet` only
+    warnings are shown; with `as_json` the result is one JSON document on stdout.
+    """
+
+    def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
+        self.quiet = quiet
+        self.as_json = as_json
+        self.warnings: list[str] = []
+        self._stderr: RichConsole | None = None
+        self._bars: RichProgress | None = None
+        self._num_open = 0
+
+    @contextmanager
+    def task(self, name: str, total: int) -> Iterator[Task]:
+        """Open a bar of `total` units for the time of a `with` block."""
+        if self.quiet:
+            yield _Count()
+        elif self.stderr.is_terminal:
+            with self._bar(name, total) as bar:
+                yield bar
+        else:
+            started, count = time.monotonic(), _Count()
+            yield count
+            self._line(f"{name}  {count.num_done:,}/{total:,}  {time.monotonic() - started:.1f} s")
+
+    def say(self, message: str) -> None:
+        """Show a line on stderr that stays."""
+        if not self.quiet:
+            self._line(message)
+
+    def warn(self, message: str) -> None:
+        """Show a warning on stderr, once, and remember it for the JSON document."""
+        if message not in self.warnings:
+            self.warnings.append(message)
+            self._line(f"warning: {message}", style="yellow")
+
+    def result(self, lines: list[str]) -> None:
+        """Write lines of result to stdout; nothing with `quiet` or `as_json`."""
+        if not (self.quiet or self.as_json):
+            print("\n".join(lines), flush=True)
+
+    def document(self, document: dict[str, Any]) -> None:
+        """Write the result as JSON to stdout, if that was asked for; call it once in a run."""
+        if self.as_json:
+            print(json.dumps(document | {"warnings": self.warnings}, indent=2, ensure_ascii=False), flush=True)
+
+    @property
+    def stderr(self) -> RichConsole:
+        """The rich console on stderr; it knows terminals, NO_COLOR and TERM=dumb."""
+        if self._stderr is None:
+            from rich.console import Console as RichConsole
+
+            self._stderr = RichConsole(file=sys.stderr, highlight=False)
+        return self._stderr
+
+    def _line(self, text: str, style: str | None = None) -> None:
+        # markup off: file names may hold square brackets; soft_wrap: the terminal breaks lines, not rich
+        self.stderr.print(text, style=style, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def _bar(self, name: str, total: int) -> Iterator[Task]:
+        if self._bars is None:
+            self._bars = _rich_progress(self.stderr)
+            self._bars.start()
+        bars, self._num_open = self._bars, self._num_open + 1
+        try:
+            yield _Bar(bars, bars.add_task(name, total=total))
+        finally:
+            self._num_open -= 1
+            if self._num_open == 0:  # the last one closes the live display, and the bars stay as lines
+                bars.stop()
+                self._bars = None
+
+
+def _rich_progress(console: RichConsole) -> RichProgress:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("  {task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=console,
+    )

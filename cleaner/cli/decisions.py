@@ -1,0 +1,82 @@
+"""`cleaner decisions import` and `cleaner decisions export`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cleaner.cli import options as o
+from cleaner.cli.session import open_session
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
+
+
+@app.callback()
+def _root() -> None:
+    """Bring people's decisions in and out; the stages obey them when they run next."""
+
+
+@app.command("import")
+def import_(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Table: image_id, file_name or class; verdict; optional label, annotator.", show_default=False
+        ),
+    ],
+    workspace: o.WorkspaceDir = Path(),
+    quiet: o.Quiet = False,
+    as_json: o.Json = False,
+    debug: o.Debug = False,
+) -> None:
+    """Add the decisions of a CSV, TSV or Parquet file: all of them, or none if a row is wrong.
+
+    Verdicts on images: label (with the right class in `label`), noise, normal, drop, unsure; on classes: keep, drop,
+    merge (into `label`). Rows that are there already are passed over.
+
+    Example: `cleaner decisions import looked_at.csv`
+    """
+    session = open_session(workspace, quiet=quiet, as_json=as_json)
+    from cleaner.dataset.decision_files import import_decisions
+    from cleaner.dataset.decisions import DecisionStore
+
+    place = session.workspace
+    with place.lock():
+        manifest = (
+            place.read("scan", ["file_name", "image_id", "label", "clean_label"]) if place.record("scan") else None
+        )
+        result = import_decisions(file, DecisionStore(place.decisions_path), manifest)
+    warnings = []
+    if result.num_overruled:
+        warnings.append(
+            f"of {result.num_overruled} images or classes the file's last word is not in force: "
+            "it was undone or changed since, or annotators differ"
+        )
+    if result.unknown_labels:
+        warnings.append(f"new classes, or typing errors: {', '.join(result.unknown_labels[:5])}")
+    session.report_counts(
+        f"decisions  {file}",
+        {"added": result.num_added, "there already": result.num_present},
+        warnings=warnings,
+        following="noise",
+    )
+
+
+@app.command("export")
+def export(
+    file: Annotated[Path, typer.Argument(help="Table to write: .csv, .tsv or .parquet.", show_default=False)],
+    workspace: o.WorkspaceDir = Path(),
+    quiet: o.Quiet = False,
+    as_json: o.Json = False,
+    debug: o.Debug = False,
+) -> None:
+    """Write every decision, undone ones too, to a file that `import` reads.
+
+    Example: `cleaner decisions export decisions.csv`
+    """
+    session = open_session(workspace, quiet=quiet, as_json=as_json)
+    from cleaner.dataset.decision_files import export_decisions
+    from cleaner.dataset.decisions import DecisionStore
+
+    num = export_decisions(file, DecisionStore(session.workspace.decisions_path))
+    session.report_counts(f"decisions  {file}", {"exported": num})

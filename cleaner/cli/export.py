@@ -1,0 +1,67 @@
+"""`cleaner export`."""
+
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from cleaner.cli import options as o
+from cleaner.cli.session import one_of, open_session
+
+
+def export(
+    out: Annotated[Path, typer.Argument(help="Folder or table to write; must not exist yet.", show_default=False)],
+    to: Annotated[str, typer.Option(help="folder (for ImageFolder) or csv (a table).")] = "folder",
+    mode: Annotated[
+        str, typer.Option(help="hardlink (the same file: do not edit it in place), symlink or copy.")
+    ] = "hardlink",
+    repeats: Annotated[
+        str | None,
+        typer.Option(
+            help="Repeated images: as further files (rows), in a table (column) csv, or ignore.",
+            show_default="files; csv with --to csv",
+        ),
+    ] = None,
+    dropped: Annotated[
+        bool, typer.Option("--dropped", help="Write the dropped images too, by reason; train/ is a folder then.")
+    ] = False,
+    from_file: o.FromFile = None,
+    workspace: o.WorkspaceDir = Path(),
+    quiet: o.Quiet = False,
+    as_json: o.Json = False,
+    debug: o.Debug = False,
+) -> None:
+    """Write the cleaned set as folders that torchvision's ImageFolder reads, or as a table.
+
+    Example: `cleaner export --to folder cleaned/ --mode symlink --dropped`
+    """
+    one_of("--to", to, ("folder", "csv"))
+    one_of("--mode", mode, ("hardlink", "symlink", "copy"))
+    repeats = repeats or ("files" if to == "folder" else "csv")
+    one_of("--repeats", repeats, ("files", "csv", "ignore"))
+    session = open_session(workspace, quiet=quiet, as_json=as_json)
+    from cleaner.dataset import exporters
+    from cleaner.dataset.manifest import read_manifest
+
+    how = cast(exporters.Repeats, repeats)
+    with session.workspace.lock():
+        source = session.workspace.parent_of("export", from_file)
+        manifest = read_manifest(source.path)
+        if to == "csv":
+            result = exporters.export_csv(manifest, out, repeats=how, dropped=dropped)
+        else:
+            result = exporters.export_folder(
+                manifest, source.images_root, out, mode=cast(exporters.Mode, mode), repeats=how, dropped=dropped,
+                progress=session.console,
+            )  # fmt: skip
+    session.report_counts(
+        f"export  {source.name} -> {out}",
+        {
+            "classes": len(result.classes),
+            "files": result.num_files,
+            "repeats": result.num_repeats,
+            "dropped": result.num_dropped,
+            "copied instead of linked": result.num_copied,
+        },
+        warnings=result.warnings,
+    )

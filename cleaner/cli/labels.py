@@ -1,0 +1,79 @@
+"""`cleaner labels`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cleaner.cli import options as o
+from cleaner.cli.session import given, open_session
+from cleaner.errors import UsageError
+
+
+def labels(
+    workspace: o.WorkspaceDir = Path(),
+    folds: Annotated[int | None, typer.Option(help="Folds of the cross-training.", show_default="5")] = None,
+    top_k: Annotated[
+        str | None, typer.Option(metavar="K,…", help="Passes, the coarse one first.", show_default="5,1")
+    ] = None,
+    max_rounds: Annotated[
+        int | None, typer.Option(help="Rounds of pulling back, in each pass.", show_default="8")
+    ] = None,
+    drop: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KINDS", help="coarse, fine, both (coarse,fine) or none.", show_default="coarse; fine without it"
+        ),
+    ] = None,
+    relabel_above: Annotated[
+        float | None,
+        typer.Option(help="Give issues this sure their predicted label and keep them.", show_default="never"),
+    ] = None,
+    clean_split: o.CleanSplit = None,
+    from_file: o.FromFile = None,
+    config: o.ConfigFile = None,
+    backbone: o.Backbone = None,
+    weights: o.Weights = None,
+    image_size: o.ImageSize = None,
+    precision: o.Precision = None,
+    seed: o.Seed = 0,
+    device: o.Device = "auto",
+    workers: o.Workers = 0,
+    force: o.Force = False,
+    quiet: o.Quiet = False,
+    as_json: o.Json = False,
+    debug: o.Debug = False,
+) -> None:
+    """Find good images under the wrong class, by cross-training and pulling back.
+
+    Example: `cleaner labels --folds 5 --top-k 5,1`
+    """
+    session = open_session(
+        workspace, config=config, seed=seed, device=device, workers=workers, force=force, quiet=quiet, as_json=as_json,
+        embedding={"backbone": backbone, "weights": weights, "image_size": image_size, "precision": precision},
+    )  # fmt: skip
+    settings = given(
+        session.config.labels,
+        folds=folds,
+        top_k=None if top_k is None else _whole_numbers("--top-k", top_k),
+        max_rounds=max_rounds,
+        drop=None if drop is None else _kinds(drop),
+        relabel_above=relabel_above,
+        clean_split=clean_split,
+    )
+    from cleaner.stages.labels import run_labels
+
+    with session.workspace.lock():
+        result = run_labels(session.workspace, settings, session.options, from_file=from_file)
+    session.report(result)
+
+
+def _whole_numbers(option: str, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"{option} {text}", expected="whole numbers with commas between, such as 5,1") from error
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    return () if text == "none" else tuple(part.strip() for part in text.split(","))

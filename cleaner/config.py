@@ -1,0 +1,246 @@
+"""Settings of each stage: typed, checked at construction, read from `cleaner.toml`.
+
+Everything here changes results and is therefore recorded in `stage.json`; what does not (workers, device,
+progress) is in `RunOptions`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from cleaner.errors import BadInputError, UsageError
+from cleaner.progress import Progress, Silent
+
+FAULTS_OF_LABELS = ("coarse", "fine")
+
+
+def _require(condition: bool, name: str, value: object, rule: str) -> None:
+    if not condition:
+        raise UsageError(f"setting {name} = {value!r} is out of range", expected=rule)
+
+
+@dataclass(kw_only=True)
+class RunOptions:
+    """How to run, without influence on the result."""
+
+    seed: int = 0
+    """Seed of every random draw, at least 0. (It does change results; it is recorded on its own.)"""
+    device: str = "auto"
+    """`auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, `mps`."""
+    workers: int = 0
+    """Decoding workers; 0: one for each core."""
+    force: bool = False
+    """Run although the stage is up to date."""
+    progress: Progress = field(default_factory=Silent)
+    """Where progress and warnings go."""
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.seed < 2**31, "seed", self.seed, "0 .. 2^31 - 1")
+        _require(self.workers >= 0, "workers", self.workers, "0 (one for each core) or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanSettings:
+    """Settings of `cleaner scan`."""
+
+    label_from: Literal["root", "parent"] = "root"
+    """The label is the first folder below the images root, or the file's own folder."""
+    labels_file: str = ""
+    """A CSV, TSV or Parquet with file_name and label (and split, if it has one); empty: labels from folders."""
+    follow_symlinks: bool = False
+    """Admit links that lead out of the images root."""
+    max_pixels: int = 100_000_000
+    """Images whose header promises more pixels than this are refused before decoding."""
+    near_radius: int = 16
+    """Near duplicates differ in at most this many of the 128 bits of the perceptual hash; 0 switches the search off."""
+
+    def __post_init__(self) -> None:
+        _require(self.label_from in ("root", "parent"), "label_from", self.label_from, "root or parent")
+        _require(self.max_pixels >= 1, "max_pixels", self.max_pixels, "at least 1")
+        _require(0 <= self.near_radius <= 24, "near_radius", self.near_radius, "0 .. 24 bits")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingSettings:
+    """The frozen network that noise, labels and balance look through."""
+
+    backbone: str = "embedded"
+    """`embedded` (EfficientNet-Lite0 with ImageNet weights, no network needed) or any timm model name."""
+    weights: str = ""
+    """A checkpoint for the backbone: safetensors, or pth read with weights_only."""
+    image_size: int = 160
+    """Side in pixels of the square that the network sees."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the network; auto: bf16 where the chip has it."""
+
+    def __post_init__(self) -> None:
+        _require(bool(self.backbone), "backbone", self.backbone, "`embedded` or a timm model name")
+        _require(32 <= self.image_size <= 1024, "image_size", self.image_size, "32 .. 1024 px")
+        _require(self.precision in ("auto", "fp32", "bf16"), "precision", self.precision, "auto, fp32 or bf16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseSettings:
+    """Settings of `cleaner noise`."""
+
+    seeds: str = ""
+    """A table (file_name, is_noise) or a folder with `noise/` and `normal/`; empty: decisions, else a cold start."""
+    threshold: float = 0.9
+    """Images with a noise probability above this are noise images."""
+    doubtful: float = 0.5
+    """Images between this and the threshold go to people first."""
+    max_rounds: int = 10
+    """Stop after this many rounds even if new noise images still come out."""
+    clean_split: tuple[str, ...] = ()
+    """Splits besides `train` that may lose rows."""
+    embedding: EmbeddingSettings = field(default_factory=EmbeddingSettings)
+
+    def __post_init__(self) -> None:
+        _require(0.5 <= self.threshold < 1, "threshold", self.threshold, "0.5 .. 1 (1 excluded)")
+        _require(0 < self.doubtful <= self.threshold, "doubtful", self.doubtful, "above 0, at most the threshold")
+        _require(1 <= self.max_rounds <= 100, "max_rounds", self.max_rounds, "1 .. 100")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelsSettings:
+    """Settings of `cleaner labels`."""
+
+    folds: int = 5
+    """Folds of the cross-training."""
+    top_k: tuple[int, ...] = (5, 1)
+    """Schedule of passes: the first is the coarse one, those at 1 are the fine one."""
+    max_rounds: int = 8
+    """Rounds of pulling back, in each pass."""
+    drop: tuple[str, ...] | None = None
+    """Which label issues are dropped: any of coarse, fine; None: coarse, or fine where the coarse pass was skipped."""
+    relabel_above: float = 1.0
+    """Label issues whose predicted label is at least this probable get it as clean_label and stay; 1: never."""
+    clean_split: tuple[str, ...] = ()
+    """Splits besides `train` that are judged and may lose rows."""
+    learner: Literal["probe"] = "probe"
+    """What is trained in each fold and round: `probe`, a linear head on cached embeddings."""
+    embedding: EmbeddingSettings = field(default_factory=EmbeddingSettings)
+
+    def __post_init__(self) -> None:
+        _require(2 <= self.folds <= 100, "folds", self.folds, "2 .. 100")
+        _require(
+            min(self.top_k, default=0) >= 1 and list(self.top_k) == sorted(set(self.top_k))[::-1],
+            "top_k", self.top_k, "a falling list of whole numbers such as 5,1",
+        )  # fmt: skip
+        _require(0 <= self.max_rounds <= 100, "max_rounds", self.max_rounds, "0 .. 100")
+        for name in self.drop or ():
+            _require(name in FAULTS_OF_LABELS, "drop", name, "coarse, fine, both with a comma between, or none")
+        _require(0 < self.relabel_above <= 1, "relabel_above", self.relabel_above, "above 0, at most 1 (never)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BalanceSettings:
+    """Settings of `cleaner balance`."""
+
+    min_count: int = 50
+    """Classes with fewer kept images than this are looked at."""
+    low_count: Literal["auto", "review", "drop", "keep"] = "auto"
+    """What happens to them: by coherence (auto), all to people, all dropped, all kept."""
+    floor: float = 1 / 3
+    """Every class is repeated up to this share of the largest class."""
+    max_repeats: int = 20
+    """No image is repeated more often than this."""
+    tau: float = 1.0
+    """Strength of the logit adjustment that class_priors.json is written for."""
+    clean_split: tuple[str, ...] = ()
+    """Splits besides `train` that may lose rows."""
+    embedding: EmbeddingSettings = field(default_factory=EmbeddingSettings)
+
+    def __post_init__(self) -> None:
+        _require(self.min_count >= 0, "min_count", self.min_count, "0 or more")
+        _require(
+            self.low_count in ("auto", "review", "drop", "keep"),
+            "low_count",
+            self.low_count,
+            "auto, review, drop, keep",
+        )
+        _require(0 <= self.floor <= 1, "floor", self.floor, "0 .. 1")
+        _require(1 <= self.max_repeats <= 10_000, "max_repeats", self.max_repeats, "1 .. 10000")
+        _require(self.tau >= 0, "tau", self.tau, "0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All stages' settings, as `cleaner.toml` holds them: one table a stage, `[embedding]` for all that embed."""
+
+    scan: ScanSettings = field(default_factory=ScanSettings)
+    embedding: EmbeddingSettings = field(default_factory=EmbeddingSettings)
+    noise: NoiseSettings = field(default_factory=NoiseSettings)
+    labels: LabelsSettings = field(default_factory=LabelsSettings)
+    balance: BalanceSettings = field(default_factory=BalanceSettings)
+
+
+Settings = TypeVar("Settings")
+
+
+def with_values(settings: Settings, values: dict[str, Any], *, where: str) -> Settings:
+    """A copy of `settings` with `values` put in; None values are passed over.
+
+    Raises UsageError for an unknown key or a value of another type, naming `where` it stood.
+    """
+    hints = typing.get_type_hints(type(settings))
+    checked: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in hints or key == "embedding":
+            known = ", ".join(sorted(k for k in hints if k != "embedding"))
+            raise UsageError(f"{where}: unknown setting {key!r}", expected=f"one of {known}")
+        if value is not None:
+            checked[key] = _checked(value, hints[key], f"{where}: {key}")
+    return dataclasses.replace(settings, **checked)  # type: ignore[type-var]
+
+
+def _checked(value: Any, hint: Any, where: str) -> Any:
+    origin, options = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _checked(value, next(h for h in options if h is not type(None)), where)
+    if origin is tuple:
+        items = value if isinstance(value, list | tuple) else [value]
+        return tuple(_checked(item, options[0], where) for item in items)
+    if origin is Literal:
+        if value not in options:
+            raise UsageError(f"{where} = {value!r}", expected=" or ".join(map(str, options)))
+        return value
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint:
+        raise UsageError(f"{where} = {value!r}", expected=f"a {hint.__name__}", found=f"a {type(value).__name__}")
+    return value
+
+
+def read_config(path: Path) -> Config:
+    """The settings of a `cleaner.toml`; defaults where the file does not exist or is silent.
+
+    Raises BadInputError if the file is no TOML or holds an unknown table or key.
+    """
+    if not path.exists():
+        return Config()
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInputError(
+            f"{path}: not valid TOML", found=str(error), next_step=f"mend {path} and run again"
+        ) from error
+    names = [f.name for f in dataclasses.fields(Config)]
+    parts: dict[str, Any] = {}
+    for name, table in tables.items():
+        if name not in names or not isinstance(table, dict):
+            raise BadInputError(f"{path}: unknown table [{name}]", expected=", ".join(f"[{n}]" for n in names))
+    for name in names:
+        try:
+            parts[name] = with_values(getattr(Config(), name), tables.get(name, {}), where=f"{path} [{name}]")
+        except UsageError as error:
+            raise BadInputError(error.what, expected=error.expected, found=error.found) from error
+    for stage in ("noise", "labels", "balance"):
+        parts[stage] = dataclasses.replace(parts[stage], embedding=parts["embedding"])
+    return Config(**parts)

@@ -1,0 +1,165 @@
+"""Decisions as CSV or Parquet: what `cleaner decisions import` and `export` read and write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from cleaner.dataset.decisions import EVENT_COLUMNS, DecisionStore, Event
+from cleaner.dataset.tables import plain_names, read_table, require_columns, write_table_file
+from cleaner.errors import BadInputError
+
+_KEYS = ("image_id", "file_name", "class")
+_OPTIONAL = ("label", "queue", "annotator", "time_utc", "seq", "undoes_seq")
+_MAX_SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportResult:
+    """What became of a file of decisions."""
+
+    num_added: int
+    num_present: int
+    """Rows that the store held already."""
+    num_overruled: int
+    """Images and classes of which the file's last word is not in force: undone, changed since, or others differ."""
+    unknown_labels: list[str]
+    """Labels that the file gives to images and that no image of the manifest has: new classes, or typing errors."""
+
+
+def import_decisions(path: Path, store: DecisionStore, manifest: pd.DataFrame | None) -> ImportResult:
+    """Add the decisions of a table to the store: all of them, or none if a row is wrong.
+
+    Columns: what is decided on (`image_id`, `file_name` or `class`; or `kind` and `key`, as exports have them) and
+    `verdict`; optional label, queue, annotator, time_utc, seq, undoes_seq. `manifest` (columns file_name, image_id,
+    label, clean_label) is what `file_name` and `class` are looked up in; without one, `file_name` is an error.
+    A row that the store holds already is passed over; to say a thing again, give it another `time_utc`.
+    Raises BadInputError naming the file and the row.
+    """
+    frame = read_table(path)
+    events = _events(path, frame, manifest)
+    try:
+        counts = store.merge(events)
+    except BadInputError as error:
+        raise BadInputError(
+            f"{path}: {error.what}", expected=error.expected, found=error.found, next_step="nothing was imported"
+        ) from error
+    classes = _classes(manifest)
+    given = {e.label for e in events if e.kind == "image" and e.label}
+    return ImportResult(
+        num_added=counts.num_added,
+        num_present=counts.num_present,
+        num_overruled=_count_overruled(store, events),
+        unknown_labels=sorted(given - classes) if manifest is not None else [],
+    )
+
+
+def export_decisions(path: Path, store: DecisionStore) -> int:
+    """Write all events to a table (.csv, .tsv, .parquet) that `import_decisions` reads; returns their number."""
+    frame = store.events()
+    write_table_file(path, frame)
+    return len(frame)
+
+
+def _events(path: Path, frame: pd.DataFrame, manifest: pd.DataFrame | None) -> list[Event]:
+    kinds, keys = _subjects(path, frame, manifest)
+    verdicts = frame["verdict"].tolist()
+    rest = {name: frame[name].tolist() if name in frame.columns else [""] * len(frame) for name in _OPTIONAL}
+    events = []
+    for i, row in enumerate(frame.index):
+        event = Event(
+            kind=kinds[i],
+            key=keys[i],
+            verdict=verdicts[i],
+            label=rest["label"][i],
+            queue=rest["queue"][i],
+            annotator=rest["annotator"][i],
+            time_utc=rest["time_utc"][i],
+            seq=_number(path, row, "seq", rest["seq"][i]),
+            undoes_seq=_number(path, row, "undoes_seq", rest["undoes_seq"][i]),
+        )
+        try:
+            event.check()
+        except BadInputError as error:
+            raise BadInputError(
+                f"{path}, row {row}: {error.what}",
+                expected=error.expected,
+                found=error.found,
+                next_step="mend the row and import again; nothing was imported",
+            ) from error
+        events.append(event)
+    return events
+
+
+def _subjects(path: Path, frame: pd.DataFrame, manifest: pd.DataFrame | None) -> tuple[list[str], list[str]]:
+    """Kind and key of every row."""
+    require_columns(frame, path, ("verdict",))
+    named = [name for name in _KEYS if name in frame.columns]
+    as_exported = {"kind", "key"} <= set(frame.columns)
+    unknown = [c for c in frame.columns if c not in (*_KEYS, *EVENT_COLUMNS)]
+    if len(named) + as_exported != 1 or unknown:
+        raise BadInputError(
+            f"{path}: columns do not say what is decided on, or say more than that",
+            expected=f"one of {', '.join(_KEYS)} (or kind and key), verdict; optional {', '.join(_OPTIONAL)}",
+            found=", ".join(map(str, frame.columns)),
+        )
+    if as_exported:
+        return frame["kind"].tolist(), frame["key"].tolist()
+    keys = frame[named[0]].tolist()
+    if named == ["file_name"]:
+        keys = _image_ids(path, plain_names(frame["file_name"]), manifest)
+    if named == ["class"] and manifest is not None:
+        _refuse_unknown(path, frame["class"], _classes(manifest), "class", "a class of the manifest")
+    return ["class" if named == ["class"] else "image"] * len(frame), keys
+
+
+def _image_ids(path: Path, file_names: pd.Series[str], manifest: pd.DataFrame | None) -> list[str]:
+    if manifest is None:
+        raise BadInputError(
+            f"{path}: names files, and no manifest says which images they are", next_step="run `cleaner scan IMAGES`"
+        )
+    known = dict(zip(manifest["file_name"], manifest["image_id"], strict=True))
+    _refuse_unknown(path, file_names, set(known), "file_name", "a file_name of the manifest")
+    empty = [f"{name!r} (row {row})" for row, name in file_names.items() if not known[name]]
+    if empty:
+        raise BadInputError(f"{path}: files without content cannot be decided on", found=", ".join(empty[:_MAX_SHOWN]))
+    return [known[name] for name in file_names]
+
+
+def _refuse_unknown(path: Path, names: pd.Series[str], known: set[str], column: str, expected: str) -> None:
+    unknown = [f"{name!r} (row {row})" for row, name in names.items() if name not in known]
+    if unknown:
+        more = f" and {len(unknown) - _MAX_SHOWN} more" if len(unknown) > _MAX_SHOWN else ""
+        raise BadInputError(
+            f"{path}: {len(unknown)} rows with an unknown {column}",
+            expected=expected,
+            found=", ".join(unknown[:_MAX_SHOWN]) + more,
+            next_step="mend the rows and import again; nothing was imported",
+        )
+
+
+def _number(path: Path, row: object, name: str, text: str) -> int | None:
+    if text == "":
+        return None
+    try:
+        return int(text)
+    except ValueError as error:
+        raise BadInputError(f"{path}, row {row}: {name} = {text!r}", expected="a whole number") from error
+
+
+def _classes(manifest: pd.DataFrame | None) -> set[str]:
+    return set() if manifest is None else set(manifest["label"]) | set(manifest["clean_label"])
+
+
+def _count_overruled(store: DecisionStore, events: list[Event]) -> int:
+    """Of how many images and classes the last word in `events` is not what is in force (abstentions aside)."""
+    in_force = {"image": store.image_verdicts(), "class": store.class_verdicts()}
+    verdicts = {
+        (kind, key): (verdict, label)
+        for kind, frame in in_force.items()
+        for key, verdict, label in zip(frame.index, frame["verdict"], frame["label"], strict=True)
+    }
+    last = {(e.kind, e.key): (e.verdict, e.label) for e in events if e.verdict not in ("", "unsure")}
+    return sum(verdicts.get(key) != said for key, said in last.items())

@@ -1,0 +1,325 @@
+"""People's decisions: an append-only list of events in SQLite, and the verdicts that are in force.
+
+The rules, from the events of one key (an image's content or a class), oldest first:
+
+- An event that another one undoes does not count; undoing the undoing brings it back.
+- An annotator's last event counts. `unsure` is an abstention: it takes back what the annotator said before.
+- Annotators who differ, in verdict or in label, leave the key undecided.
+- An event in the queue `settle` makes everything before it history: from there on the same rules hold, with the
+  settler as one of the annotators.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from cleaner.dataset.store import digest_of
+from cleaner.errors import BadInputError, CleanerError
+
+VERDICTS = {"image": ("label", "noise", "normal", "drop", "unsure"), "class": ("keep", "drop", "merge")}
+"""What can be said of each kind of key."""
+EVENT_COLUMNS = ("seq", "kind", "key", "queue", "verdict", "label", "annotator", "time_utc", "undoes_seq")
+SETTLE = "settle"
+"""The queue whose events decide alone over what was said before."""
+
+_WITH_LABEL = ("label", "merge")
+_IMAGE_ID = re.compile(r"[0-9a-f]{64}")
+_SCHEMA_VERSION = 1
+_BUSY_S = 30.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL CHECK (kind IN ('image', 'class')),
+    key TEXT NOT NULL,
+    queue TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    label TEXT NOT NULL,
+    annotator TEXT NOT NULL,
+    time_utc TEXT NOT NULL,
+    undoes_seq INTEGER REFERENCES events (seq)
+);
+CREATE TRIGGER IF NOT EXISTS events_no_update BEFORE UPDATE ON events
+    BEGIN SELECT RAISE(ABORT, 'decisions are append-only'); END;
+CREATE TRIGGER IF NOT EXISTS events_no_delete BEFORE DELETE ON events
+    BEGIN SELECT RAISE(ABORT, 'decisions are append-only'); END;
+CREATE TRIGGER IF NOT EXISTS events_no_replace BEFORE INSERT ON events
+    WHEN EXISTS (SELECT 1 FROM events WHERE seq = NEW.seq)
+    BEGIN SELECT RAISE(ABORT, 'decisions are append-only'); END;
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One thing that somebody said. `seq` is None until the store has taken it."""
+
+    kind: str
+    key: str
+    verdict: str
+    """One of `VERDICTS[kind]`; empty in an event that only undoes another."""
+    label: str = ""
+    queue: str = ""
+    annotator: str = ""
+    time_utc: str = ""
+    undoes_seq: int | None = None
+    seq: int | None = None
+
+    def check(self) -> None:
+        """Raise BadInputError unless the parts of this event fit together."""
+        if self.kind not in VERDICTS:
+            raise BadInputError(f"a decision of kind {self.kind!r}", expected=" or ".join(VERDICTS))
+        if not self.key or (self.kind == "image" and not _IMAGE_ID.fullmatch(self.key)):
+            expected = "an image_id: 64 hex digits, lower case" if self.kind == "image" else "the name of a class"
+            raise BadInputError(f"a decision on {self.kind} {self.key!r}", expected=expected)
+        if self.verdict not in VERDICTS[self.kind] and not (self.verdict == "" and self.undoes_seq is not None):
+            raise BadInputError(f"verdict {self.verdict!r} on {self._named()}", expected=", ".join(VERDICTS[self.kind]))
+        if (self.verdict in _WITH_LABEL) != bool(self.label):
+            expected = "the right class in `label`" if self.verdict in _WITH_LABEL else "no `label`"
+            raise BadInputError(
+                f"verdict {self.verdict!r} on {self._named()}", expected=expected, found=f"label {self.label!r}"
+            )
+        if self.verdict == "merge" and self.label == self.key:
+            raise BadInputError(f"class {self.key!r} cannot be merged into itself")
+        for text in (self.key, self.label, self.queue, self.annotator, self.time_utc):
+            if not text.isascii() and text != text.encode("utf-8", "replace").decode():
+                raise BadInputError(f"a decision on {self._named()} holds text that is not Unicode: {text!r}")
+
+    def _named(self) -> str:
+        return f"image {self.key[:12]}…" if self.kind == "image" else f"class {self.key!r}"
+
+
+@dataclass(frozen=True)
+class MergeCounts:
+    """What became of events that were merged into a store."""
+
+    num_added: int
+    num_present: int
+    """Those that stood in the store already."""
+
+
+class DecisionStore:
+    """The decisions of one workspace. Every call opens and closes the file, so threads and processes may share it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def add(
+        self,
+        kind: str,
+        key: str,
+        verdict: str,
+        *,
+        label: str = "",
+        queue: str = "",
+        annotator: str = "",
+        undoes_seq: int | None = None,
+    ) -> int:
+        """Append one event and return its `seq`; it is on the disk when this returns.
+
+        `undoes_seq` takes that event back and says `verdict` in its place. Raises BadInputError if the parts do not
+        fit together, or there is no such event on this key.
+        """
+        event = Event(
+            kind=kind, key=key, verdict=verdict, label=label, queue=queue, annotator=annotator, undoes_seq=undoes_seq
+        )
+        with self._connection(create=True) as connection:
+            return _append(connection, event, undoes_seq)
+
+    def merge(self, events: Iterable[Event]) -> MergeCounts:
+        """Append those of `events` (of an export, or made by hand) that are not here yet: all in one transaction.
+
+        `seq` and `undoes_seq` are numbers among `events` alone, whatever they become here. An event is here already
+        if one of the store equals it in all parts; without `time_utc`, in all parts but the time. So merging the same
+        events twice changes nothing. Raises BadInputError.
+        """
+        num_added = num_present = 0
+        with self._connection(create=True) as connection:
+            here: dict[tuple[object, ...], int] = {}
+            for event in _read(connection):
+                assert event.seq is not None
+                here.setdefault(_identity(event, event.undoes_seq), event.seq)
+                here.setdefault(_identity(replace(event, time_utc=""), event.undoes_seq), event.seq)
+            seq_here: dict[int, int] = {}
+            for event in events:
+                if event.undoes_seq is not None and event.undoes_seq not in seq_here:
+                    raise BadInputError(f"there is no decision {event.undoes_seq} before the one that undoes it")
+                undoes = None if event.undoes_seq is None else seq_here[event.undoes_seq]
+                seq = here.get(_identity(event, undoes))
+                if seq is None:
+                    seq = _append(connection, event, undoes)
+                    num_added += 1
+                else:
+                    num_present += 1
+                if event.seq is not None:
+                    seq_here[event.seq] = seq
+        return MergeCounts(num_added, num_present)
+
+    def undo(self, seq: int, annotator: str = "") -> int:
+        """Take event `seq` back by a new event, whose `seq` is returned.
+
+        Raises BadInputError if there is no such event, or it is taken back already.
+        """
+        events = list(self._events())
+        event = next((e for e in events if e.seq == seq), None)
+        if event is None:
+            raise BadInputError(f"{self.path}: there is no decision {seq} to undo")
+        if seq in _undone(events):
+            raise BadInputError(f"{self.path}: decision {seq} is undone already")
+        return self.add(event.kind, event.key, "", annotator=annotator, queue=event.queue, undoes_seq=seq)
+
+    def events(self) -> pd.DataFrame:
+        """All events in their order: columns as in `EVENT_COLUMNS`, `undoes_seq` nullable Int64."""
+        return events_frame(self._events())
+
+    def image_verdicts(self) -> pd.DataFrame:
+        """Verdicts in force on images: index image_id; columns verdict, label, annotator (the latest who said so)."""
+        return self._in_force("image", "image_id")
+
+    def class_verdicts(self) -> pd.DataFrame:
+        """Verdicts in force on classes: index label; columns verdict, label (into which it merges), annotator."""
+        return self._in_force("class", "label")
+
+    def undecided(self) -> pd.DataFrame:
+        """What annotators say who differ: columns kind, key, annotator, verdict, label, seq; sorted by kind, key."""
+        rows = []
+        for (kind, key), standing in sorted(_standing(self._events()).items()):
+            if _differ(standing):
+                rows += [(kind, key, e.annotator, e.verdict, e.label, e.seq) for e in standing]
+        return pd.DataFrame(rows, columns=["kind", "key", "annotator", "verdict", "label", "seq"])
+
+    def _in_force(self, kind: str, index: str) -> pd.DataFrame:
+        rows = {
+            key: (standing[-1].verdict, standing[-1].label, standing[-1].annotator)
+            for (its_kind, key), standing in sorted(_standing(self._events()).items())
+            if its_kind == kind and standing and not _differ(standing)
+        }
+        frame = pd.DataFrame(list(rows.values()), columns=["verdict", "label", "annotator"], dtype=object)
+        return frame.set_index(pd.Index(list(rows), name=index, dtype=object))
+
+    def _events(self) -> Iterator[Event]:
+        if not self.path.exists():
+            return
+        with self._connection(create=False) as connection:
+            events = _read(connection)
+        yield from events
+
+    @contextmanager
+    def _connection(self, *, create: bool) -> Iterator[sqlite3.Connection]:
+        """One transaction: committed when the block ends well, rolled back otherwise."""
+        if create:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        uri = f"{self.path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
+        try:
+            connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_S, isolation_level=None)
+        except sqlite3.Error as error:
+            raise CleanerError(f"{self.path}: cannot be opened", found=str(error)) from error
+        try:
+            self._prepare(connection, create=create)
+            connection.execute("BEGIN IMMEDIATE" if create else "BEGIN")
+            yield connection
+            connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise CleanerError(
+                f"{self.path}: cannot be used now",
+                found=str(error),
+                next_step="check permissions and disk space, and that no other program holds it",
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise BadInputError(
+                f"{self.path}: not a store of decisions, or damaged",
+                found=str(error),
+                next_step="put a backup in its place, or move it away and import an export of it",
+            ) from error
+        finally:
+            connection.close()  # what is not committed is rolled back
+
+    def _prepare(self, connection: sqlite3.Connection, *, create: bool) -> None:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > _SCHEMA_VERSION:
+            raise BadInputError(
+                f"{self.path}: written by a newer cleaner", expected=f"schema {_SCHEMA_VERSION}", found=str(version)
+            )
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")  # a confirmed verdict outlives a power cut
+        if version == 0:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;")
+
+
+def events_frame(events: Iterable[Event]) -> pd.DataFrame:
+    """Events as a table with the columns of `EVENT_COLUMNS`; text as Python objects, numbers nullable Int64."""
+    listed = list(events)
+    columns = {name: pd.Series([getattr(e, name) for e in listed], dtype=object) for name in EVENT_COLUMNS}
+    return pd.DataFrame(columns).astype({"seq": "Int64", "undoes_seq": "Int64"})
+
+
+def verdicts_digest(frame: pd.DataFrame) -> str:
+    """Hex digest of verdicts in force (index: key; columns verdict, label), whatever their order and annotators."""
+    rows = zip(map(str, frame.index), map(str, frame["verdict"]), map(str, frame["label"]), strict=True)
+    return digest_of(sorted(map(list, rows)))
+
+
+def _read(connection: sqlite3.Connection) -> list[Event]:
+    rows = connection.execute(f"SELECT {', '.join(EVENT_COLUMNS)} FROM events ORDER BY seq")
+    return [Event(**dict(zip(EVENT_COLUMNS, row, strict=True))) for row in rows]
+
+
+def _append(connection: sqlite3.Connection, event: Event, undoes_seq: int | None) -> int:
+    event.check()
+    if undoes_seq is not None:
+        undone = connection.execute("SELECT kind, key FROM events WHERE seq = ?", (undoes_seq,)).fetchone()
+        if undone is None:
+            raise BadInputError(f"there is no decision {undoes_seq} to undo")
+        if undone != (event.kind, event.key):
+            raise BadInputError(
+                f"decision {undoes_seq} is about something else", expected=event.key, found=str(undone[1])
+            )
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+    names = ("kind", "key", "queue", "verdict", "label", "annotator")
+    values = [*(getattr(event, name) for name in names), event.time_utc or now, undoes_seq]
+    columns = ", ".join([*names, "time_utc", "undoes_seq"])
+    cursor = connection.execute(f"INSERT INTO events ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def _identity(event: Event, undoes_seq: int | None) -> tuple[object, ...]:
+    return (
+        event.kind, event.key, event.queue, event.verdict, event.label, event.annotator, event.time_utc, undoes_seq,
+    )  # fmt: skip
+
+
+def _undone(events: list[Event]) -> set[int]:
+    """The `seq` of events that do not count. An undoing names an earlier event, so the last ones are judged first."""
+    gone: set[int] = set()
+    for event in reversed(events):
+        if event.undoes_seq is not None and event.seq not in gone:
+            gone.add(event.undoes_seq)
+    return gone
+
+
+def _standing(events: Iterable[Event]) -> dict[tuple[str, str], list[Event]]:
+    """What each annotator says now, by kind and key, oldest first; abstentions are left out."""
+    listed = list(events)
+    gone = _undone(listed)
+    last: dict[tuple[str, str], dict[str, Event]] = {}
+    for event in listed:
+        if event.seq in gone or not event.verdict:
+            continue
+        of_key = last.setdefault((event.kind, event.key), {})
+        if event.queue == SETTLE:
+            of_key.clear()
+        of_key.pop(event.annotator, None)  # so that the order is that of the last words
+        of_key[event.annotator] = event
+    return {key: [e for e in said.values() if e.verdict != "unsure"] for key, said in last.items()}
+
+
+def _differ(standing: list[Event]) -> bool:
+    return len({(e.verdict, e.label) for e in standing}) > 1

@@ -1,0 +1,202 @@
+"""One look at an image file: is it sound, what is in it, what does it look like. One read, one decode."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from cleaner.dataset.pixels import (
+    FORMATS,
+    decode,
+    is_cut_short,
+    on_white,
+    open_image,
+    other_format,
+    sniff_format,
+    upright_size,
+)
+from cleaner.errors import BadInputError
+
+HASH_BYTES = 16
+UNIFORM_STD = 0.015
+"""Below this `pixel_std` (about four grey levels of 255) a picture is nearly uniform: its hash is mere noise."""
+_MAX_FILE_BYTES = 1 << 30  # larger files are digested in pieces and never decoded
+_THUMB_PX = 64
+_HASH_PX = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What scan knows of one file. Values that the file does not yield are '', 0, -1, NaN or empty bytes."""
+
+    image_id: str = ""
+    """Hex SHA-256 of the file's bytes; '' where they could not be read."""
+    file_bytes: int = 0
+    format: str = ""
+    """One of FORMATS, or the name of a format that is not decoded."""
+    mode: str = ""
+    """Pillow's mode of the file, such as RGB, P, CMYK."""
+    width: int = 0
+    """Pixels, upright."""
+    height: int = 0
+    fault: str = ""
+    """One of manifest.FAULTS."""
+    pixel_id: str = ""
+    """Hex SHA-256 of size and upright pixels: equal for equal pictures, whatever the file format."""
+    near_hash: bytes = b""
+    """128 bits of perceptual hash (see `perceptual_hash`)."""
+    num_colors: int = -1
+    """Distinct colours among at most 64 x 64 sampled pixels, 1..4096."""
+    pixel_std: float = float("nan")
+    """Standard deviation of the sampled grey levels, 0..0.5 where black is 0 and white 1."""
+
+
+def inspect_image(path: str | Path, max_pixels: int) -> ImageFacts:
+    """Everything scan needs of one file; never raises for a bad file, never opens what is no regular file.
+
+    An image whose header promises more than `max_pixels` is not decoded (`too_large`).
+    """
+    name = os.fspath(path)
+    try:
+        status = os.stat(name)  # noqa: PTH116
+        if not stat.S_ISREG(status.st_mode):
+            return ImageFacts(fault="unreadable")
+        with open(name, "rb") as file:  # noqa: PTH123
+            if status.st_size > _MAX_FILE_BYTES:
+                return _inspect_huge(file, status.st_size)
+            data = file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return ImageFacts(fault="missing")
+    except OSError:
+        return ImageFacts(fault="unreadable")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _inspect_bytes(data, name, max_pixels)
+
+
+def _inspect_huge(file: Any, size: int) -> ImageFacts:
+    kind = sniff_format(file.read(4096))
+    file.seek(0)
+    fault = "not_an_image" if not kind else "too_large" if kind in FORMATS else "unsupported_format"
+    return ImageFacts(
+        image_id=hashlib.file_digest(file, "sha256").hexdigest(), file_bytes=size, format=kind, fault=fault
+    )
+
+
+def _inspect_bytes(data: bytes, name: str, max_pixels: int) -> ImageFacts:
+    known: dict[str, Any] = {"image_id": hashlib.sha256(data).hexdigest(), "file_bytes": len(data)}
+    if not data:
+        return ImageFacts(**known, fault="empty")
+    kind = sniff_format(data[:4096])
+    if kind not in FORMATS:
+        kind = kind or other_format(data, name)
+        return ImageFacts(**known, format=kind, fault="unsupported_format" if kind else "not_an_image")
+    known["format"] = kind
+    image: Any = None
+    try:
+        image = open_image(data, kind)
+        known["mode"] = image.mode
+        known["width"], known["height"] = upright_size(image)
+        if known["width"] * known["height"] > max_pixels:
+            return ImageFacts(**known, fault="too_large")
+        pixels = decode(image)
+        known["width"], known["height"] = pixels.size
+        return ImageFacts(**known, **_look(pixels))
+    except Exception as error:  # a damaged file can make Pillow raise nearly anything
+        if kind == "BMP" and image is None and not _is_bmp(data):
+            return ImageFacts(**known | {"format": ""}, fault="not_an_image")
+        cut = "truncated" in str(error).lower() if kind == "GIF" else False
+        fault = "truncated" if cut or is_cut_short(data, kind, image) else "decode_error"
+        return ImageFacts(**known, fault=fault)
+
+
+def _is_bmp(data: bytes) -> bool:
+    """Whether bytes that begin with `BM`, as many a text does, go on like a bitmap."""
+    return len(data) < 18 or int.from_bytes(data[14:18], "little") in (12, 16, 40, 52, 56, 64, 108, 124)
+
+
+def _look(pixels: Image.Image) -> dict[str, Any]:
+    """Digest, hash and evidence of upright pixels of mode L, RGB or RGBA."""
+    if pixels.mode == "L":
+        pixels = pixels.convert("RGB")  # a grey file and a colour file of the same grey picture are equal
+    digest = hashlib.sha256(f"{pixels.mode}{pixels.size}".encode())
+    digest.update(pixels.tobytes())
+    shown = on_white(pixels)
+    sample = shown.resize((min(_THUMB_PX, shown.width), min(_THUMB_PX, shown.height)), Image.Resampling.NEAREST)
+    channels = np.asarray(sample, dtype=np.uint32)  # (h, w, 3)
+    colors = (channels[..., 0] << 16) | (channels[..., 1] << 8) | channels[..., 2]
+    return {
+        "pixel_id": digest.hexdigest(),
+        "near_hash": perceptual_hash(shown),
+        "num_colors": len(np.unique(colors)),  # Image.getcolors takes five times as long
+        "pixel_std": float(np.asarray(sample.convert("L"), dtype=np.float32).std() / np.float32(255)),
+    }
+
+
+def _cosines(num: int, size: int) -> np.ndarray:
+    """(num, size) float32: the `num` lowest cosine waves over `size` samples, the constant one left out."""
+    wave, sample = np.arange(1, num + 1)[:, None], np.arange(size)[None, :]
+    return np.cos(np.pi * wave * (2 * sample + 1) / (2 * size)).astype(np.float32)
+
+
+_WAVES = _cosines(8, _HASH_PX)
+
+
+def perceptual_hash(image: Image.Image) -> bytes:
+    """128 bits of what an RGB image looks like, from a 32 x 32 grey thumbnail.
+
+    64 bits: whether each of the 8 x 8 lowest waves of its cosine transform is above their median;
+    64 bits: whether it brightens from left to right between neighbours on an 8 x 9 grid.
+    """
+    factor = (max(1, image.width // (2 * _HASH_PX)), max(1, image.height // (2 * _HASH_PX)))
+    small = image.reduce(factor) if factor != (1, 1) else image
+    thumb = small.convert("L").resize((_HASH_PX, _HASH_PX), Image.Resampling.BILINEAR)
+    grey = np.asarray(thumb, dtype=np.float32)
+    waves = _WAVES @ grey @ _WAVES.T
+    steps = np.asarray(thumb.resize((9, 8), Image.Resampling.BOX), dtype=np.int16)
+    bits = np.concatenate([(waves > np.median(waves)).ravel(), (steps[:, 1:] > steps[:, :-1]).ravel()])
+    return np.packbits(bits).tobytes()
+
+
+def load_rgb(path: str | Path, size_px: int, *, draft: bool = True, image_id: str = "") -> np.ndarray:
+    """Pixels (size_px, size_px, 3) uint8, RGB, upright, first frame, transparency on white, aspect not kept.
+
+    With `draft` a JPEG is decoded at a fraction of its size where that is still at least `size_px`. Threads may call
+    this at once. Raises BadInputError naming the file if it cannot be read or decoded, or if `image_id` (hex
+    SHA-256) is given and the bytes are others.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise _changed(path, str(error)) from error
+    if image_id and hashlib.sha256(data).hexdigest() != image_id:
+        raise _changed(path, "other bytes than when it was scanned")
+    kind = sniff_format(data[:4096])
+    if kind not in FORMATS:
+        raise _changed(path, kind or "no image")
+    try:
+        image = open_image(data, kind)
+        if draft and kind == "JPEG":
+            image.draft(None, (size_px, size_px))
+        pixels = decode(image)
+        resized = pixels.resize((size_px, size_px), Image.Resampling.BICUBIC, reducing_gap=2.0)
+        return np.array(on_white(resized))
+    except Exception as error:  # a damaged file can make Pillow raise nearly anything
+        raise _changed(path, f"{type(error).__name__}: {error}") from error
+
+
+def _changed(path: str | Path, found: str) -> BadInputError:
+    return BadInputError(
+        f"{path}: cannot be read as an image any more",
+        expected="the file as it was when it was scanned",
+        found=found,
+        next_step="run `cleaner scan IMAGES` again",
+    )

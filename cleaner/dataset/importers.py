@@ -1,0 +1,133 @@
+"""What people bring along: seeds of the noise stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from cleaner.dataset.store import digest_of, sha256_file
+from cleaner.dataset.tables import plain_names, read_table, require_columns
+from cleaner.errors import BadInputError
+
+SEED_KINDS = {"noise": True, "normal": False}
+"""The folders of a folder of seeds, and what each says."""
+_TRUTH = {
+    "true": True, "1": True, "1.0": True, "yes": True,
+    "false": False, "0": False, "0.0": False, "no": False,
+}  # fmt: skip
+_MAX_SHOWN = 5
+
+
+def read_seeds(path: Path, manifest: pd.DataFrame) -> pd.DataFrame:
+    """Images that people marked as noise or as normal: one row an image (content), ordered by image_id.
+
+    `path`: a table (.csv, .tsv, .parquet) with file_name and is_noise (true/false, 1/0, yes/no), or a folder with
+    `noise/` and `normal/`, whose files are found in the manifest by their content. `manifest`: columns file_name,
+    image_id and readable. Returns columns image_id, file_name (the first of its copies; '' for a file that is not in
+    the manifest), path (where such a file lies, else '') and is_noise (bool).
+
+    Raises BadInputError, naming file and row: a file name that the manifest lacks, one that has no readable image, a
+    value that is neither true nor false, an image that is both kinds (be it by an exact copy), a kind without images.
+    """
+    seeds = _seeds_in_folder(path, manifest) if path.is_dir() else _seeds_in_table(path, manifest)
+    _check_kinds(path, seeds)
+    unique = seeds.drop_duplicates("image_id").sort_values("image_id", kind="stable").reset_index(drop=True)
+    return unique[["image_id", "file_name", "path", "is_noise"]]
+
+
+def seeds_digest(seeds: pd.DataFrame) -> str:
+    """Hex digest of what `read_seeds` returns: of images and kinds, not of where they were named."""
+    return digest_of(sorted([str(i), bool(n)] for i, n in zip(seeds["image_id"], seeds["is_noise"], strict=True)))
+
+
+def _seeds_in_table(path: Path, manifest: pd.DataFrame) -> pd.DataFrame:
+    frame = read_table(path)
+    require_columns(frame, path, ("file_name", "is_noise"))
+    truth = frame["is_noise"].str.strip().str.lower().map(_TRUTH)
+    odd = frame.loc[truth.isna(), "is_noise"]
+    _refuse(path, _with_rows(odd), "values of is_noise that say neither", "true or false, 1 or 0, yes or no")
+    known = manifest.set_index("file_name")
+    names = plain_names(frame["file_name"])
+    unknown = names[~names.isin(known.index)]
+    _refuse(path, _with_rows(unknown), "unknown file names", "file_name as in the manifest: relative to the images")
+    found = known.loc[names.tolist()]
+    damaged = names[~found["readable"].to_numpy(dtype=bool)]
+    _refuse(path, _with_rows(damaged), "files that are no readable images", "images that the model can look at")
+    image_ids = found["image_id"].tolist()
+    where = [f"{name} (row {row})" for row, name in names.items()]
+    return _seed_frame(image_ids, _first_names(manifest, image_ids), [""] * len(frame), truth.astype(bool), where)
+
+
+def _seeds_in_folder(path: Path, manifest: pd.DataFrame) -> pd.DataFrame:
+    absent = [kind for kind in SEED_KINDS if not (path / kind).is_dir()]
+    if absent:
+        raise BadInputError(
+            f"{path}: no folder {' and no folder '.join(f'{kind}/' for kind in absent)}",
+            expected="noise/ with images of no class and normal/ with good ones",
+            found=", ".join(sorted(p.name for p in path.iterdir())[:_MAX_SHOWN]) or "nothing",
+        )
+    files = [(file, is_noise) for kind, is_noise in SEED_KINDS.items() for file in _files_below(path / kind)]
+    image_ids = [sha256_file(file) for file, _ in files]
+    names = _first_names(manifest, image_ids)
+    damaged = set(manifest.loc[~manifest["readable"].to_numpy(dtype=bool), "image_id"])
+    paths = [str(file) for file, _ in files]
+    bad = [p for p, image_id in zip(paths, image_ids, strict=True) if image_id in damaged]
+    _refuse(path, bad, "files that are no readable images", "images that the model can look at")
+    outside = ["" if name else where for name, where in zip(names, paths, strict=True)]
+    return _seed_frame(image_ids, names, outside, [is_noise for _, is_noise in files], paths)
+
+
+def _files_below(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "Thumbs.db" and not p.name.startswith("."))
+
+
+def _first_names(manifest: pd.DataFrame, image_ids: list[str]) -> list[str]:
+    first = dict(zip(manifest["image_id"].iloc[::-1], manifest["file_name"].iloc[::-1], strict=True))
+    return [first.get(image_id, "") for image_id in image_ids]
+
+
+def _seed_frame(
+    image_ids: list[str], names: list[str], paths: list[str], is_noise: Iterable[bool], where: list[str]
+) -> pd.DataFrame:
+    columns = {"image_id": image_ids, "file_name": names, "path": paths, "where": where}
+    frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
+    return frame.assign(is_noise=pd.Series(list(is_noise), dtype=bool))
+
+
+def _check_kinds(path: Path, seeds: pd.DataFrame) -> None:
+    both = seeds.groupby("image_id")["is_noise"].transform("nunique") > 1
+    if both.any():
+        first = seeds.loc[both, "image_id"].iloc[0]
+        same = seeds.loc[seeds["image_id"] == first]
+        raise BadInputError(
+            f"{path}: {seeds.loc[both, 'image_id'].nunique()} images are marked both as noise and as normal",
+            found=", ".join(
+                f"{w} as {'noise' if n else 'normal'}" for w, n in zip(same["where"], same["is_noise"], strict=True)
+            ),
+            next_step="exact copies are one image: mark each as one kind only",
+        )
+    for kind, is_noise in SEED_KINDS.items():
+        if not (seeds["is_noise"] == is_noise).any():
+            raise BadInputError(
+                f"{path}: no seed that is {kind}",
+                expected="some images of each kind, 50 or more for calibrated scores",
+                found=f"{len(seeds)} of the other kind",
+            )
+
+
+def _refuse(path: Path, wrong: list[str], what: str, expected: str) -> None:
+    """Raise BadInputError if there are `wrong` ones, showing the first few."""
+    if wrong:
+        more = f" and {len(wrong) - _MAX_SHOWN} more" if len(wrong) > _MAX_SHOWN else ""
+        raise BadInputError(
+            f"{path}: {len(wrong)} {what}",
+            expected=expected,
+            found=", ".join(wrong[:_MAX_SHOWN]) + more,
+            next_step="mend or remove them, then run again",
+        )
+
+
+def _with_rows(values: pd.Series[str]) -> list[str]:
+    return [f"{text!r} (row {row})" for row, text in values.items()]

@@ -1,0 +1,97 @@
+"""Looking at many files with all cores, remembering what was seen: what is unchanged is not read again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cleaner.dataset.files import FoundFile
+from cleaner.dataset.images import HASH_BYTES, ImageFacts, inspect_image
+from cleaner.dataset.store import Arrays, ArrayStore, digest_of
+
+INSPECTION_VERSION = 1
+"""To be raised whenever `inspect_image` comes to answer differently: older answers are then not used."""
+BATCH_FILES = 128
+"""Files in one task: a kill loses at most these for each worker."""
+_FIELDS = tuple(field.name for field in dataclasses.fields(ImageFacts) if field.name != "near_hash")
+_MAY_HAVE_CHANGED = ("unreadable", "missing")  # mending permissions leaves size and mtime as they were
+
+Batch = tuple[tuple[FoundFile, ...], int]
+Mapper = Callable[[Callable[[Batch], Arrays], Sequence[tuple[str, Batch]], ArrayStore], Iterable[Arrays]]
+_Key = tuple[str, int, int]  # name, size, mtime_ns
+
+
+def inspect_files(
+    files: Sequence[FoundFile], *, max_pixels: int, folder: Path, map_tasks: Mapper, advance: Callable[[int], None]
+) -> list[ImageFacts]:
+    """The facts of each of `files`, in their order; a file that has a fault already is not opened.
+
+    `folder` keeps what was seen, by name, size and mtime; `map_tasks(function, tasks, store)` does the work and
+    `advance(n)` hears of n more finished files. Batches of files that are all gone are taken out of `folder`.
+    """
+    store = ArrayStore(folder / f"v{INSPECTION_VERSION}-{max_pixels}")
+    sound = [file for file in files if not file.fault]
+    seen = _seen_before(store, {_key(file) for file in sound})
+    fresh: dict[_Key, ImageFacts] = {}
+    for file in sound:
+        facts = seen.get(_key(file))
+        if facts is not None and facts.fault in _MAY_HAVE_CHANGED:
+            fresh[_key(file)] = inspect_image(file.path, max_pixels)
+    unseen = [file for file in sound if _key(file) not in seen]
+    advance(len(files) - len(unseen))
+    for arrays in map_tasks(inspect_batch, list(_batches(unseen, max_pixels)), store):
+        found = dict(_unpack(arrays))
+        seen.update(found)
+        advance(len(found))
+    seen.update(fresh)
+    return [
+        ImageFacts(fault=file.fault, file_bytes=0 if file.is_folder else file.size) if file.fault else seen[_key(file)]
+        for file in files
+    ]
+
+
+def inspect_batch(batch: Batch) -> Arrays:
+    """Facts of a batch of files as arrays: `facts`, JSON as uint8, and `near_hash` (B, 16) uint8, 0 where none."""
+    files, max_pixels = batch
+    found = [inspect_image(file.path, max_pixels) for file in files]
+    rows = [
+        [list(_key(file)), [getattr(facts, name) for name in _FIELDS]] for file, facts in zip(files, found, strict=True)
+    ]
+    hashes = b"".join(facts.near_hash or bytes(HASH_BYTES) for facts in found)
+    return {
+        "facts": np.frombuffer(json.dumps(rows).encode(), dtype=np.uint8),
+        "near_hash": np.frombuffer(hashes, dtype=np.uint8).reshape(-1, HASH_BYTES),
+    }
+
+
+def _unpack(arrays: Arrays) -> Iterator[tuple[_Key, ImageFacts]]:
+    rows: list[Any] = json.loads(arrays["facts"].tobytes())
+    for (key, values), near_hash in zip(rows, arrays["near_hash"], strict=True):
+        facts = dict(zip(_FIELDS, values, strict=True))
+        yield tuple(key), ImageFacts(**facts, near_hash=near_hash.tobytes() if facts["pixel_id"] else b"")
+
+
+def _seen_before(store: ArrayStore, wanted: set[_Key]) -> dict[_Key, ImageFacts]:
+    seen: dict[_Key, ImageFacts] = {}
+    for key in store.stored_keys():
+        arrays = store.get(key)
+        useful = {} if arrays is None else {k: facts for k, facts in _unpack(arrays) if k in wanted}
+        if not useful:
+            store.path(key).unlink(missing_ok=True)
+        seen.update(useful)
+    return seen
+
+
+def _batches(files: Sequence[FoundFile], max_pixels: int) -> Iterator[tuple[str, Batch]]:
+    for start in range(0, len(files), BATCH_FILES):
+        batch = tuple(files[start : start + BATCH_FILES])
+        yield digest_of([_key(file) for file in batch])[:32], (batch, max_pixels)
+
+
+def _key(file: FoundFile) -> _Key:
+    return file.name, file.size, file.mtime_ns

@@ -1,0 +1,148 @@
+"""Safe files: atomic writes, digests, one lock for a workspace, and results that outlive a kill."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from cleaner.errors import CleanerError, WorkspaceLockedError
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+_CHUNK_BYTES = 1 << 20
+
+
+@contextmanager
+def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write to that takes the place of `path` when the block ends well, and vanishes otherwise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # noqa: PTH101 - mkstemp made it private
+        os.replace(temporary, path)  # noqa: PTH105
+    except BaseException as error:
+        Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise CleanerError(
+                f"{path}: cannot be written", found=str(error), next_step="free disk space, or check permissions"
+            ) from error
+        raise
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `data` to `path`, whole or not at all."""
+    with atomic_writer(path) as file:
+        file.write(data)
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write a JSON document to `path`, whole or not at all; keys keep their order."""
+    write_atomic(path, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def sha256_file(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes, read in chunks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of(*parts: Any) -> str:
+    """Hex SHA-256 of JSON-like values; arrays count by their bytes, type and shape."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            digest.update(f"{part.dtype}{part.shape}".encode())
+            digest.update(np.ascontiguousarray(part).tobytes())
+        elif isinstance(part, bytes):
+            digest.update(part)
+        else:
+            digest.update(json.dumps(part, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+        digest.update(b"\x00")
+    return digest.hexdigest()
+
+
+@contextmanager
+def exclusive_lock(path: Path) -> Iterator[None]:
+    """Hold `path` as a lock for the block; the kernel frees it when the process ends, however it ends.
+
+    Raises WorkspaceLockedError if another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise WorkspaceLockedError(
+                f"{path.parent}: another cleaner works in this workspace",
+                found=f"process {holder} holds {path.name}",
+                next_step="wait for it to end, or use another workspace with -C DIR",
+            ) from error
+        file.seek(0)
+        file.truncate()
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+class ArrayStore:
+    """Named sets of arrays on disk, each written whole and checked when read; a damaged one counts as absent.
+
+    Layout: `<root>/<key>.safetensors`, whose first 32 bytes are the SHA-256 of the rest.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, key: str) -> Path:
+        """Where the set `key` lies."""
+        return self.root / f"{key}.arrays"
+
+    def get(self, key: str) -> Arrays | None:
+        """The arrays stored under `key`, or None if there are none or they are damaged."""
+        try:
+            data = self.path(key).read_bytes()
+        except FileNotFoundError:
+            return None
+        if hashlib.sha256(memoryview(data)[32:]).digest() != data[:32]:
+            return None
+        try:
+            arrays: Arrays = load_tensors(data[32:])
+        except SafetensorError:
+            return None
+        return arrays
+
+    def put(self, key: str, arrays: Arrays) -> None:
+        """Store `arrays` under `key`, whole or not at all."""
+        data = save_tensors({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+        with atomic_writer(self.path(key)) as file:
+            file.write(hashlib.sha256(data).digest())
+            file.write(data)
+
+    def remember(self, key: str, compute: Callable[[], Arrays]) -> Arrays:
+        """What is stored under `key`, else what `compute` returns, stored before it is handed back."""
+        arrays = self.get(key)
+        if arrays is None:
+            arrays = compute()
+            self.put(key, arrays)
+        return arrays
+
+    def stored_keys(self) -> list[str]:
+        """All keys, sorted."""
+        return sorted(p.stem for p in self.root.glob("*.arrays")) if self.root.is_dir() else []

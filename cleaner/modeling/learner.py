@@ -1,0 +1,73 @@
+"""The seam between the rounds and what is trained in them: a Learner fits, a Predictor yields in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from cleaner.dataset.store import Arrays
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One optimisation setting and augmentation; the rounds rotate through several."""
+
+    name: str
+    view: str
+    """Which cached view is trained on: plain or mirrored."""
+    learning_rate: float
+    weight_decay: float
+    mixup: float
+    """Parameter of the Beta distribution that mixes pairs of embeddings (Zhang et al. 2018); 0: no mixing."""
+    epochs: int
+
+
+PROBE_RECIPES = (
+    Recipe("plain", "plain", 1e-3, 1e-1, 0.0, 20),
+    Recipe("mirrored-mixup", "mirrored", 1e-3, 1e-2, 0.4, 24),
+    Recipe("plain-decay", "plain", 2e-3, 1.0, 0.0, 16),
+    Recipe("mirrored", "mirrored", 2e-3, 1e-1, 0.0, 16),
+    Recipe("plain-mixup", "plain", 1e-3, 1e-2, 0.4, 24),
+    Recipe("mirrored-decay", "mirrored", 1e-3, 1.0, 0.0, 20),
+)
+"""Rotation of the probe's recipes: consecutive ones differ in view and in optimisation or augmentation."""
+
+
+class Predictor(Protocol):
+    """A fitted model."""
+
+    def predict(self, rows: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        """Class probabilities of images given by row number, in chunks.
+
+        Yields (slice into `rows`, (B, K) float32, rows sum to 1).
+        """
+
+    def state(self) -> Arrays:
+        """All of the model's arrays by name, as its checkpoint holds them."""
+
+
+class Learner(Protocol):
+    """Trains classifiers on the images it was built over."""
+
+    def fit(
+        self,
+        rows: np.ndarray,
+        targets: np.ndarray,
+        *,
+        sample_weights: np.ndarray,
+        log_prior: np.ndarray,
+        recipe: Recipe,
+        seed: int,
+        checkpoint_dir: Path | None = None,
+        on_epoch: Callable[[], None] = lambda: None,
+    ) -> list[Predictor]:
+        """Fit M models in one pass over the data.
+
+        `rows` (n,) int64 row numbers; `targets` (n,) int64 class numbers in 0 .. K-1; `sample_weights` (M, n)
+        float32 >= 0, 0 leaves a row out of a model; `log_prior` (M, K) float32, added to the logits in training
+        and left out in prediction (logit adjustment, Menon et al. 2021); `on_epoch` is called after each epoch.
+        """

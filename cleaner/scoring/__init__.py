@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: every score and rule. No torch, no files."""

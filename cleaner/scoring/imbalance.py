@@ -1,0 +1,38 @@
+"""Upsampling to a floor and class priors for logit adjustment. recipe.md section 3."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+
+
+def compute_target(largest: int, floor: float) -> int:
+    """The count that every class is repeated up to: ceil(floor x largest), free of rounding (1/3 is 1/3)."""
+    return math.ceil(Fraction(floor).limit_denominator(10_000) * largest)
+
+
+def compute_repeats(
+    targets: np.ndarray, num_classes: int, floor: float, max_repeats: int, rng: np.random.Generator
+) -> np.ndarray:
+    """How often each of n images is repeated so that each class reaches the floor: (n,) int32, at least 1.
+
+    `targets` (n,) class numbers. Within a class repeats differ by one at most; who gets the extra one is drawn. No
+    image gets more than `max_repeats`, even if its class then stays short.
+    """
+    sizes = np.bincount(targets, minlength=num_classes)
+    goal = compute_target(int(sizes.max(initial=0)), floor)
+    repeats = np.ones(len(targets), np.int32)
+    for k in np.flatnonzero((sizes > 0) & (sizes < goal)):
+        rows = np.flatnonzero(targets == k)
+        total = min(goal, max_repeats * len(rows))
+        repeats[rows] = total // len(rows)
+        repeats[rng.choice(rows, total % len(rows), replace=False)] += 1
+    return repeats
+
+
+def compute_priors(counts: np.ndarray) -> np.ndarray:
+    """Class priors (K,) float64 from counts (K,): shares that sum to 1."""
+    shares: np.ndarray = counts / max(1, counts.sum())
+    return shares

@@ -1,0 +1,36 @@
+"""Rules on what judged labels mean: which classes are spared, which copy of a conflict stays. Arrays in, arrays out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_FEWEST_POSITIVES = 5
+_SMALLEST_SHARE = 0.3
+
+
+def find_spared_classes(targets: np.ndarray, positive: np.ndarray, num_classes: int) -> np.ndarray:
+    """Classes that the judgement would all but empty, and which are therefore not cut: (K,) bool.
+
+    `targets` (n,) class numbers; `positive` (n,) bool. A class is spared where its positives are fewer than
+    max(5, 30 % of its images): there the model knows too little of it to be trusted.
+    """
+    images = np.bincount(targets, minlength=num_classes)
+    positives = np.bincount(targets, weights=positive, minlength=num_classes)
+    spared: np.ndarray = (images > 0) & (positives < np.maximum(_FEWEST_POSITIVES, _SMALLEST_SHARE * images))
+    return spared
+
+
+def find_conflict_losers(groups: np.ndarray, contested: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Which rows give way to an exact copy of theirs: (n,) bool.
+
+    `groups` (n,) int64: exact copies within one split share a number; `contested` (n,) bool: rows that take part;
+    `order` (n,): rows sorted from the one with the best claim to the worst. The best contested row of each group
+    stays, the others lose.
+    """
+    position = np.empty(len(order), np.int64)
+    position[order] = np.arange(len(order))
+    rows = np.flatnonzero(contested)
+    rows = rows[np.argsort(position[rows])]
+    first = np.zeros(len(groups), bool)
+    first[rows[np.unique(groups[rows], return_index=True)[1]]] = True
+    return contested & ~first

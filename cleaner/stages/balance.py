@@ -1,0 +1,253 @@
+"""`cleaner balance`: small classes, upsampling, class priors. recipe.md section 3, docs/methods.md."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from cleaner.config import BalanceSettings, RunOptions
+from cleaner.dataset.decisions import DecisionStore, verdicts_digest
+from cleaner.dataset.manifest import drop_rows, read_manifest, with_stage_columns, write_table
+from cleaner.dataset.store import digest_of, write_json
+from cleaner.dataset.workspace import Input, Parent, Workspace
+from cleaner.errors import BadInputError
+from cleaner.modeling.backbones import load_backbone, num_threads
+from cleaner.modeling.class_evidence import MeanViewFeatures
+from cleaner.scoring.class_quality import compute_coherence_p, compute_rank_p, draw_coherences, judge_low_count
+from cleaner.scoring.imbalance import compute_priors, compute_repeats, compute_target
+from cleaner.stages.inputs import embed_rows, image_verdicts, parent_input, require_parent, weights_inputs
+from cleaner.stages.lifecycle import StageResult, complete, current_result
+
+_POOL_SIZE = 5000
+"""Images that the random draws of the permutation test are drawn from, at most."""
+_CLASSES_SCHEMA = pa.schema(
+    [
+        ("label", pa.string()), ("size_raw", pa.int32()), ("size_clean", pa.int32()), ("oof_accuracy", pa.float32()),
+        ("share_kept", pa.float32()), ("coherence_p", pa.float32()), ("action", pa.string()),
+        ("sum_repeats", pa.int32()), ("rank_p", pa.float32()), ("evidence", pa.string()),
+    ]
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Described:
+    """The network that looked at small classes, for the record; empty where none was needed."""
+
+    backbone: dict[str, Any]
+    device: str
+
+
+def run_balance(
+    workspace: Workspace, settings: BalanceSettings, options: RunOptions, from_file: Path | None = None
+) -> StageResult:
+    """Drop jumbled small classes, repeat the images of the other small ones, and write `balance/` with the priors.
+
+    Raises StaleStageError without a current parent, BadInputError where nothing is left to balance.
+    """
+    started = time.monotonic()
+    parent = require_parent(workspace, "balance", from_file)
+    manifest = read_manifest(parent.path)
+    inputs = [
+        parent_input(workspace, parent),
+        _decisions_input(workspace, manifest),
+        *weights_inputs(settings.embedding),
+    ]
+    current = current_result(workspace, "balance", settings, options, inputs)
+    if current is not None:
+        return current
+    full = with_stage_columns(manifest, "balance")
+    _obey(full, workspace)
+    counted = (full["keep"] & (full["split"] == "train")).to_numpy()
+    if not counted.any():
+        raise BadInputError(f"{parent.path}: no image of split train is kept", next_step="look at drop_reason in it")
+    classes, described = _judge_classes(full, counted, workspace, settings, options, parent)
+    cleaned = full["split"].isin(["train", *settings.clean_split]).to_numpy()
+    _drop_classes(full, classes, cleaned)
+    _fill(full, classes, settings, options)
+    folder = workspace.begin("balance")
+    classes["sum_repeats"] = _sums(full, classes)
+    write_table(folder / "classes.parquet", classes.reset_index(names="label"), _CLASSES_SCHEMA)
+    write_json(folder / "class_priors.json", _priors(classes, settings))
+    counts, warnings = _outcome(full, classes, settings)
+    result = complete(
+        workspace, "balance", full,
+        settings=settings, options=options, images_root=str(parent.images_root), inputs=inputs, started=started,
+        files=("classes.parquet", "class_priors.json"), counts=counts, backbone=described.backbone,
+        device=described.device, threads=num_threads(),
+    )  # fmt: skip
+    return StageResult(result.record, was_current=False, warnings=warnings)
+
+
+def _decisions_input(workspace: Workspace, manifest: pd.DataFrame) -> Input:
+    """The verdicts in force on images and on classes."""
+    of_images = verdicts_digest(image_verdicts(workspace, "balance", manifest))
+    of_classes = verdicts_digest(DecisionStore(workspace.decisions_path).class_verdicts())
+    return Input("decisions", workspace.relative(workspace.decisions_path), digest_of(of_images, of_classes))
+
+
+def _obey(full: pd.DataFrame, workspace: Workspace) -> None:
+    """Verdicts on images, where no earlier stage took them up, and merges of classes, in place."""
+    verdicts = image_verdicts(workspace, "balance", full)
+    said = full["image_id"].map(verdicts["verdict"])
+    label = (said == "label").to_numpy()
+    full.loc[label, "clean_label"] = full.loc[label, "image_id"].map(verdicts["label"])
+    drop_rows(full, said.isin(["noise", "drop"]).to_numpy(), "balance", "person")
+    of_classes = DecisionStore(workspace.decisions_path).class_verdicts()
+    merges = of_classes.loc[of_classes["verdict"] == "merge", "label" if "label" in of_classes.columns else "into"]
+    for _ in range(len(merges)):  # a into b, b into c
+        full["clean_label"] = full["clean_label"].map(merges).fillna(full["clean_label"]).astype(object)
+
+
+def _judge_classes(
+    full: pd.DataFrame,
+    counted: np.ndarray,
+    workspace: Workspace,
+    settings: BalanceSettings,
+    options: RunOptions,
+    parent: Parent,
+) -> tuple[pd.DataFrame, _Described]:
+    """One row a class (index: its name, sorted), with evidence and action."""
+    train = full[full["split"] == "train"]
+    names = sorted(set(train.loc[train["readable"], "clean_label"]) | set(full.loc[counted, "clean_label"]))
+    classes = pd.DataFrame(index=pd.Index(names, dtype=object))
+    classes["size_raw"] = train["label"].value_counts().reindex(names).fillna(0).astype(np.int32)
+    classes["size_clean"] = full.loc[counted, "clean_label"].value_counts().reindex(names).fillna(0).astype(np.int32)
+    classes["oof_accuracy"] = np.float32(np.nan)
+    if "given_rank" in full:
+        judged = train[train["given_rank"] >= 0]
+        right = (judged["given_rank"] == 0).groupby(judged["label"]).mean()
+        classes["oof_accuracy"] = right.reindex(names).astype(np.float32)
+    kept_raw = full[counted]["label"].value_counts().reindex(names).fillna(0)
+    classes["share_kept"] = (kept_raw / classes["size_raw"].clip(lower=1)).astype(np.float32)
+    classes["coherence_p"] = np.float32(np.nan)
+    classes["rank_p"] = np.float32(np.nan)
+    size = classes["size_clean"].to_numpy()
+    is_low = (size < settings.min_count) & (size > 0)
+    described = _Described({}, "cpu")
+    action = np.where(is_low, settings.low_count, "keep").astype(object)
+    if settings.low_count == "auto" and is_low.any():
+        low = [names[i] for i in np.flatnonzero(is_low)]
+        coherence_p, rank_p, described = _test_coherence(low, full, workspace, settings, options, parent)
+        classes.loc[is_low, "coherence_p"] = coherence_p
+        classes.loc[is_low, "rank_p"] = rank_p
+        action[is_low] = [judge_low_count(c, r) for c, r in zip(coherence_p, rank_p, strict=True)]
+    classes["action"] = action
+    classes["evidence"] = np.where(is_low, "model" if settings.low_count == "auto" else "setting", "").astype(object)
+    said = DecisionStore(workspace.decisions_path).class_verdicts()["verdict"]
+    said = said[said.isin(["keep", "drop"]) & said.index.isin(classes.index)]
+    classes.loc[said.index, "action"] = said
+    classes.loc[said.index, "evidence"] = "person"
+    return classes, described
+
+
+def _test_coherence(
+    low: list[str],
+    full: pd.DataFrame,
+    workspace: Workspace,
+    settings: BalanceSettings,
+    options: RunOptions,
+    parent: Parent,
+) -> tuple[list[float], list[float], _Described]:
+    """coherence_p and rank_p of each of the `low` classes, and the network that looked.
+
+    A class is tested over the images that reached the labels stage, its label issues too: the images that labels
+    left it with would look coherent by selection.
+    """
+    rng = np.random.default_rng([options.seed, 4])
+    alive = (full["split"] == "train") & full["readable"] & ~full["drop_stage"].isin(["scan", "noise"])
+    alive &= full["drop_reason"] != "person"
+    # a label that a person gave counts; the others stand under the label that they came with
+    by_person = (full["label_evidence"] == "person") if "label_evidence" in full else full["keep"]
+    label = full["label"].where(~by_person, full["clean_label"])
+    pool_rows = np.flatnonzero(alive)
+    pool_rows = np.sort(rng.choice(pool_rows, min(len(pool_rows), _POOL_SIZE), replace=False))
+    mine = np.flatnonzero(alive & label.isin(low))
+    rows = np.union1d(pool_rows, mine)
+    backbone = load_backbone(settings.embedding, options.device)
+    embeddings = embed_rows(workspace, parent.images_root, full.iloc[rows], backbone, options)
+    features = MeanViewFeatures(embeddings)(np.arange(len(rows)))
+    units = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-9)
+    pool = units[np.searchsorted(rows, pool_rows)]
+    rank = full["given_rank"].to_numpy() if "given_rank" in full else np.full(len(full), -1)
+    all_hits = rank[alive & (rank >= 0)] == 0
+    nulls: dict[int, np.ndarray] = {}
+    coherence_p, rank_p = [], []
+    with options.progress.task("coherence of small classes", len(low)) as task:
+        for name in low:
+            own = mine[(label.iloc[mine] == name).to_numpy()]
+            size = min(len(own), len(pool))
+            if size not in nulls:
+                nulls[size] = draw_coherences(pool, size, rng)
+            coherence_p.append(compute_coherence_p(units[np.searchsorted(rows, own)], nulls[size]))
+            rank_p.append(compute_rank_p(rank[own][rank[own] >= 0] == 0, all_hits, rng))
+            task.advance()
+    return coherence_p, rank_p, _Described(backbone.describe(), str(backbone.device))
+
+
+def _drop_classes(full: pd.DataFrame, classes: pd.DataFrame, cleaned: np.ndarray) -> None:
+    """Drop the images of classes whose action is drop, in place."""
+    reasons = {"model": "jumbled_class", "setting": "low_count_class", "person": "person"}
+    for evidence, reason in reasons.items():
+        names = classes.index[(classes["action"] == "drop") & (classes["evidence"] == evidence)]
+        drop_rows(full, cleaned & full["clean_label"].isin(names).to_numpy(), "balance", reason)
+
+
+def _fill(full: pd.DataFrame, classes: pd.DataFrame, settings: BalanceSettings, options: RunOptions) -> None:
+    """class_size, class_action and repeats of all rows, in place; `size_clean` becomes what is left."""
+    train = (full["keep"] & (full["split"] == "train")).to_numpy()
+    sizes = full.loc[train, "clean_label"].value_counts()
+    full["class_size"] = full["clean_label"].map(sizes).fillna(0).astype(np.int32)
+    full["class_action"] = full["clean_label"].map(classes["action"]).fillna("").astype(object)
+    targets = pd.Categorical(full.loc[train, "clean_label"], categories=sorted(sizes.index)).codes.astype(np.int64)
+    rng = np.random.default_rng([options.seed, 5])
+    repeats = np.where(full["keep"], 1, 0).astype(np.int32)
+    repeats[train] = compute_repeats(targets, len(sizes), settings.floor, settings.max_repeats, rng)
+    full["repeats"] = repeats
+
+
+def _sums(full: pd.DataFrame, classes: pd.DataFrame) -> pd.Series[int]:
+    train = full[full["split"] == "train"]
+    return train.groupby("clean_label")["repeats"].sum().reindex(classes.index).fillna(0).astype(np.int32)
+
+
+def _priors(classes: pd.DataFrame, settings: BalanceSettings) -> dict[str, Any]:
+    """class_priors.json: the classes that are left, sorted, and the prior of what a sampler yields."""
+    left = classes[(classes["sum_repeats"] > 0)]
+    priors = compute_priors(left["sum_repeats"].to_numpy())
+    return {
+        "classes": left.index.tolist(),
+        "counts_raw": left["size_raw"].tolist(),
+        "counts_clean": left["size_clean"].tolist(),
+        "counts_sampled": left["sum_repeats"].tolist(),
+        "priors_sampled": priors.tolist(),
+        "log_prior": np.log(priors).tolist(),
+        "tau": settings.tau,
+    }
+
+
+def _outcome(full: pd.DataFrame, classes: pd.DataFrame, settings: BalanceSettings) -> tuple[dict[str, Any], list[str]]:
+    left = classes[classes["sum_repeats"] > 0]
+    goal = compute_target(int(left["size_clean"].max()) if len(left) else 0, settings.floor)
+    short = left.index[left["sum_repeats"] < goal].tolist()
+    review = classes.index[classes["action"] == "review"].tolist()
+    counts = {
+        "classes": len(left),
+        "classes_dropped": classes.index[classes["action"] == "drop"].tolist(),
+        "classes_for_people": review,
+        "repeated_to": goal,
+        "sampled": int(full.loc[full["split"] == "train", "repeats"].sum()),
+        "classes_short": short,
+    }
+    warnings = []
+    if short:
+        warnings.append(
+            f"{len(short)} classes stay under {goal} although each image is repeated {settings.max_repeats} times: "
+            + ", ".join(short[:5])
+        )
+    return counts, warnings

@@ -1,0 +1,124 @@
+"""What stages read besides their own work: the parent, verdicts in force, embeddings of the rows they judge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cleaner.config import EmbeddingSettings, RunOptions
+from cleaner.dataset.decisions import DecisionStore, verdicts_digest
+from cleaner.dataset.manifest import read_manifest
+from cleaner.dataset.store import sha256_file
+from cleaner.dataset.workspace import Input, Parent, Workspace
+from cleaner.engine.local import count_workers
+from cleaner.errors import BadInputError, StaleStageError
+from cleaner.modeling.backbones import Backbone
+from cleaner.modeling.embeddings import Embeddings, compute_embeddings
+
+_LOOKED_AT = 0.5
+"""Noise probability above which a person's `label` verdict matters to the noise stage: it keeps the image in."""
+
+
+def require_parent(workspace: Workspace, stage: str, from_file: Path | None) -> Parent:
+    """The manifest that `stage` reads; raises StaleStageError if it, or what people decided since, is stale."""
+    parent = workspace.parent_of(stage, from_file)
+    record = workspace.record(parent.name) if from_file is None else None
+    if record is not None and parent.name in ("noise", "labels"):
+        manifest = workspace.read(parent.name)
+        now = verdicts_digest(image_verdicts(workspace, parent.name, manifest))
+        if now != record.input_sha256("decisions"):
+            raise StaleStageError(
+                f"{parent.path} is stale: people decided more since", next_step=f"run `cleaner {parent.name}`"
+            )
+    return parent
+
+
+def image_verdicts(workspace: Workspace, stage: str, manifest: pd.DataFrame | None) -> pd.DataFrame:
+    """The verdicts in force on images of `manifest` that `stage` uses; index image_id, columns verdict, label.
+
+    The noise stage uses a `label` verdict only for an image that looks like noise, as `manifest` says, so that
+    deciding on labels does not make it stale.
+    """
+    verdicts = DecisionStore(workspace.decisions_path).image_verdicts()[["verdict", "label"]]
+    if manifest is None:
+        return verdicts
+    verdicts = verdicts[verdicts.index.isin(manifest["image_id"])]
+    if stage == "noise":
+        suspect: set[str] = set()
+        if "noise_prob" in manifest:
+            suspect = set(manifest.loc[(manifest["noise_prob"] > _LOOKED_AT) | manifest["is_noise"], "image_id"])
+        verdicts = verdicts[(verdicts["verdict"] != "label") | verdicts.index.isin(suspect)]
+        return verdicts.assign(label="")
+    return verdicts[verdicts["verdict"].isin(["label", "noise", "drop"])]
+
+
+def decisions_input(workspace: Workspace, stage: str, manifest: pd.DataFrame | None) -> Input:
+    """The verdicts that `stage` uses, as an input of its record; before a run, as its last manifest has it."""
+    before = workspace.manifest_path(stage)
+    if stage == "noise" and manifest is not None and "noise_prob" not in manifest and before.exists():
+        manifest = read_manifest(before)
+    digest = verdicts_digest(image_verdicts(workspace, stage, manifest))
+    return Input("decisions", workspace.relative(workspace.decisions_path), digest)
+
+
+def parent_input(workspace: Workspace, parent: Parent) -> Input:
+    """The parent manifest as an input of a record."""
+    return Input("parent", workspace.relative(parent.path), parent.sha256)
+
+
+def weights_inputs(settings: EmbeddingSettings) -> list[Input]:
+    """The user's own weights, if any, as inputs of a record."""
+    if not settings.weights:
+        return []
+    path = Path(settings.weights)
+    if not path.is_file():
+        raise BadInputError(
+            f"{path}: no such weights file", next_step="give a .safetensors or .pth file with --weights"
+        )
+    return [Input("weights", str(path), sha256_file(path))]
+
+
+def embed_rows(
+    workspace: Workspace,
+    images_root: Path,
+    rows: pd.DataFrame,
+    backbone: Backbone,
+    options: RunOptions,
+    outside: Sequence[tuple[str, Path]] = (),
+) -> Embeddings:
+    """Embeddings of manifest rows in their order, followed by those of `outside` images (image_id, path)."""
+    ids = [*rows["image_id"], *(i for i, _ in outside)]
+    paths = [*(images_root / name for name in rows["file_name"]), *(p for _, p in outside)]
+    return compute_embeddings(
+        ids, paths, backbone, workspace.cache, workers=count_workers(options.workers), progress=options.progress
+    )
+
+
+def exact_groups(manifest: pd.DataFrame) -> np.ndarray:
+    """A number for each row (N,) int64 that rows share if, and only if, they are exact copies."""
+    keys = manifest["pixel_id"] if "pixel_id" in manifest else manifest["image_id"]
+    own = keys.where(keys != "", manifest["file_name"])
+    codes: np.ndarray = pd.factorize(own)[0].astype(np.int64)
+    return codes
+
+
+def duplicate_groups(manifest: pd.DataFrame) -> np.ndarray:
+    """A number for each row (N,) int64 that rows of one duplicate group share; each other row has its own."""
+    group = manifest["duplicate_group"].to_numpy().copy()
+    lone = group < 0
+    group[lone] = group.max(initial=-1) + 1 + np.arange(int(lone.sum()))
+    return group
+
+
+def assign_folds(groups: np.ndarray, targets: np.ndarray, num_folds: int, rng: np.random.Generator) -> np.ndarray:
+    """Stratified folds (n,) int64 from 0; rows of one group share a fold, which is dealt by its first row's class."""
+    first = np.unique(groups, return_index=True)[1]
+    unit_of_row = np.searchsorted(groups[first], groups)
+    order = np.lexsort((rng.random(len(first)), targets[first]))
+    fold_of_unit = np.empty(len(first), np.int64)
+    fold_of_unit[order] = np.arange(len(first)) % num_folds
+    folds: np.ndarray = fold_of_unit[unit_of_row]
+    return folds

@@ -1,0 +1,84 @@
+"""What every stage does around its own work: is it up to date, begin, write the manifest, complete the record."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from cleaner.config import RunOptions
+from cleaner.dataset.manifest import write_manifest
+from cleaner.dataset.workspace import MANIFEST, Input, StageRecord, Workspace
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a stage hands back to its caller."""
+
+    record: StageRecord
+    was_current: bool
+    """True if the stage was up to date and did nothing."""
+    warnings: list[str] = field(default_factory=list)
+
+
+def settings_dict(settings: Any) -> dict[str, Any]:
+    """Settings as plain JSON values, as `stage.json` records them."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(settings).items()}
+
+
+def current_result(
+    workspace: Workspace, stage: str, settings: Any, options: RunOptions, inputs: list[Input]
+) -> StageResult | None:
+    """The result of the earlier run if the stage is up to date and not forced, else None."""
+    if options.force or workspace.why_not_current(stage, settings_dict(settings), options.seed, inputs):
+        return None
+    record = workspace.record(stage)
+    assert record is not None
+    return StageResult(record, was_current=True)
+
+
+def complete(
+    workspace: Workspace,
+    stage: str,
+    manifest: pd.DataFrame,
+    *,
+    settings: Any,
+    options: RunOptions,
+    images_root: str,
+    inputs: list[Input],
+    started: float,
+    files: tuple[str, ...] = (),
+    counts: dict[str, Any] | None = None,
+    backbone: dict[str, Any] | None = None,
+    device: str = "cpu",
+    threads: int = 1,
+    notes: dict[str, Any] | None = None,
+) -> StageResult:
+    """Write the manifest, then `stage.json`. `started` is `time.monotonic()` at the stage's beginning."""
+    parent = next((i.sha256 for i in inputs if i.role == "parent"), "")
+    write_manifest(workspace.manifest_path(stage), manifest, stage=stage, parent_sha256=parent)
+    record = StageRecord(
+        stage=stage,
+        settings=settings_dict(settings),
+        seed=options.seed,
+        images_root=images_root,
+        inputs=inputs,
+        outputs={},
+        counts=row_counts(manifest, stage) | (counts or {}),
+        backbone=backbone or {},
+        device=device,
+        threads=threads,
+        seconds=round(time.monotonic() - started, 2),
+        notes=notes or {},
+    )
+    return StageResult(workspace.write_record(record, [MANIFEST, *files]), was_current=False)
+
+
+def row_counts(manifest: pd.DataFrame, stage: str) -> dict[str, Any]:
+    """Rows, rows kept, and rows that `stage` dropped by reason."""
+    mine = manifest.loc[manifest["drop_stage"] == stage, "drop_reason"]
+    return {"rows": len(manifest), "kept": int(manifest["keep"].sum()), "dropped": dict(sorted(Counter(mine).items()))}

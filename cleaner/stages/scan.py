@@ -1,0 +1,261 @@
+"""The scan stage: every file below the images root, whether it is sound, and which show the same picture."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cleaner.config import RunOptions, ScanSettings
+from cleaner.dataset.class_folders import TRAIN, read_folders
+from cleaner.dataset.files import FoundFile, find_file, is_inside, list_files
+from cleaner.dataset.images import HASH_BYTES, UNIFORM_STD, ImageFacts, inspect_image
+from cleaner.dataset.inspection import inspect_files
+from cleaner.dataset.label_lists import read_labels
+from cleaner.dataset.manifest import drop_rows
+from cleaner.dataset.store import ArrayStore, digest_of, sha256_file
+from cleaner.dataset.workspace import Input, Workspace
+from cleaner.engine.local import map_tasks
+from cleaner.errors import BadInputError, UsageError
+from cleaner.scoring.duplicates import find_near_duplicates
+from cleaner.stages.lifecycle import StageResult, complete, current_result
+
+_MAX_SHOWN = 3
+
+
+def run_scan(workspace: Workspace, images_root: Path, settings: ScanSettings, options: RunOptions) -> StageResult:
+    """Write `scan/manifest.parquet`: one row for each file below `images_root`, bad ones with their fault.
+
+    Without a labels file a file's label and split come from its folders (see `read_folders`). With one, the listed
+    files are the data set: a listed file that is not there has a row with fault `missing`, and files that are not
+    listed have no label and get no row; a warning and `counts.unlisted` say how many. Images whose size and mtime
+    have not changed since an earlier scan into this workspace are not read again.
+
+    Raises BadInputError if the root holds no files or no class folders, if a sound image lies in no class folder, or
+    if the labels file cannot be used; UsageError if the workspace lies among the images.
+    """
+    started = time.monotonic()
+    root = _checked_root(images_root, workspace)
+    found = list_files(root, settings.follow_symlinks)
+    if not found:
+        raise BadInputError(
+            f"{images_root}: holds no files", expected="one folder of images for each class", next_step="check the path"
+        )
+    inputs = [Input("images", str(root), digest_of([[f.name, f.size, f.mtime_ns] for f in found]))]
+    labels_file = Path(settings.labels_file).absolute() if settings.labels_file else None
+    listed = read_labels(labels_file) if labels_file else None
+    if labels_file is not None:
+        inputs.append(Input("labels", workspace.relative(labels_file), sha256_file(labels_file)))
+    current = current_result(workspace, "scan", settings, options, inputs)
+    if current is not None:
+        return current
+    warnings: list[str] = []
+    num_unlisted = 0
+    if listed is None:
+        files, labels, splits = found, *read_folders(found, settings.label_from)
+        _require_labels(root, files, labels, settings)
+    else:
+        files, labels, splits, num_unlisted = _from_list(root, found, listed, settings, warnings)
+    workspace.begin("scan")
+    facts = _inspect(workspace, root, files, settings, options)
+    manifest, counts = _judge(files, labels, splits, facts, settings)
+    if listed is not None:
+        counts["unlisted"] = num_unlisted
+    for message in warnings:
+        options.progress.warn(message)
+    result = complete(
+        workspace, "scan", manifest,
+        settings=settings, options=options, images_root=str(root), inputs=inputs, started=started, counts=counts,
+    )  # fmt: skip
+    return dataclasses.replace(result, warnings=warnings)
+
+
+def _checked_root(images_root: Path, workspace: Workspace) -> Path:
+    if not images_root.is_dir():
+        what = "not a folder" if images_root.exists() else "no such folder"
+        raise BadInputError(
+            f"{images_root}: {what}",
+            expected="the images root: a folder with one folder of images for each class",
+            next_step="check the path, and run `cleaner scan IMAGES`",
+        )
+    root = images_root.resolve()
+    home = os.path.realpath(workspace.root)
+    below = os.path.relpath(home, root).split("/")
+    if is_inside(str(root), home) and not any(part.startswith(".") and part != "." for part in below):
+        raise UsageError(
+            f"the workspace {workspace.root} lies among the images in {images_root}",
+            expected="a workspace outside: its files would be taken for images",
+            next_step=f"run `cleaner -C OTHER_FOLDER scan {root}`",
+        )
+    return root
+
+
+def _require_labels(root: Path, files: list[FoundFile], labels: list[str], settings: ScanSettings) -> None:
+    """Refuse a tree without class folders, and images outside of them. Other stray files need no label."""
+    advice = "move it into its class folder, or give a list with --labels FILE"
+    if not any(labels):
+        raise BadInputError(
+            f"{root}: no class folders",
+            expected="one folder of images for each class",
+            found=f"{len(files):,} files, such as {files[0].name}",
+            next_step="sort the images into class folders, or give a list with --labels FILE",
+        )
+    for file, label in zip(files, labels, strict=True):
+        if not label and not file.fault and not inspect_image(file.path, settings.max_pixels).fault:
+            raise BadInputError(
+                f"{root / file.name}: an image in no class folder, so it has no label", next_step=advice
+            )
+
+
+def _from_list(
+    root: Path, found: list[FoundFile], listed: pd.DataFrame, settings: ScanSettings, warnings: list[str]
+) -> tuple[list[FoundFile], list[str], list[str], int]:
+    by_name = {file.name: file for file in found}
+    table = listed.sort_values("file_name", kind="stable")
+    names = table["file_name"].tolist()
+    files = [by_name.get(name) or find_file(root, name, settings.follow_symlinks) for name in names]
+    absent = [file.name for file in files if file.fault == "missing"]
+    if len(absent) == len(files):
+        raise BadInputError(
+            f"{settings.labels_file}: none of its {len(files):,} file names is below {root}",
+            expected=f"names relative to the images root, such as {found[0].name}",
+            found=names[0],
+            next_step="mend the column file_name, or give another images root",
+        )
+    if absent:
+        warnings.append(f"{len(absent):,} listed files are not there: {_some(absent)} (fault `missing`)")
+    own = Path(settings.labels_file).resolve()
+    unlisted = [name for name in sorted(by_name.keys() - set(names)) if Path(by_name[name].path) != own]
+    if unlisted:
+        warnings.append(f"{len(unlisted):,} files are not in the list and are left out: {_some(unlisted)}")
+    splits = table["split"].tolist() if "split" in table.columns else read_folders(files, settings.label_from)[1]
+    return files, table["label"].tolist(), splits, len(unlisted)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_MAX_SHOWN]) + (", …" if len(names) > _MAX_SHOWN else "")
+
+
+def _inspect(
+    workspace: Workspace, root: Path, files: list[FoundFile], settings: ScanSettings, options: RunOptions
+) -> list[ImageFacts]:
+    def run(function: Any, tasks: Any, store: ArrayStore) -> Any:
+        return map_tasks(function, tasks, workers=options.workers, store=store)
+
+    with options.progress.task("scan", len(files)) as task:
+        return inspect_files(
+            files,
+            max_pixels=settings.max_pixels,
+            folder=workspace.cache / "scan" / digest_of(str(root))[:16],
+            map_tasks=run,
+            advance=task.advance,
+        )
+
+
+def _judge(
+    files: list[FoundFile], labels: list[str], splits: list[str], facts: list[ImageFacts], settings: ScanSettings
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The manifest and the counts of its record."""
+    manifest = _facts_frame(files, labels, splits, facts)
+    readable = manifest["readable"].to_numpy()
+    hashes = np.frombuffer(b"".join(f.near_hash or bytes(HASH_BYTES) for f in facts), np.uint8).reshape(-1, HASH_BYTES)
+    is_plain = readable & (manifest["pixel_std"].to_numpy() < UNIFORM_STD)
+    copies = find_copies(manifest["pixel_id"].to_numpy(), readable)
+    group, is_near = group_duplicates(copies, hashes, ~is_plain, settings.near_radius)
+    manifest["duplicate_group"] = group
+    manifest["duplicate_kind"] = np.where(group < 0, "", np.where(is_near, "near", "exact")).astype(object)
+    frame = pd.DataFrame({"copy": copies, "label": manifest["label"], "split": manifest["split"]})[readable]
+    by_copy = frame.groupby("copy")
+    num_labels, num_splits = by_copy["label"].nunique(), by_copy["split"].nunique()
+    conflict, across = num_labels.index[num_labels > 1], num_splits.index[num_splits > 1]
+    manifest["label_conflict"] = readable & np.isin(copies, conflict)
+    drop_rows(manifest, ~readable, "scan", "unreadable")
+    train = frame[frame["split"] == TRAIN]
+    repeated = np.zeros(len(manifest), dtype=bool)
+    repeated[train.index[train.duplicated(["copy", "label"])]] = True
+    drop_rows(manifest, repeated, "scan", "exact_duplicate")
+    faults = Counter(manifest.loc[~readable, "fault"])
+    counts = {
+        "classes": int(manifest["label"][readable].nunique()),
+        "faults": dict(sorted(faults.items())),
+        "exact_groups": int((by_copy.size() > 1).sum()),
+        "near_groups": len(np.unique(group[is_near])),
+        "label_conflicts": int(manifest["label_conflict"].sum()),
+        "cross_split_copies": int(np.isin(copies[readable], across).sum()),
+        "splits": dict(sorted(Counter(splits).items())),
+    }
+    return manifest, counts
+
+
+def _facts_frame(files: list[FoundFile], labels: list[str], splits: list[str], facts: list[ImageFacts]) -> pd.DataFrame:
+    num = len(files)
+    text = partial(pd.Series, dtype=object)
+    columns: dict[str, Any] = {
+        "file_name": text([f.name for f in files]),
+        "image_id": text([f.image_id for f in facts]),
+        "keep": np.ones(num, dtype=bool),
+        "drop_stage": text([""] * num),
+        "drop_reason": text([""] * num),
+        "clean_label": text(labels),
+        "label": text(labels),
+        "split": text(splits),
+        "width": np.array([f.width for f in facts], dtype=np.int32),
+        "height": np.array([f.height for f in facts], dtype=np.int32),
+        "mode": text([f.mode for f in facts]),
+        "format": text([f.format for f in facts]),
+        "file_bytes": np.array([f.file_bytes for f in facts], dtype=np.int64),
+        "readable": np.array([not f.fault for f in facts], dtype=bool),
+        "fault": text([f.fault for f in facts]),
+        "num_colors": np.array([f.num_colors for f in facts], dtype=np.int32),
+        "pixel_std": np.array([f.pixel_std for f in facts], dtype=np.float32),
+        "pixel_id": text([f.pixel_id for f in facts]),
+    }
+    return pd.DataFrame(columns)
+
+
+def find_copies(pixel_ids: np.ndarray, readable: np.ndarray) -> np.ndarray:
+    """(N,) int64: a number for each picture, from 0 by first appearance; -1 for rows that are not `readable`.
+
+    `pixel_ids` is (N,) of str. Equal bytes have equal pixels, so that the pixels decide for both.
+    """
+    copies = np.full(len(pixel_ids), -1, dtype=np.int64)
+    copies[readable] = pd.factorize(pixel_ids[readable])[0]
+    return copies
+
+
+def group_duplicates(
+    copies: np.ndarray, hashes: np.ndarray, searchable: np.ndarray, radius: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Groups of exact and near duplicates, one partition: group (N,) int64, and is_near (N,) bool.
+
+    `copies` (N,) as `find_copies` numbers them, `hashes` (N, 16) uint8; pictures not `searchable` (N,) bool join by
+    equal pixels alone, as all do with `radius` 0. Near duplicates are looked for among the first rows of each
+    picture, and its copies go with it. Groups are numbered from 0 by first row, -1 for rows in none; `is_near` marks
+    members without an exact copy.
+    """
+    group, is_near = np.full(len(copies), -1, dtype=np.int64), np.zeros(len(copies), dtype=bool)
+    rows = np.flatnonzero(copies >= 0)
+    if len(rows) == 0:
+        return group, is_near
+    pictures, first, num_copies = np.unique(copies[rows], return_index=True, return_counts=True)
+    first = rows[first]
+    leader = pictures.copy()
+    asked = pictures[searchable[first]]
+    if radius > 0 and len(asked):
+        near = find_near_duplicates(hashes[first[asked]], radius)
+        grouped = near >= 0
+        _, heads = np.unique(near[grouped], return_index=True)
+        leader[asked[grouped]] = asked[grouped][heads][near[grouped]]
+    sizes = np.bincount(leader, weights=num_copies, minlength=len(pictures))
+    numbers = np.full(len(pictures), -1, dtype=np.int64)
+    numbers[sizes > 1] = np.arange(int((sizes > 1).sum()))
+    group[rows] = numbers[leader[copies[rows]]]
+    is_near[rows] = (group[rows] >= 0) & (num_copies[copies[rows]] == 1)
+    return group, is_near

@@ -1,0 +1,284 @@
+"""The command line from outside: exit codes, what goes to stdout and to stderr, settings, and how fast help comes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from cleaner.cli.app import app, main
+from cleaner.cli.console import Console
+from cleaner.cli.session import given, open_session
+from cleaner.config import BalanceSettings, LabelsSettings
+from cleaner.dataset.store import exclusive_lock
+from cleaner.errors import UsageError
+
+COMMANDS = ["scan", "noise", "labels", "balance", "run", "export", "decisions import", "decisions export"]
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("FORCE_COLOR", "PY_COLORS")} | {"COLUMNS": "100"}
+
+
+def cleaner(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the real program."""
+    command = [sys.executable, "-m", "cleaner", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False, env=ENVIRONMENT)
+
+
+class InProcess:
+    """The program run by its entry point in this process, for the many cases that need no process of their own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cwd: Path) -> None:
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+        monkeypatch.chdir(cwd)
+
+    def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        """Exit code, stdout, stderr."""
+        self._monkeypatch.setattr(sys, "argv", ["cleaner", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        output = self._capsys.readouterr()
+        return int(end.value.code or 0), output.out, output.err
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> InProcess:
+    return InProcess(monkeypatch, capsys, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def scanned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace in which six images were scanned; `images/` beside it holds them."""
+    folder = tmp_path_factory.mktemp("cli")
+    rng = np.random.default_rng(0)
+    for name in ("cat/1.jpg", "cat/2.jpg", "cat/3.jpg", "dog/1.jpg", "dog/2.jpg", "dog/[a] 3.jpg"):
+        path = folder / "images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(path)
+    done = cleaner("scan", "images", "-C", "work", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "6 files · 6 kept" in done.stdout and "next: cleaner noise -C work" in done.stdout
+    return folder / "work"
+
+
+# --- help and start-up ------------------------------------------------------------------------------------------------
+
+
+def test_help_comes_at_once_and_loads_nothing_heavy(tmp_path: Path) -> None:
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        done = cleaner("--help", cwd=tmp_path)
+        times.append(time.perf_counter() - started)
+        assert done.returncode == 0 and "scan" in done.stdout
+    assert min(times) < 0.5
+    program = (
+        "import sys; sys.argv = ['cleaner', '--help']\n"
+        "from cleaner.cli.app import main\n"
+        "try: main()\n"
+        "except SystemExit: print([m for m in ('torch', 'pandas', 'numpy', 'timm', 'PIL') if m in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=ENVIRONMENT)
+    assert done.stdout.strip().endswith("[]")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_shows_an_example(command: str) -> None:
+    done = CliRunner().invoke(app, [*command.split(), "--help"])
+    assert done.exit_code == 0
+    assert f"Example: cleaner {command}" in done.output
+
+
+def test_version(tmp_path: Path) -> None:
+    assert cleaner("--version", cwd=tmp_path).stdout.startswith("cleaner 0.")
+
+
+# --- exit codes -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needle"),
+    [
+        (["--nonsense"], "No such option"),
+        (["scan"], "Missing argument"),
+        (["scan", ".", "--label-from", "middle"], "root or parent"),
+        (["noise", "--threshold", "7"], "0.5 .. 1"),
+        (["noise", "--seed", "-1"], "seed"),
+        (["labels", "--top-k", "1,5"], "falling list"),
+        (["labels", "--top-k", "many"], "whole numbers"),
+        (["labels", "--drop", "rough"], "coarse, fine"),
+        (["balance", "--floor", "1/0"], "1/3 or 0.33"),
+        (["balance", "--low-count", "burn"], "review"),
+        (["export", "out", "--to", "zip"], "folder or csv"),
+        (["export", "out", "--mode", "move"], "hardlink or symlink or copy"),
+    ],
+)
+def test_usage_errors_end_with_2(tmp_path: Path, in_process: InProcess, arguments: list[str], needle: str) -> None:
+    exit_code, output, messages = in_process(*arguments)
+    assert exit_code == 2
+    assert needle in messages and output == "" and "Traceback" not in messages
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_input_ends_with_3_and_names_file_and_next_step(tmp_path: Path, in_process: InProcess) -> None:
+    exit_code, _, messages = in_process("noise", "-C", "absent")
+    assert exit_code == 3 and "absent: no such workspace" in messages and "cleaner scan IMAGES" in messages
+    for command in (["noise"], ["labels"], ["balance"], ["export", "out"]):
+        exit_code, _, messages = in_process(*command)
+        assert exit_code == 3 and "cleaner scan IMAGES" in messages
+    (tmp_path / "cleaner.toml").write_text("[noise]\nthreshhold = 0.8\n")
+    exit_code, _, messages = in_process("noise")
+    assert exit_code == 3 and "cleaner.toml" in messages and "threshhold" in messages
+    exit_code, _, messages = in_process("noise", "--config", "other.toml")
+    assert exit_code == 3 and "other.toml" in messages
+
+
+def test_errors_as_json(in_process: InProcess) -> None:
+    exit_code, output, _ = in_process("noise", "-C", "absent", "--json")
+    error = json.loads(output)["error"]
+    assert error["exit_code"] == exit_code == 3 and "absent" in error["what"] and error["next"]
+
+
+def test_a_locked_workspace_ends_with_1(tmp_path: Path) -> None:
+    with exclusive_lock(tmp_path / ".lock"):
+        done = cleaner("export", "out", cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"process {os.getpid()}" in done.stderr and "next:" in done.stderr
+
+
+def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tmp_path: Path) -> None:
+    pipe = tmp_path / "decisions.csv"
+    os.mkfifo(pipe)
+    command = [sys.executable, "-m", "cleaner", "decisions", "import", str(pipe)]
+    with (
+        subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as child,
+        pipe.open("wb"),  # opens when the program has begun to read
+    ):
+        child.send_signal(signal.SIGINT)
+        _, messages = child.communicate(timeout=30)
+    assert child.returncode == 130
+    assert "the same command again" in messages and "Traceback" not in messages
+    assert not (tmp_path / "decisions.sqlite").exists()
+
+
+def test_unexpected_errors_end_with_1_and_show_a_traceback_only_with_debug(tmp_path: Path) -> None:
+    (tmp_path / "cleaner.toml").mkdir()  # reading it raises what nobody foresaw
+    short, long = cleaner("noise", cwd=tmp_path), cleaner("noise", "--debug", cwd=tmp_path)
+    assert short.returncode == long.returncode == 1
+    assert "Traceback" not in short.stderr and "--debug" in short.stderr
+    assert "Traceback" in long.stderr
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+
+def test_command_line_over_file_over_defaults(tmp_path: Path) -> None:
+    (tmp_path / "cleaner.toml").write_text("[labels]\nfolds = 7\nmax_rounds = 3\n[embedding]\nimage_size = 128\n")
+    session = open_session(tmp_path, embedding={"image_size": 96, "backbone": None})
+    settings: LabelsSettings = given(session.config.labels, folds=4, drop=())
+    assert (settings.folds, settings.max_rounds, settings.drop, settings.top_k) == (4, 3, (), (5, 1))
+    assert settings.embedding.image_size == session.config.noise.embedding.image_size == 96
+    with pytest.raises(UsageError, match="min_count"):
+        given(BalanceSettings(), min_count=-1)
+
+
+def test_paths_are_relative_to_where_they_were_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "conf" / "my.toml").write_text('[noise]\nseeds = "s.csv"\n[embedding]\nweights = "../w.pth"\n')
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    session = open_session(tmp_path, config=Path("../conf/my.toml"))
+    assert session.config.noise.seeds == str(tmp_path / "conf" / "s.csv")
+    assert session.config.noise.embedding.weights == str(tmp_path / "w.pth")
+    assert given(session.config.noise, seeds=Path("s.csv")).seeds == str(tmp_path / "elsewhere" / "s.csv")
+    assert given(session.config.noise, seeds=Path("../conf/s.csv")).seeds == session.config.noise.seeds
+
+
+# --- output -----------------------------------------------------------------------------------------------------------
+
+
+def test_progress_without_a_terminal_is_a_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console()
+    with console.task("embed [0]", 3) as task:
+        task.advance()
+        task.advance(2)
+    console.warn("odd [b]name[/b]")
+    console.warn("odd [b]name[/b]")
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("embed [0]  3/3") and output.err.count("warning: odd [b]name[/b]") == 1
+
+
+def test_quiet_and_json_keep_stdout_clean(capsys: pytest.CaptureFixture[str]) -> None:
+    quiet = Console(quiet=True)
+    with quiet.task("embed", 3) as task:
+        task.advance()
+    quiet.say("a line")
+    quiet.result(["a result"])
+    quiet.warn("a warning")
+    output = capsys.readouterr()
+    assert output.out == "" and output.err == "warning: a warning\n"
+    as_json = Console(as_json=True)
+    as_json.result(["a result"])
+    as_json.document({"counts": 1})
+    assert json.loads(capsys.readouterr().out) == {"counts": 1, "warnings": []}
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_colours_on_a_terminal_unless_told_otherwise(tmp_path: Path, no_color: str) -> None:
+    program = (
+        "from cleaner.cli.console import Console\nc = Console()\nc.warn('look')\nwith c.task('t', 1) as t: t.advance()"
+    )
+    ours, theirs = os.openpty()
+    environment = ENVIRONMENT | {"TERM": "xterm-256color", "NO_COLOR": no_color}
+    subprocess.run([sys.executable, "-c", program], stderr=theirs, check=True, env=environment)
+    os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert "warning: look" in shown and "1/1" in shown
+    assert ("\x1b[33m" in shown) == (no_color == "")
+
+
+# --- commands on a real workspace -------------------------------------------------------------------------------------
+
+
+def test_scan_again_does_nothing_and_says_so(scanned: Path) -> None:
+    record = (scanned / "scan" / "stage.json").read_bytes()
+    again = cleaner("scan", "../images", "--json", cwd=scanned)
+    document = json.loads(again.stdout)
+    assert document["was_current"] and document["counts"]["rows"] == 6 and document["next"] == "cleaner noise"
+    assert "up to date" in cleaner("scan", "../images", cwd=scanned).stdout
+    assert (scanned / "scan" / "stage.json").read_bytes() == record
+
+
+def test_decisions_in_and_out(scanned: Path, tmp_path: Path) -> None:
+    given_file = tmp_path / "looked_at.csv"
+    given_file.write_text("file_name,verdict,label,annotator\ncat/1.jpg,label,dog,ann\ndog/[a] 3.jpg,noise,,ann\n")
+    done = cleaner("decisions", "import", given_file, cwd=scanned)
+    assert done.returncode == 0, done.stderr
+    assert "added 2 · there already 0" in done.stdout and "next: cleaner noise" in done.stdout
+    again = cleaner("decisions", "import", given_file, "--json", cwd=scanned)
+    assert json.loads(again.stdout)["counts"] == {"added": 0, "there already": 2}
+    assert cleaner("decisions", "export", tmp_path / "out.parquet", cwd=scanned).returncode == 0
+    assert pd.read_parquet(tmp_path / "out.parquet")["verdict"].tolist() == ["label", "noise"]
+    given_file.write_text("file_name,verdict\ncat/1.jpg,noise\ncat/7.jpg,noise\n")
+    done = cleaner("decisions", "import", given_file, cwd=scanned)
+    assert done.returncode == 3 and "looked_at.csv" in done.stderr and "'cat/7.jpg' (row 3)" in done.stderr
+
+
+def test_export_of_the_latest_stage(scanned: Path, tmp_path: Path) -> None:
+    done = cleaner("export", tmp_path / "set", "--json", cwd=scanned)
+    assert json.loads(done.stdout)["counts"]["files"] == 6, done.stderr
+    assert (tmp_path / "set" / "classes.txt").read_text() == "cat\ndog\n"
+    assert cleaner("export", "--to", "csv", tmp_path / "set.csv", cwd=scanned).returncode == 0
+    assert len(pd.read_csv(tmp_path / "set.csv")) == 6
+    taken = cleaner("export", tmp_path / "set", cwd=scanned)
+    assert taken.returncode == 2 and "something already" in taken.stderr
