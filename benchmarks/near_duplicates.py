@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw, ImageEnhance
 from cleaner.dataset.images import UNIFORM_STD, perceptual_hash
 from cleaner.scoring.duplicates import find_near_duplicates
 
-RADII = (4, 6, 8, 10, 12, 14, 16, 20, 24)
+RADII = (4, 8, 12, 14, 16, 18, 20, 22, 24)
 Rng = np.random.Generator
 
 

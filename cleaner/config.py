@@ -57,7 +57,7 @@ class ScanSettings:
     """Admit links that lead out of the images root."""
     max_pixels: int = 100_000_000
     """Images whose header promises more pixels than this are refused before decoding."""
-    near_radius: int = 16
+    near_radius: int = 18
     """Near duplicates differ in at most this many of the 128 bits of the perceptual hash; 0 switches the search off."""
 
     def __post_init__(self) -> None:

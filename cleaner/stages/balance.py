@@ -18,7 +18,6 @@ from cleaner.dataset.store import digest_of, write_json
 from cleaner.dataset.workspace import Input, Parent, Workspace
 from cleaner.errors import BadInputError
 from cleaner.modeling.backbones import load_backbone, num_threads
-from cleaner.modeling.class_evidence import MeanViewFeatures
 from cleaner.scoring.class_quality import compute_coherence_p, compute_rank_p, draw_coherences, judge_low_count
 from cleaner.scoring.imbalance import compute_priors, compute_repeats, compute_target
 from cleaner.stages.inputs import embed_rows, image_verdicts, parent_input, require_parent, weights_inputs
@@ -171,8 +170,9 @@ def _test_coherence(
     rows = np.union1d(pool_rows, mine)
     backbone = load_backbone(settings.embedding, options.device)
     embeddings = embed_rows(workspace, parent.images_root, full.iloc[rows], backbone, options)
-    features = MeanViewFeatures(embeddings)(np.arange(len(rows)))
-    units = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-9)
+    # not centred: pictures that share no more than being odd would look alike about the mean
+    views = (embeddings.plain.astype(np.float32) + embeddings.mirrored) / 2
+    units = views / np.maximum(np.linalg.norm(views, axis=1, keepdims=True), 1e-9)
     pool = units[np.searchsorted(rows, pool_rows)]
     rank = full["given_rank"].to_numpy() if "given_rank" in full else np.full(len(full), -1)
     all_hits = rank[alive & (rank >= 0)] == 0

@@ -182,7 +182,11 @@ def _class_evidence(features: MeanViewFeatures, judged: pd.DataFrame, num_outsid
     targets = np.concatenate([labels, np.full(num_outside, -1)]).astype(np.int64)
     folds = np.concatenate([fold, np.zeros(num_outside, np.int64)])
     learns = np.concatenate([learns, np.zeros(num_outside, bool)])
-    return compute_class_evidence(features, targets, folds, len(classes), learns)
+    fits = compute_class_evidence(features, targets, folds, len(classes), learns)
+    plain = np.column_stack([np.log1p(judged["num_colors"]), np.log(judged["pixel_std"] + 0.01)])
+    plain = (plain - plain.mean(0)) / np.maximum(plain.std(0), 1e-6)
+    plain = np.concatenate([plain, np.full((num_outside, 2), np.nan)])
+    return np.column_stack([fits, plain]).astype(np.float32)
 
 
 def _pick_seeds(
@@ -265,8 +269,8 @@ def _into_manifest(manifest: pd.DataFrame, judged: pd.DataFrame, settings: Noise
     values = {name: judged[name].to_numpy() for name in columns}
     keys = pd.MultiIndex.from_arrays([manifest["split"], manifest["label"], exact_groups(manifest)])
     # where each row's scores come from: itself, or for a copy that scan dropped the copy that stayed
-    source = pd.Series(np.arange(len(judged)), index=keys[mine])
-    source = source[~source.index.duplicated()].reindex(keys).fillna(-1).to_numpy(np.int64)
+    first = pd.Series(np.arange(len(judged)), index=keys[mine])
+    source = first[~first.index.duplicated()].reindex(keys).fillna(-1).to_numpy(np.int64).copy()
     source[mine] = np.arange(len(judged))
     scored = mine | ((manifest["drop_reason"] == "exact_duplicate").to_numpy() & (source >= 0))
     for name, column in values.items():
