@@ -10,7 +10,7 @@ from cleaner.modeling.probe import feature_moments, hellinger
 
 _RIDGE = 0.2
 """Penalty as a share of the number of training rows; 3,000 for 15,000 rows did well, see docs/experiments.md."""
-_CHUNK = 4096
+_CHUNK = 2048
 
 
 class MeanViewFeatures:

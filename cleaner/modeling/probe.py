@@ -17,7 +17,7 @@ from cleaner.modeling.learner import Predictor, Recipe
 _BATCH_SIZE = 512
 _NEVER = -1e4
 """Bias of a class without training rows: its probability is 0."""
-_CHUNK_VALUES = 4_000_000
+_CHUNK_VALUES = 200_000
 """Probabilities computed at once: rows a chunk = this / classes."""
 
 
@@ -139,8 +139,8 @@ def feature_moments(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and deviation (D,) float32 of the square-rooted embeddings (N, D), summed in chunks in float64."""
     total = np.zeros(embeddings.shape[1])
     squares = np.zeros(embeddings.shape[1])
-    for start in range(0, len(embeddings), 8192):
-        x = hellinger(torch.from_numpy(embeddings[start : start + 8192]).float()).double()
+    for start in range(0, len(embeddings), 2048):
+        x = hellinger(torch.from_numpy(embeddings[start : start + 2048]).float()).double()
         total += x.sum(0).numpy()
         squares += (x * x).sum(0).numpy()
     num = max(1, len(embeddings))

@@ -20,9 +20,10 @@ _REGULARISATION = 0.01
 _FOLDS = 10
 _NORMALS_PER_FIND = 10
 """For each find so many images that the last round called normal, so that finds do not outgrow the normal seeds."""
+_FEWEST_TO_CALIBRATE = 5
 _SURELY_NORMAL = 0.1
 _MAX_TRAINING_ROWS = 20_000
-_SCORE_CHUNK = 16_384
+_SCORE_CHUNK = 4096
 _MIN_PRIOR = 1e-6
 
 
@@ -89,7 +90,7 @@ def run_rounds(
     for number in range(1, max_rounds + 1):
         positive, negative = _training_set(seeds, found, probs, countable, lottery)
         scores = _out_of_fold_scores(features, positive, negative, fold)
-        z = _calibrated_logits(scores, evidence, positive, negative)
+        z = _calibrated_logits(scores, evidence, seeds, positive, negative)
         prior = estimate_prior(z[countable])
         probs = expit(z + np.log(prior / (1 - prior))).astype(np.float32)
         now = (probs > threshold) & countable & ~(seeds.is_seed & seeds.is_human)
@@ -194,14 +195,23 @@ def _out_of_fold_scores(features: Features, positive: np.ndarray, negative: np.n
 
 
 def _calibrated_logits(
-    scores: np.ndarray, evidence: np.ndarray, positive: np.ndarray, negative: np.ndarray
+    scores: np.ndarray, evidence: np.ndarray, seeds: NoiseSeeds, positive: np.ndarray, negative: np.ndarray
 ) -> np.ndarray:
-    """Log odds (N,) under equal priors from the score and the class evidence (Platt 2000, with covariates)."""
-    rows = np.flatnonzero(positive | negative)
+    """Log odds (N,) under equal priors from the score and the evidence (Platt 2000, with covariates).
+
+    Fitted on people's seeds alone where there are enough: finds that also calibrate the next round confirm
+    themselves, and the threshold then drifts.
+    """
+    human = seeds.is_seed & seeds.is_human
+    rows, y = np.flatnonzero(human), seeds.is_noise[human]
+    if min(int(y.sum()), int((~y).sum())) < _FEWEST_TO_CALIBRATE:
+        rows = np.flatnonzero(positive | negative)
+        y = positive[rows]
     with_evidence = not np.isnan(evidence[rows]).any()
     z = np.column_stack([scores, np.nan_to_num(evidence)]) if with_evidence else scores[:, None]
-    model = LogisticRegression(C=1.0, class_weight="balanced").fit(z[rows], positive[rows])
-    logits: np.ndarray = np.asarray(model.decision_function(z))
+    logits: np.ndarray = np.asarray(
+        LogisticRegression(C=1.0, class_weight="balanced").fit(z[rows], y).decision_function(z)
+    )
     return logits
 
 
