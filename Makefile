@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 WORK   ?= work
 IMAGES ?=
+DATASETS ?=
 SEEDS  ?=
 # More options for one stage: make run IMAGES=photos LABELS_ARGS="--folds 10"
 SCAN_ARGS    ?=
@@ -17,7 +18,7 @@ READY   := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check run scan noise labels balance clean FORCE
+.PHONY: help demo test check run scan noise labels balance batch clean FORCE
 FORCE:
 
 help: ## list the targets
@@ -96,3 +97,31 @@ endef
 $(eval $(call STAGE,noise,scan,$(SEED_FILES)))
 $(eval $(call STAGE,labels,noise))
 $(eval $(call STAGE,balance,labels))
+
+# --- many sets -------------------------------------------------------------------------------------------------------
+# One workspace for each set, $(WORK)/NAME, where NAME is the last part of its folder's path. A set that fails leaves
+# its mark and ends nothing but itself; the marks are read at the end. With -j several sets run at once.
+
+SETS      := $(foreach set,$(DATASETS),$(patsubst %/,%,$(set)))
+SET_NAMES := $(notdir $(SETS))
+
+batch: $(addprefix batch-set-,$(SET_NAMES)) ## run each of several sets: DATASETS="a b c" [WORK=work]; goes on past one that fails
+	@test -n "$(SETS)" || { echo 'which sets? make batch DATASETS="a b c" [WORK=work]' >&2; exit 2; }
+	@failed=; for name in $(SET_NAMES); do test "$$(cat "$(WORK)/.batch/$$name")" = done || failed="$$failed $$name"; done; \
+	  echo "batch: $(words $(SETS)) sets, $$(echo $$failed | wc -w | tr -d ' ') failed"; \
+	  test -z "$$failed" || { echo "batch: failed:$$failed" >&2; exit 1; }
+
+ifneq ($(words $(SET_NAMES)),$(words $(sort $(SET_NAMES))))
+$(error two sets bear the same name, and would share a workspace: $(SETS))
+endif
+
+# $(1): the folder of a set
+define SET
+.PHONY: batch-set-$(notdir $(1))
+batch-set-$(notdir $(1)): | $(READY)
+	@mkdir -p "$(WORK)/.batch"
+	@echo failed > "$(WORK)/.batch/$(notdir $(1))"
+	@if $$(MAKE) --no-print-directory run IMAGES="$(1)" WORK="$(WORK)/$(notdir $(1))"; \
+	  then echo done > "$(WORK)/.batch/$(notdir $(1))"; else echo "batch: $(notdir $(1)) failed" >&2; fi
+endef
+$(foreach set,$(SETS),$(eval $(call SET,$(set))))

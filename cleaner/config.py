@@ -7,9 +7,11 @@ progress) is in `RunOptions`.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import tomllib
 import types
 import typing
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -18,6 +20,8 @@ from cleaner.errors import BadInputError, UsageError
 from cleaner.progress import Progress, Silent
 
 FAULTS_OF_LABELS = ("coarse", "fine")
+QUALITY_ISSUES = ("blurry", "bright", "dark", "low_information", "odd_aspect", "odd_size")
+"""What scan can find about the quality of an image that is readable, sorted."""
 
 
 def _require(condition: bool, name: str, value: object, rule: str) -> None:
@@ -37,6 +41,10 @@ class RunOptions:
     """Decoding workers; 0: one for each core."""
     force: bool = False
     """Run although the stage is up to date."""
+    dry_run: bool = False
+    """Say whether the stage would run, and why; change nothing."""
+    command_line: tuple[str, ...] = ()
+    """Names of the settings that were given for this run alone; recorded, so that nobody takes them for stale."""
     progress: Progress = field(default_factory=Silent)
     """Where progress and warnings go."""
 
@@ -59,11 +67,20 @@ class ScanSettings:
     """Images whose header promises more pixels than this are refused before decoding."""
     near_radius: int = 18
     """Near duplicates differ in at most this many of the 128 bits of the perceptual hash; 0 switches the search off."""
+    drop: tuple[str, ...] = ()
+    """Quality findings that are dropped: any of blurry, bright, dark, low_information, odd_aspect, odd_size."""
+    clean_split: tuple[str, ...] = ()
+    """Splits besides `train` that may lose rows to `drop`."""
+    limit: int = 0
+    """Only the first so many files by name, to try things out; 0: all."""
 
     def __post_init__(self) -> None:
         _require(self.label_from in ("root", "parent"), "label_from", self.label_from, "root or parent")
         _require(self.max_pixels >= 1, "max_pixels", self.max_pixels, "at least 1")
+        _require(self.limit >= 0, "limit", self.limit, "0 (all files) or more")
         _require(0 <= self.near_radius <= 24, "near_radius", self.near_radius, "0 .. 24 bits")
+        for name in self.drop:
+            _require(name in QUALITY_ISSUES, "drop", name, f"any of {', '.join(QUALITY_ISSUES)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,11 +210,20 @@ def with_values(settings: Settings, values: dict[str, Any], *, where: str) -> Se
     checked: dict[str, Any] = {}
     for key, value in values.items():
         if key not in hints or key == "embedding":
-            known = ", ".join(sorted(k for k in hints if k != "embedding"))
-            raise UsageError(f"{where}: unknown setting {key!r}", expected=f"one of {known}")
+            raise UsageError(f"{where}: unknown setting {key!r}", expected=nearest(key, set(hints) - {"embedding"}))
         if value is not None:
             checked[key] = _checked(value, hints[key], f"{where}: {key}")
-    return dataclasses.replace(settings, **checked)  # type: ignore[type-var]
+    try:
+        return dataclasses.replace(settings, **checked)  # type: ignore[type-var]
+    except UsageError as error:
+        raise UsageError(f"{where}: {error.what}", expected=error.expected, next_step=error.next_step) from error
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What to expect in place of an unknown `name`: the known one that looks most like it, else all of them."""
+    listed = sorted(known)
+    close = difflib.get_close_matches(name.lower(), listed, n=1, cutoff=0.6)
+    return f"{close[0]}, perhaps?" if close else f"one of {', '.join(listed)}"
 
 
 def _checked(value: Any, hint: Any, where: str) -> Any:
@@ -235,12 +261,18 @@ def read_config(path: Path) -> Config:
     parts: dict[str, Any] = {}
     for name, table in tables.items():
         if name not in names or not isinstance(table, dict):
-            raise BadInputError(f"{path}: unknown table [{name}]", expected=", ".join(f"[{n}]" for n in names))
+            raise BadInputError(
+                f"{path}: unknown table [{name}]",
+                expected=nearest(name, names),
+                next_step=f"mend {path}; `cleaner init` writes one with every setting in it",
+            )
     for name in names:
         try:
             parts[name] = with_values(getattr(Config(), name), tables.get(name, {}), where=f"{path} [{name}]")
         except UsageError as error:
-            raise BadInputError(error.what, expected=error.expected, found=error.found) from error
+            raise BadInputError(
+                error.what, expected=error.expected, found=error.found, next_step=f"mend {path} and run again"
+            ) from error
     for stage in ("noise", "labels", "balance"):
         parts[stage] = dataclasses.replace(parts[stage], embedding=parts["embedding"])
     return Config(**parts)

@@ -50,5 +50,11 @@ class WorkspaceLockedError(CleanerError):
     """Another process works in the same workspace (exit 1)."""
 
 
+class GateError(CleanerError):
+    """A gate that the user asked for is not passed (exit 4)."""
+
+    exit_code = 4
+
+
 class BackboneError(CleanerError):
     """A backbone or its weights cannot be loaded (exit 1)."""

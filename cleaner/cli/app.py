@@ -5,13 +5,30 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from cleaner import __version__
-from cleaner.cli import balance, decisions, export, labels, noise, run, scan
-from cleaner.errors import CleanerError
+from cleaner.cli import (
+    audit,
+    balance,
+    decide,
+    decisions,
+    doctor,
+    explain,
+    export,
+    init,
+    labels,
+    noise,
+    report,
+    review,
+    run,
+    scan,
+    status,
+)
+from cleaner.errors import CleanerError, UsageError
 
 EXIT_INTERRUPTED = 130
 
@@ -22,7 +39,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (scan.scan, noise.noise, labels.labels, balance.balance, run.run, export.export):
+_COMMANDS: list[Callable[..., None]] = [
+    scan.scan,
+    noise.noise,
+    labels.labels,
+    balance.balance,
+    run.run,
+    status.status,
+    explain.explain,
+    decide.decide,
+    review.review,
+    audit.audit,
+    report.report,
+    export.export,
+    init.init,
+    doctor.doctor,
+]
+for _command in _COMMANDS:
     app.command()(_command)
 app.add_typer(decisions.app, name="decisions")
 
@@ -43,7 +76,7 @@ def _root(
 
     Noise images, wrong labels, duplicates and jumbled classes go; every image that is left out has a reason.
 
-    Exit codes: 0 fine, 1 failure, 2 usage, 3 bad input, 130 interrupted.
+    Exit codes: 0 fine, 1 failure, 2 usage, 3 bad input, 4 a gate is not passed, 130 interrupted.
     """
 
 
@@ -57,6 +90,10 @@ def main() -> None:
     except SystemExit as end:
         if end.code == EXIT_INTERRUPTED:  # what typer makes of Ctrl-C
             _interrupted()
+        if (
+            end.code == UsageError.exit_code and len(sys.argv) > 1
+        ):  # typer has said on stderr what it did not understand
+            _document({"what": "the command line makes no sense", "next": "see stderr, and `cleaner --help`"}, 2)
         raise
     except KeyboardInterrupt:
         _interrupted()
@@ -69,17 +106,32 @@ def main() -> None:
 
 
 def _interrupted() -> None:
-    print("\ninterrupted: what is finished is kept; the same command again goes on from there", file=sys.stderr)
+    _tell("interrupted: what is finished is kept; the same command again goes on from there", "warning", before="\n")
 
 
 def _show(error: Exception) -> None:
     if isinstance(error, CleanerError):
-        print(f"error: {error}", file=sys.stderr)
-        document = {"what": error.what, "expected": error.expected, "found": error.found, "next": error.next_step}
-        exit_code = error.exit_code
+        _tell(str(error), "error", before="error: ")
+        parts = {"what": error.what, "expected": error.expected, "found": error.found, "next": error.next_step}
+        _document(parts, error.exit_code)
+        return
+    what = f"{type(error).__name__}: {error}"
+    advice = "run it again with --debug and report what it shows"
+    _tell(f"unexpected {what}\n  next: {advice}", "error", before="error: ")
+    _document({"what": what, "next": advice}, 1)
+
+
+def _tell(message: str, level: str, *, before: str) -> None:
+    """A line on stderr that needs no console: the settings of one may be what is wrong."""
+    arguments = " ".join(sys.argv).replace("=", " ")
+    if "--log-format json" in arguments:
+        from cleaner.cli.console import json_line
+
+        print(json_line(message, level), file=sys.stderr)
     else:
-        what = f"{type(error).__name__}: {error}"
-        print(f"error: unexpected {what}\n  next: run it again with --debug and report what it shows", file=sys.stderr)
-        document, exit_code = {"what": what}, 1
+        print(f"{before}{message}", file=sys.stderr)
+
+
+def _document(error: dict[str, str], exit_code: int) -> None:
     if "--json" in sys.argv:
-        print(json.dumps({"error": document | {"exit_code": exit_code}}, indent=2, ensure_ascii=False))
+        print(json.dumps({"error": error | {"exit_code": exit_code}}, indent=2, ensure_ascii=False))

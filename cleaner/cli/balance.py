@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cleaner.cli import options as o
-from cleaner.cli.session import given, open_session
+from cleaner.cli.session import open_session
 from cleaner.errors import UsageError
 
 
@@ -36,8 +36,11 @@ def balance(
     device: o.Device = "auto",
     workers: o.Workers = 0,
     force: o.Force = False,
+    dry_run: o.DryRun = False,
     quiet: o.Quiet = False,
+    verbose: o.Verbose = 0,
     as_json: o.Json = False,
+    log_format: o.LogFormat = "text",
     debug: o.Debug = False,
 ) -> None:
     """Judge small classes, say how often to repeat each image, and write the class priors.
@@ -46,9 +49,10 @@ def balance(
     """
     session = open_session(
         workspace, config=config, seed=seed, device=device, workers=workers, force=force, quiet=quiet, as_json=as_json,
+        verbose=verbose, log_format=log_format, dry_run=dry_run,
         embedding={"backbone": backbone, "weights": weights, "image_size": image_size, "precision": precision},
     )  # fmt: skip
-    settings = given(
+    settings = session.given(
         session.config.balance,
         min_count=min_count,
         low_count=low_count,
@@ -59,7 +63,7 @@ def balance(
     )
     from cleaner.stages.balance import run_balance
 
-    with session.workspace.lock():
+    with session.lock():
         result = run_balance(session.workspace, settings, session.options, from_file=from_file)
     session.report(result)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from rich.console import Console as RichConsole
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
+
+
+_STYLES = {"warning": "yellow", "error": "red", "debug": "dim"}
 
 
 class _Bar:
@@ -42,12 +47,14 @@ class Console:
     """`Progress` for the command line, and the one place that writes results.
 
     On a terminal, tasks are bars with the time left; elsewhere, one plain line when each is done. With `quiet` only
-    warnings are shown; with `as_json` the result is one JSON document on stdout.
+    warnings are shown; with `as_json` the result is one JSON document on stdout; with `json_log` every line on stderr
+    is a JSON object: time_utc, level, message.
     """
 
-    def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, as_json: bool = False, json_log: bool = False) -> None:
         self.quiet = quiet
         self.as_json = as_json
+        self.json_log = json_log
         self.warnings: list[str] = []
         self._stderr: RichConsole | None = None
         self._bars: RichProgress | None = None
@@ -58,7 +65,7 @@ class Console:
         """Open a bar of `total` units for the time of a `with` block."""
         if self.quiet:
             yield _Count()
-        elif self.stderr.is_terminal:
+        elif not self.json_log and self.stderr.is_terminal:
             with self._bar(name, total) as bar:
                 yield bar
         else:
@@ -75,7 +82,7 @@ class Console:
         """Show a warning on stderr, once, and remember it for the JSON document."""
         if message not in self.warnings:
             self.warnings.append(message)
-            self._line(f"warning: {message}", style="yellow")
+            self._line(message, "warning")
 
     def result(self, lines: list[str]) -> None:
         """Write lines of result to stdout; nothing with `quiet` or `as_json`."""
@@ -96,9 +103,26 @@ class Console:
             self._stderr = RichConsole(file=sys.stderr, highlight=False)
         return self._stderr
 
-    def _line(self, text: str, style: str | None = None) -> None:
+    def listen(self, verbose: int) -> None:
+        """Show what is logged: warnings; with `verbose` 1 the notes of this library, with 2 all that it says."""
+        root = logging.getLogger()
+        for handler in [h for h in root.handlers if isinstance(h, _ToConsole)]:
+            root.removeHandler(handler)
+        root.addHandler(_ToConsole(self))
+        level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+        logging.getLogger("cleaner").setLevel(logging.WARNING if self.quiet else level)
+
+    def log(self, message: str, level: str) -> None:
+        """Show a line on stderr whatever `quiet` says. `level`: debug, info, warning or error."""
+        self._line(message, level)
+
+    def _line(self, text: str, level: str = "info") -> None:
+        if self.json_log:
+            print(json_line(text, level), file=sys.stderr, flush=True)
+            return
+        shown = f"{level}: {text}" if level in ("warning", "error") else text
         # markup off: file names may hold square brackets; soft_wrap: the terminal breaks lines, not rich
-        self.stderr.print(text, style=style, markup=False, soft_wrap=True)
+        self.stderr.print(shown, style=_STYLES.get(level), markup=False, soft_wrap=True)
 
     @contextmanager
     def _bar(self, name: str, total: int) -> Iterator[Task]:
@@ -113,6 +137,24 @@ class Console:
             if self._num_open == 0:  # the last one closes the live display, and the bars stay as lines
                 bars.stop()
                 self._bars = None
+
+
+class _ToConsole(logging.Handler):
+    """Hands what is logged to a console."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show one record."""
+        self._console.log(record.getMessage(), record.levelname.lower())
+
+
+def json_line(message: str, level: str) -> str:
+    """One message as a JSON object on one line."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+    return json.dumps({"time_utc": now, "level": level, "message": message.strip()}, ensure_ascii=False)
 
 
 def _rich_progress(console: RichConsole) -> RichProgress:

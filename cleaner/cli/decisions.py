@@ -25,8 +25,11 @@ def import_(
         ),
     ],
     workspace: o.WorkspaceDir = Path(),
+    dry_run: o.DryRun = False,
     quiet: o.Quiet = False,
+    verbose: o.Verbose = 0,
     as_json: o.Json = False,
+    log_format: o.LogFormat = "text",
     debug: o.Debug = False,
 ) -> None:
     """Add the decisions of a CSV, TSV or Parquet file: all of them, or none if a row is wrong.
@@ -36,16 +39,18 @@ def import_(
 
     Example: `cleaner decisions import looked_at.csv`
     """
-    session = open_session(workspace, quiet=quiet, as_json=as_json)
+    session = open_session(
+        workspace, quiet=quiet, as_json=as_json, verbose=verbose, log_format=log_format, dry_run=dry_run
+    )
     from cleaner.dataset.decision_files import import_decisions
     from cleaner.dataset.decisions import DecisionStore
 
     place = session.workspace
-    with place.lock():
+    with session.lock():
         manifest = (
             place.read("scan", ["file_name", "image_id", "label", "clean_label"]) if place.record("scan") else None
         )
-        result = import_decisions(file, DecisionStore(place.decisions_path), manifest)
+        result = import_decisions(file, DecisionStore(place.decisions_path), manifest, dry_run=dry_run)
     warnings = []
     if result.num_overruled:
         warnings.append(
@@ -67,14 +72,16 @@ def export(
     file: Annotated[Path, typer.Argument(help="Table to write: .csv, .tsv or .parquet.", show_default=False)],
     workspace: o.WorkspaceDir = Path(),
     quiet: o.Quiet = False,
+    verbose: o.Verbose = 0,
     as_json: o.Json = False,
+    log_format: o.LogFormat = "text",
     debug: o.Debug = False,
 ) -> None:
     """Write every decision, undone ones too, to a file that `import` reads.
 
     Example: `cleaner decisions export decisions.csv`
     """
-    session = open_session(workspace, quiet=quiet, as_json=as_json)
+    session = open_session(workspace, quiet=quiet, as_json=as_json, verbose=verbose, log_format=log_format)
     from cleaner.dataset.decision_files import export_decisions
     from cleaner.dataset.decisions import DecisionStore
 

@@ -27,8 +27,11 @@ def export(
     ] = False,
     from_file: o.FromFile = None,
     workspace: o.WorkspaceDir = Path(),
+    dry_run: o.DryRun = False,
     quiet: o.Quiet = False,
+    verbose: o.Verbose = 0,
     as_json: o.Json = False,
+    log_format: o.LogFormat = "text",
     debug: o.Debug = False,
 ) -> None:
     """Write the cleaned set as folders that torchvision's ImageFolder reads, or as a table.
@@ -39,20 +42,22 @@ def export(
     one_of("--mode", mode, ("hardlink", "symlink", "copy"))
     repeats = repeats or ("files" if to == "folder" else "csv")
     one_of("--repeats", repeats, ("files", "csv", "ignore"))
-    session = open_session(workspace, quiet=quiet, as_json=as_json)
+    session = open_session(
+        workspace, quiet=quiet, as_json=as_json, verbose=verbose, log_format=log_format, dry_run=dry_run
+    )
     from cleaner.dataset import exporters
     from cleaner.dataset.manifest import read_manifest
 
     how = cast(exporters.Repeats, repeats)
-    with session.workspace.lock():
+    with session.lock():
         source = session.workspace.parent_of("export", from_file)
         manifest = read_manifest(source.path)
         if to == "csv":
-            result = exporters.export_csv(manifest, out, repeats=how, dropped=dropped)
+            result = exporters.export_csv(manifest, out, repeats=how, dropped=dropped, dry_run=dry_run)
         else:
             result = exporters.export_folder(
                 manifest, source.images_root, out, mode=cast(exporters.Mode, mode), repeats=how, dropped=dropped,
-                progress=session.console,
+                progress=session.console, dry_run=dry_run,
             )  # fmt: skip
     session.report_counts(
         f"export  {source.name} -> {out}",

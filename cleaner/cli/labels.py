@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cleaner.cli import options as o
-from cleaner.cli.session import given, open_session
+from cleaner.cli.session import open_session
 from cleaner.errors import UsageError
 
 
@@ -40,8 +40,11 @@ def labels(
     device: o.Device = "auto",
     workers: o.Workers = 0,
     force: o.Force = False,
+    dry_run: o.DryRun = False,
     quiet: o.Quiet = False,
+    verbose: o.Verbose = 0,
     as_json: o.Json = False,
+    log_format: o.LogFormat = "text",
     debug: o.Debug = False,
 ) -> None:
     """Find good images under the wrong class, by cross-training and pulling back.
@@ -50,9 +53,10 @@ def labels(
     """
     session = open_session(
         workspace, config=config, seed=seed, device=device, workers=workers, force=force, quiet=quiet, as_json=as_json,
+        verbose=verbose, log_format=log_format, dry_run=dry_run,
         embedding={"backbone": backbone, "weights": weights, "image_size": image_size, "precision": precision},
     )  # fmt: skip
-    settings = given(
+    settings = session.given(
         session.config.labels,
         folds=folds,
         top_k=None if top_k is None else _whole_numbers("--top-k", top_k),
@@ -63,7 +67,7 @@ def labels(
     )
     from cleaner.stages.labels import run_labels
 
-    with session.workspace.lock():
+    with session.lock():
         result = run_labels(session.workspace, settings, session.options, from_file=from_file)
     session.report(result)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cleaner.cli import options as o
-from cleaner.cli.session import given, open_session
+from cleaner.cli.session import open_session
 
 
 def noise(
@@ -27,8 +27,11 @@ def noise(
     device: o.Device = "auto",
     workers: o.Workers = 0,
     force: o.Force = False,
+    dry_run: o.DryRun = False,
     quiet: o.Quiet = False,
+    verbose: o.Verbose = 0,
     as_json: o.Json = False,
+    log_format: o.LogFormat = "text",
     debug: o.Debug = False,
 ) -> None:
     """Find images that belong to no class: maps, tables, charts, logos, screenshots, pages of text.
@@ -37,13 +40,14 @@ def noise(
     """
     session = open_session(
         workspace, config=config, seed=seed, device=device, workers=workers, force=force, quiet=quiet, as_json=as_json,
+        verbose=verbose, log_format=log_format, dry_run=dry_run,
         embedding={"backbone": backbone, "weights": weights, "image_size": image_size, "precision": precision},
     )  # fmt: skip
-    settings = given(
+    settings = session.given(
         session.config.noise, seeds=seeds, threshold=threshold, max_rounds=max_rounds, clean_split=clean_split
     )
     from cleaner.stages.noise import run_noise
 
-    with session.workspace.lock():
+    with session.lock():
         result = run_noise(session.workspace, settings, session.options, from_file=from_file)
     session.report(result)

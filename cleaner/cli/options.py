@@ -63,4 +63,21 @@ Json = Annotated[
     bool,
     typer.Option("--json", help="One JSON document on stdout, nothing else there.", rich_help_panel=_OUTPUT),
 ]
+ScanLimit = Annotated[
+    int | None,
+    typer.Option("--limit", metavar="N", help="Only the first N files, to try things out.", show_default="all"),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done, and why; change no file.", rich_help_panel=_RUN)
+]
+Verbose = Annotated[
+    int, typer.Option("-v", "--verbose", count=True, help="Say more; twice: still more.", rich_help_panel=_OUTPUT)
+]
+LogFormat = Annotated[
+    str,
+    typer.Option(metavar="FORMAT", help="Lines on stderr: text, or json (an object a line).", rich_help_panel=_OUTPUT),
+]
+Files = Annotated[
+    list[str], typer.Argument(metavar="FILE…", help="Names in the manifest, paths, or the first digits of an image_id.")
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=_OUTPUT)]

@@ -1,15 +1,23 @@
 """`cleaner run`."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cleaner.cli import options as o
-from cleaner.cli.session import given, open_session
+from cleaner.cli.session import open_session
+
+if TYPE_CHECKING:
+    from cleaner.stages.lifecycle import StageResult
 
 
 def run(
     images: o.Images,
     workspace: o.WorkspaceDir = Path(),
     seeds: o.SeedsFile = None,
+    limit: o.ScanLimit = None,
     config: o.ConfigFile = None,
     backbone: o.Backbone = None,
     weights: o.Weights = None,
@@ -19,8 +27,11 @@ def run(
     device: o.Device = "auto",
     workers: o.Workers = 0,
     force: o.Force = False,
+    dry_run: o.DryRun = False,
     quiet: o.Quiet = False,
+    verbose: o.Verbose = 0,
     as_json: o.Json = False,
+    log_format: o.LogFormat = "text",
     debug: o.Debug = False,
 ) -> None:
     """All stages, one after the other: scan, noise, labels, balance. Those that are up to date are passed over.
@@ -29,23 +40,26 @@ def run(
     """
     session = open_session(
         workspace, config=config, seed=seed, device=device, workers=workers, force=force, quiet=quiet, as_json=as_json,
-        creates=True,
+        verbose=verbose, log_format=log_format, dry_run=dry_run, creates=True, images=images,
         embedding={"backbone": backbone, "weights": weights, "image_size": image_size, "precision": precision},
     )  # fmt: skip
     from cleaner.stages.balance import run_balance
     from cleaner.stages.labels import run_labels
+    from cleaner.stages.lifecycle import planned
     from cleaner.stages.noise import run_noise
     from cleaner.stages.scan import run_scan
 
     place, options, settings = session.workspace, session.options, session.config
-    results = []
-    with place.lock():
-        for stage in (
-            lambda: run_scan(place, images.absolute(), settings.scan, options),
-            lambda: run_noise(place, given(settings.noise, seeds=seeds), options),
-            lambda: run_labels(place, settings.labels, options),
-            lambda: run_balance(place, settings.balance, options),
-        ):
-            results.append(stage())
+    stages: dict[str, Callable[[], StageResult]] = {
+        "scan": lambda: run_scan(place, images.absolute(), session.given(settings.scan, limit=limit), options),
+        "noise": lambda: run_noise(place, session.given(settings.noise, seeds=seeds), options),
+        "labels": lambda: run_labels(place, session.given(settings.labels), options),
+        "balance": lambda: run_balance(place, session.given(settings.balance), options),
+    }
+    results: list[StageResult] = []
+    with session.lock():
+        for name, run_stage in stages.items():
+            waits = bool(results) and bool(results[-1].would_run)  # a dry run: what it would read is not there yet
+            results.append(planned(name, f"{results[-1].record.stage} runs before it") if waits else run_stage())
             session.show(results[-1])
     session.finish(results)

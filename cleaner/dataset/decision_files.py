@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,15 +30,20 @@ class ImportResult:
     """Labels that the file gives to images and that no image of the manifest has: new classes, or typing errors."""
 
 
-def import_decisions(path: Path, store: DecisionStore, manifest: pd.DataFrame | None) -> ImportResult:
+def import_decisions(
+    path: Path, store: DecisionStore, manifest: pd.DataFrame | None, *, dry_run: bool = False
+) -> ImportResult:
     """Add the decisions of a table to the store: all of them, or none if a row is wrong.
 
     Columns: what is decided on (`image_id`, `file_name` or `class`; or `kind` and `key`, as exports have them) and
     `verdict`; optional label, queue, annotator, time_utc, seq, undoes_seq. `manifest` (columns file_name, image_id,
     label, clean_label) is what `file_name` and `class` are looked up in; without one, `file_name` is an error.
     A row that the store holds already is passed over; to say a thing again, give it another `time_utc`.
-    Raises BadInputError naming the file and the row.
+    With `dry_run` the store stays as it is. Raises BadInputError naming the file and the row.
     """
+    if dry_run:
+        with tempfile.TemporaryDirectory() as folder:
+            return import_decisions(path, _copy(store, Path(folder)), manifest)
     frame = read_table(path)
     events = _events(path, frame, manifest)
     try:
@@ -61,6 +67,14 @@ def export_decisions(path: Path, store: DecisionStore) -> int:
     frame = store.events()
     write_table_file(path, frame)
     return len(frame)
+
+
+def _copy(store: DecisionStore, folder: Path) -> DecisionStore:
+    copy = DecisionStore(folder / "decisions.sqlite")
+    if store.path.exists():
+        export_decisions(folder / "events.parquet", store)
+        import_decisions(folder / "events.parquet", copy, None)
+    return copy
 
 
 def _events(path: Path, frame: pd.DataFrame, manifest: pd.DataFrame | None) -> list[Event]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import datetime
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,6 +54,12 @@ CREATE TRIGGER IF NOT EXISTS events_no_replace BEFORE INSERT ON events
     WHEN EXISTS (SELECT 1 FROM events WHERE seq = NEW.seq)
     BEGIN SELECT RAISE(ABORT, 'decisions are append-only'); END;
 """
+
+_REQUESTS = """
+CREATE TABLE IF NOT EXISTS requests (
+    request_id TEXT PRIMARY KEY, digest TEXT NOT NULL, annotator TEXT NOT NULL,
+    first_seq INTEGER NOT NULL, num_events INTEGER NOT NULL, undoes TEXT NOT NULL
+)"""  # beside the events, so that stores without it stay readable and stores with it stay of the same schema
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +167,50 @@ class DecisionStore:
                     seq_here[event.seq] = seq
         return MergeCounts(num_added, num_present)
 
+    def add_request(self, request_id: str, events: Sequence[Event], annotator: str) -> list[Event]:
+        """Append `events` in one transaction, once: a request that is here already adds nothing.
+
+        Returns the events as they stand in the store; they are on the disk when this returns. Raises BadInputError if
+        an event is wrong, or `request_id` came before with others.
+        """
+        digest = digest_of([_identity(e, e.undoes_seq) for e in events], annotator)
+        with self._connection(create=True) as connection:
+            known = _find_request(connection, request_id, digest)
+            if known is not None:
+                return known
+            seqs = [_append(connection, replace(e, annotator=annotator), e.undoes_seq) for e in events]
+            return _note_request(connection, request_id, digest, annotator, seqs, "")
+
+    def undo_request(self, request_id: str, annotator: str, target: str = "") -> list[Event]:
+        """Take back all that request `target` said, once; without a target, the annotator's last one in force.
+
+        Returns the events that undo it. Raises BadInputError if there is nothing to take back.
+        """
+        digest = digest_of("undo", target, annotator)
+        with self._connection(create=True) as connection:
+            known = _find_request(connection, request_id, digest)
+            if known is not None:
+                return known
+            found = connection.execute(
+                "SELECT request_id, first_seq, num_events FROM requests WHERE annotator = ?1 AND undoes = ''"
+                " AND (?2 = '' OR request_id = ?2) AND request_id NOT IN (SELECT undoes FROM requests)"
+                " ORDER BY first_seq DESC LIMIT 1",
+                (annotator, target),
+            ).fetchone()
+            if found is None:
+                raise BadInputError("there is nothing to undo")
+            undone = _read(connection, found[1] - 1, found[2])
+            blank = [replace(e, verdict="", label="", time_utc="", undoes_seq=e.seq) for e in undone]
+            seqs = [_append(connection, e, e.undoes_seq) for e in blank]
+            return _note_request(connection, request_id, digest, annotator, seqs, found[0])
+
+    def events_after(self, seq: int) -> list[Event]:
+        """The events that came after event `seq` (0: all), in their order."""
+        if not self.path.exists():
+            return []
+        with self._connection(create=False) as connection:
+            return _read(connection, seq)
+
     def undo(self, seq: int, annotator: str = "") -> int:
         """Take event `seq` back by a new event, whose `seq` is returned.
 
@@ -170,7 +220,7 @@ class DecisionStore:
         event = next((e for e in events if e.seq == seq), None)
         if event is None:
             raise BadInputError(f"{self.path}: there is no decision {seq} to undo")
-        if seq in _undone(events):
+        if seq in find_undone(events):
             raise BadInputError(f"{self.path}: decision {seq} is undone already")
         return self.add(event.kind, event.key, "", annotator=annotator, queue=event.queue, undoes_seq=seq)
 
@@ -189,16 +239,16 @@ class DecisionStore:
     def undecided(self) -> pd.DataFrame:
         """What annotators say who differ: columns kind, key, annotator, verdict, label, seq; sorted by kind, key."""
         rows = []
-        for (kind, key), standing in sorted(_standing(self._events()).items()):
-            if _differ(standing):
+        for (kind, key), standing in sorted(find_standing(self._events()).items()):
+            if differ(standing):
                 rows += [(kind, key, e.annotator, e.verdict, e.label, e.seq) for e in standing]
         return pd.DataFrame(rows, columns=["kind", "key", "annotator", "verdict", "label", "seq"])
 
     def _in_force(self, kind: str, index: str) -> pd.DataFrame:
         rows = {
             key: (standing[-1].verdict, standing[-1].label, standing[-1].annotator)
-            for (its_kind, key), standing in sorted(_standing(self._events()).items())
-            if its_kind == kind and standing and not _differ(standing)
+            for (its_kind, key), standing in sorted(find_standing(self._events()).items())
+            if its_kind == kind and standing and not differ(standing)
         }
         frame = pd.DataFrame(list(rows.values()), columns=["verdict", "label", "annotator"], dtype=object)
         return frame.set_index(pd.Index(list(rows), name=index, dtype=object))
@@ -266,8 +316,9 @@ def verdicts_digest(frame: pd.DataFrame) -> str:
     return digest_of(sorted(map(list, rows)))
 
 
-def _read(connection: sqlite3.Connection) -> list[Event]:
-    rows = connection.execute(f"SELECT {', '.join(EVENT_COLUMNS)} FROM events ORDER BY seq")
+def _read(connection: sqlite3.Connection, after_seq: int = 0, limit: int = -1) -> list[Event]:
+    names = ", ".join(EVENT_COLUMNS)
+    rows = connection.execute(f"SELECT {names} FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after_seq, limit))
     return [Event(**dict(zip(EVENT_COLUMNS, row, strict=True))) for row in rows]
 
 
@@ -290,13 +341,36 @@ def _append(connection: sqlite3.Connection, event: Event, undoes_seq: int | None
     return cursor.lastrowid
 
 
+def _find_request(connection: sqlite3.Connection, request_id: str, digest: str) -> list[Event] | None:
+    """The events that a request made when it came before, or None."""
+    connection.execute(_REQUESTS)
+    row = connection.execute(
+        "SELECT digest, first_seq, num_events FROM requests WHERE request_id = ?", (request_id,)
+    ).fetchone()
+    if row is None:
+        return None
+    if row[0] != digest:
+        raise BadInputError(f"request {request_id} came before with other decisions", expected="a new request id")
+    return _read(connection, row[1] - 1, row[2])
+
+
+def _note_request(
+    connection: sqlite3.Connection, request_id: str, digest: str, annotator: str, seqs: list[int], undoes: str
+) -> list[Event]:
+    assert seqs == list(range(seqs[0], seqs[0] + len(seqs))), "one transaction numbers its events in a row"
+    connection.execute(
+        "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?)", (request_id, digest, annotator, seqs[0], len(seqs), undoes)
+    )
+    return _read(connection, seqs[0] - 1, len(seqs))
+
+
 def _identity(event: Event, undoes_seq: int | None) -> tuple[object, ...]:
     return (
         event.kind, event.key, event.queue, event.verdict, event.label, event.annotator, event.time_utc, undoes_seq,
     )  # fmt: skip
 
 
-def _undone(events: list[Event]) -> set[int]:
+def find_undone(events: list[Event]) -> set[int]:
     """The `seq` of events that do not count. An undoing names an earlier event, so the last ones are judged first."""
     gone: set[int] = set()
     for event in reversed(events):
@@ -305,10 +379,10 @@ def _undone(events: list[Event]) -> set[int]:
     return gone
 
 
-def _standing(events: Iterable[Event]) -> dict[tuple[str, str], list[Event]]:
+def find_standing(events: Iterable[Event]) -> dict[tuple[str, str], list[Event]]:
     """What each annotator says now, by kind and key, oldest first; abstentions are left out."""
     listed = list(events)
-    gone = _undone(listed)
+    gone = find_undone(listed)
     last: dict[tuple[str, str], dict[str, Event]] = {}
     for event in listed:
         if event.seq in gone or not event.verdict:
@@ -321,5 +395,6 @@ def _standing(events: Iterable[Event]) -> dict[tuple[str, str], list[Event]]:
     return {key: [e for e in said.values() if e.verdict != "unsure"] for key, said in last.items()}
 
 
-def _differ(standing: list[Event]) -> bool:
+def differ(standing: list[Event]) -> bool:
+    """Whether those who say something about a key do not say the same."""
     return len({(e.verdict, e.label) for e in standing}) > 1

@@ -70,6 +70,7 @@ def export_folder(
     repeats: Repeats = "files",
     dropped: bool = False,
     progress: Progress | None = None,
+    dry_run: bool = False,
 ) -> ExportResult:
     """Write the kept images as `OUT/<clean_label>/<name>`, and `classes.txt`.
 
@@ -80,8 +81,8 @@ def export_folder(
     extension of their format. The source images are never touched; but a hard link is the same file, so whoever edits
     the export in place edits the source (use `copy` then). Where a hard link is not possible the file is copied.
 
-    OUT must be absent or empty; it appears when all of it is written. Raises UsageError if it is not so,
-    BadInputError if a class cannot be a folder or a source file has gone or changed.
+    OUT must be absent or empty; it appears when all of it is written, with `dry_run` never. Raises UsageError if it is
+    not so, BadInputError if a class cannot be a folder or a source file has gone or changed.
     """
     _check_out(out, images_root, folder=True)
     kept, classes, warnings = _kept_rows(manifest)
@@ -98,26 +99,39 @@ def export_folder(
         warnings.append(f"{unseen} files have a name that ImageFolder passes over (GIF, say): give it `is_valid_file`")
     folders = [PurePosixPath(s, c) for s in sorted(set(kept["split"])) for c in classes] if by_split else []
     warnings += _empty_folders(folders, items)
-    progress = progress or Silent()
-    with _appearing(out) as temporary, progress.task("export", len(items) + len(rest)) as task:
+    num_copied = 0
+    if not dry_run:
+        table = _repeats_table(kept, items) if repeats == "csv" else None
+        num_copied = _write_folder(out, [*items, *rest], folders, classes, table, mode, progress or Silent())
+    return ExportResult(
+        out=out, classes=classes, num_files=len(items), num_repeats=sum(len(i.extra) for i in items),
+        num_dropped=len(rest), num_copied=num_copied, warnings=warnings,
+    )  # fmt: skip
+
+
+def _write_folder(
+    out: Path,
+    items: list[_Item],
+    folders: list[PurePosixPath],
+    classes: list[str],
+    repeats: pd.DataFrame | None,
+    mode: Mode,
+    progress: Progress,
+) -> int:
+    """Write it all, and say how many files were copied because they could not be linked."""
+    with _appearing(out) as temporary, progress.task("export", len(items)) as task:
         for folder in folders:
             (temporary / folder).mkdir(parents=True)
-        num_copied = sum(_place(temporary, item, mode, task) for item in [*items, *rest])
+        num_copied = sum(_place(temporary, item, mode, task) for item in items)
         (temporary / CLASSES_FILE).write_bytes("".join(f"{c}\n" for c in classes).encode())
-        if repeats == "csv":
-            write_table_file(temporary / REPEATS_FILE, _repeats_table(kept, items))
-    return ExportResult(
-        out=out,
-        classes=classes,
-        num_files=len(items),
-        num_repeats=sum(len(i.extra) for i in items),
-        num_dropped=len(rest),
-        num_copied=num_copied,
-        warnings=warnings,
-    )
+        if repeats is not None:
+            write_table_file(temporary / REPEATS_FILE, repeats)
+    return num_copied
 
 
-def export_csv(manifest: pd.DataFrame, out: Path, *, repeats: Repeats = "csv", dropped: bool = False) -> ExportResult:
+def export_csv(
+    manifest: pd.DataFrame, out: Path, *, repeats: Repeats = "csv", dropped: bool = False, dry_run: bool = False
+) -> ExportResult:
     """Write the kept rows as one table (.csv, .tsv, .parquet): file_name, clean_label, split, label, image_id.
 
     `repeats`: `csv` adds the column, `files` writes a row that often, `ignore` neither. `dropped` adds the dropped rows
@@ -132,7 +146,8 @@ def export_csv(manifest: pd.DataFrame, out: Path, *, repeats: Repeats = "csv", d
     if repeats == "files":
         rows = rows.loc[rows.index.repeat(rows["repeats"].clip(lower=0 if not dropped else 1))]
     table = rows[[*columns, "repeats"] if repeats == "csv" else columns]
-    write_table_file(out, table)
+    if not dry_run:
+        write_table_file(out, table)
     return ExportResult(
         out=out,
         classes=classes,

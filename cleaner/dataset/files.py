@@ -11,6 +11,8 @@ from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cleaner.dataset.store import digest_of
+
 log = logging.getLogger(__name__)
 
 _HIDDEN = frozenset({"thumbs.db"})
@@ -44,6 +46,11 @@ def list_files(root: Path, follow_symlinks: bool) -> list[FoundFile]:
     listed, and anything that is no regular file (it is never opened) `unreadable`.
     """
     return _Walk(root, follow_symlinks).run()
+
+
+def listing_digest(found: list[FoundFile]) -> str:
+    """Hex digest of names, sizes and times: it changes whenever a file does."""
+    return digest_of([[f.name, f.size, f.mtime_ns] for f in found])
 
 
 class _Walk:

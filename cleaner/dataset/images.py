@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from cleaner.dataset.image_measures import THUMB_PX, measure_quality
 from cleaner.dataset.pixels import (
     FORMATS,
     decode,
@@ -57,6 +58,16 @@ class ImageFacts:
     """Distinct colours among at most 64 x 64 sampled pixels, 1..4096."""
     pixel_std: float = float("nan")
     """Standard deviation of the sampled grey levels, 0..0.5 where black is 0 and white 1."""
+    sharpness: float = float("nan")
+    """Strength of edges on a 64 px thumbnail, over contrast (see `compute_sharpness`); higher is sharper."""
+    flat_share: float = float("nan")
+    """Share of equal neighbours on that thumbnail, 0..1."""
+    brightness_low: float = float("nan")
+    """5th percentile of the perceived brightness of the sampled pixels, 0..1."""
+    brightness_high: float = float("nan")
+    """99th percentile of the same."""
+    information: float = float("nan")
+    """Entropy of the sampled grey levels in bits, 0..8."""
 
 
 def inspect_image(path: str | Path, max_pixels: int) -> ImageFacts:
@@ -132,12 +143,15 @@ def _look(pixels: Image.Image) -> dict[str, Any]:
     shown = on_white(pixels)
     sample = shown.resize((min(_THUMB_PX, shown.width), min(_THUMB_PX, shown.height)), Image.Resampling.NEAREST)
     channels = np.asarray(sample, dtype=np.uint32)  # (h, w, 3)
+    half = max(1, max(shown.size) // (2 * THUMB_PX))
+    grey = (shown.reduce(half) if half > 1 else shown).convert("L")
     colors = (channels[..., 0] << 16) | (channels[..., 1] << 8) | channels[..., 2]
     return {
         "pixel_id": digest.hexdigest(),
         "near_hash": perceptual_hash(shown),
         "num_colors": len(np.unique(colors)),  # Image.getcolors takes five times as long
         "pixel_std": float(np.asarray(sample.convert("L"), dtype=np.float32).std() / np.float32(255)),
+        **measure_quality(grey, np.asarray(sample)),
     }
 
 

@@ -14,7 +14,7 @@ from cleaner.dataset.files import FoundFile
 from cleaner.dataset.images import HASH_BYTES, ImageFacts, inspect_image
 from cleaner.dataset.store import Arrays, ArrayStore, digest_of
 
-INSPECTION_VERSION = 1
+INSPECTION_VERSION = 2
 """To be raised whenever `inspect_image` comes to answer differently: older answers are then not used."""
 BATCH_FILES = 128
 """Files in one task: a kill loses at most these for each worker."""

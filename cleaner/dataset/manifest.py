@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cleaner.dataset.store import write_atomic
 from cleaner.errors import BadInputError
 
+_PIECE_ROWS = 65_536  # some 10 MB of text at once
 SCHEMA_VERSION = 1
 STAGES = ("scan", "noise", "labels", "balance")
 
@@ -48,6 +50,15 @@ _BY_STAGE = {
         pa.field("num_colors", pa.int32()),
         pa.field("pixel_std", pa.float32()),
         pa.field("pixel_id", pa.string()),
+        # image quality, beyond the contract too: measurements and, in `quality`, the findings
+        pa.field("sharpness", pa.float32()),
+        pa.field("flat_share", pa.float32()),
+        pa.field("brightness_low", pa.float32()),
+        pa.field("brightness_high", pa.float32()),
+        pa.field("information", pa.float32()),
+        pa.field("aspect", pa.float32()),
+        pa.field("size_ratio", pa.float32()),
+        pa.field("quality", pa.string()),
     ],
     "noise": [
         pa.field("noise_prob", pa.float32()),
@@ -71,6 +82,10 @@ _BY_STAGE = {
         pa.field("repeats", pa.int32()),
     ],
 }
+_BEYOND_CONTRACT = frozenset(
+    {"num_colors", "pixel_std", "pixel_id", "sharpness", "flat_share", "brightness_low", "brightness_high"}
+    | {"information", "aspect", "size_ratio", "quality"}
+)
 NOT_JUDGED = {"string": "", "bool": False, "int8": -1, "int16": -1, "int32": -1, "int64": -1, "float": np.nan}
 """What a row holds in a column of a stage that did not judge it, by arrow type."""
 
@@ -124,7 +139,9 @@ def write_manifest(path: Path, manifest: pd.DataFrame, *, stage: str, parent_sha
 
 def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema) -> None:
     """Write any table of the workspace as Parquet (zstd) under an explicit schema, whole or not at all."""
-    table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False).replace_schema_metadata(schema.metadata)
+    # not Table.from_pandas: it would store NaN as null
+    columns = [pa.array(frame[f.name].to_numpy(), type=f.type, from_pandas=False) for f in schema]
+    table = pa.Table.from_arrays(columns, schema=schema)
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     write_atomic(path, buffer.getvalue())
@@ -146,16 +163,37 @@ def read_manifest(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
             found=str(error),
             next_step="run the stage that writes it again, with --force",
         ) from error
-    needed = set(
-        columns
-        or [f.name for f in [*_COMMON, *_BY_STAGE["scan"]] if f.name not in ("num_colors", "pixel_std", "pixel_id")]
-    )
+    contract = [f.name for f in [*_COMMON, *_BY_STAGE["scan"]] if f.name not in _BEYOND_CONTRACT]
+    needed = set(columns or contract)
     absent = sorted(needed - set(table.column_names))
     if absent:
         raise BadInputError(
             f"{path}: not a cleaner manifest", expected=f"columns {', '.join(absent)}", next_step="see docs/manifest.md"
         )
     return _to_frame(table)
+
+
+def read_matching(path: Path, columns: list[str], condition: pc.Expression) -> pd.DataFrame:
+    """Those rows of a manifest that meet `condition` (on `columns`), in their order; the rest never becomes Python.
+
+    Reads a piece at a time, so that a question about a few rows of a million costs little memory.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            pieces = [
+                pa.Table.from_batches([batch]).filter(condition)
+                for batch in file.iter_batches(_PIECE_ROWS, columns=columns, use_threads=False)
+            ]
+            schema = pa.schema([file.schema_arrow.field(name) for name in columns])
+    except FileNotFoundError as error:
+        raise BadInputError(f"{path}: no such manifest", next_step="run `cleaner scan IMAGES` first") from error
+    except (pa.ArrowInvalid, OSError, KeyError) as error:
+        raise BadInputError(
+            f"{path}: not a readable manifest",
+            found=str(error),
+            next_step="run the stage that writes it again, with --force",
+        ) from error
+    return _to_frame(pa.concat_tables(pieces) if pieces else schema.empty_table())
 
 
 def manifest_stage(path: Path) -> str:

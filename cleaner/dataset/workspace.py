@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from cleaner import __version__
+from cleaner.dataset.digests import DigestCache
 from cleaner.dataset.manifest import SCHEMA_VERSION, STAGES, manifest_stage, read_manifest
 from cleaner.dataset.store import exclusive_lock, sha256_file, write_json
 from cleaner.errors import BadInputError, StaleStageError
@@ -28,6 +29,8 @@ PARENTS = {
     "export": ("balance", "labels", "noise", "scan"),
 }
 """Which stage each one reads (and the export): the first of these that is complete."""
+PATH_SETTINGS = {"labels_file": "labels", "seeds": "seeds", "embedding.weights": "weights"}
+"""Settings that name a file, and the role of the input whose digest stands for it."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ class StageRecord:
     schema_version: int = SCHEMA_VERSION
     cleaner_version: str = __version__
     created_utc: str = ""
+    command_line: list[str] = field(default_factory=list)
+    """Names of the settings that the command line gave; the others are defaults, or from a file or the environment."""
 
     def input_sha256(self, role: str) -> str:
         """The digest of the input in `role`, or '' if there was none."""
@@ -82,6 +87,7 @@ class Workspace:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._digests = DigestCache(self.cache / "digests.json", root)
 
     @property
     def decisions_path(self) -> Path:
@@ -131,8 +137,9 @@ class Workspace:
         folder = self.stage_dir(record.stage)
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         done = dataclasses.replace(
-            record, outputs={name: sha256_file(folder / name) for name in sorted(files)}, created_utc=now
+            record, outputs={name: self._digests.compute(folder / name) for name in sorted(files)}, created_utc=now
         )
+        self._digests.save()
         order = ["schema_version", "stage", "cleaner_version", "created_utc"]
         document = dataclasses.asdict(done)
         write_json(folder / RECORD, {k: document[k] for k in [*order, *(k for k in document if k not in order)]})
@@ -149,6 +156,17 @@ class Workspace:
         """The manifest of `stage` as a DataFrame."""
         return read_manifest(self.manifest_path(stage), columns)
 
+    def manifest(self, stage: str = "", columns: list[str] | None = None) -> pd.DataFrame:
+        """The manifest of `stage`, or of the last complete stage. Raises StaleStageError where none has run."""
+        name = stage or self.latest()
+        if name not in STAGES:
+            raise StaleStageError(
+                f"{self.root}: {f'no stage {stage!r}' if stage else 'no stage has run'}",
+                expected=f"one of {', '.join(STAGES)}",
+                next_step="run `cleaner scan IMAGES` first",
+            )
+        return self.read(name, columns)
+
     def latest(self) -> str | None:
         """The last complete stage, or None."""
         done = [s for s in STAGES if (self.stage_dir(s) / RECORD).exists()]
@@ -163,12 +181,15 @@ class Workspace:
             return f"cleaner {record.cleaner_version} wrote it"
         if record.seed != seed:
             return f"seed {record.seed} became {seed}"
-        for key, value in json.loads(json.dumps(settings)).items():
-            if record.settings.get(key, None) != value:
-                return f"setting {key}: {record.settings.get(key)!r} became {value!r}"
-        before, now = {(i.role, i.sha256) for i in record.inputs}, {(i.role, i.sha256) for i in inputs}
-        if before != now:
-            return "changed: " + ", ".join(sorted({role for role, _ in before ^ now}))
+        changed = changed_settings(record.settings, settings)
+        if changed:
+            return ", ".join(f"setting {key}: {before!r} became {now!r}" for key, before, now in changed)
+        was, now = {(i.role, i.sha256) for i in record.inputs}, {(i.role, i.sha256) for i in inputs}
+        if was != now:
+            return "changed: " + ", ".join(sorted({role for role, _ in was ^ now}))
+        root = next((i.file for i in inputs if i.role == "images"), record.images_root)
+        if root != record.images_root:
+            return f"images root {record.images_root} became {root}"
         return self._why_damaged(record)
 
     def _why_damaged(self, record: StageRecord) -> str:
@@ -176,7 +197,7 @@ class Workspace:
             path = self.stage_dir(record.stage) / name
             if not path.exists():
                 return f"{name} is missing"
-            if sha256_file(path) != digest:
+            if self._digests.sha256(path) != digest:
                 return f"{name} is not what was written"
         return ""
 
@@ -199,7 +220,7 @@ class Workspace:
             if why:
                 command = "cleaner scan IMAGES" if name == "scan" else f"cleaner {name}"
                 raise StaleStageError(f"{self.manifest_path(name)} is stale: {why}", next_step=f"run `{command}`")
-            return Parent(name, self.manifest_path(name), record.outputs[MANIFEST], Path(record.images_root))
+            return Parent(name, self.manifest_path(name), record.outputs[MANIFEST], self._images_root(record))
         raise StaleStageError(
             f"{self.root}: no manifest for {stage} to read", next_step="run `cleaner scan IMAGES` first"
         )
@@ -228,7 +249,7 @@ class Workspace:
                     return f"it reads {parent.file}, and {name} has run since"
                 break
         path = self._resolve(parent.file)
-        if not path.exists() or sha256_file(path) != parent.sha256:
+        if not path.exists() or self._digests.sha256(path) != parent.sha256:
             return f"{parent.file} has changed"
         return ""
 
@@ -241,6 +262,16 @@ class Workspace:
 
     def _resolve(self, name: str) -> Path:
         return (self.root / name).resolve()
+
+    def _images_root(self, record: StageRecord) -> Path:
+        """Where the images lie by the scan at the head of a record's lineage, which hears first that they moved."""
+        manifests = {self.manifest_path(s).resolve(): s for s in STAGES}
+        while True:
+            parent = next((i for i in record.inputs if i.role == "parent"), None)
+            above = None if parent is None else self.record(manifests.get(self._resolve(parent.file), ""))
+            if above is None:
+                return Path(record.images_root)
+            record = above
 
     def _parent_file(self, path: Path) -> Parent:
         read_manifest(path, ["file_name", "image_id", "keep"])
@@ -257,6 +288,24 @@ class Workspace:
                 next_step="run `cleaner scan IMAGES` in this workspace first",
             )
         return Parent(manifest_stage(path) or "scan", path, sha256_file(path), Path(root))
+
+
+def changed_settings(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Which settings differ: name (`embedding.image_size` for a nested one), value before, value now.
+
+    Paths are passed over: the digest of what lies there is among the inputs, and where it lies changes nothing.
+    """
+    was, flat = flat_settings(json.loads(json.dumps(before))), flat_settings(json.loads(json.dumps(now)))
+    keys = [key for key in flat if key not in PATH_SETTINGS]
+    return [(key, was.get(key), flat[key]) for key in keys if was.get(key) != flat[key]]
+
+
+def flat_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings with those of `embedding` beside the others, as `embedding.image_size`."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
+    return flat
 
 
 def clear_folder(path: Path) -> None:

@@ -9,17 +9,15 @@ import numpy as np
 import pandas as pd
 
 from cleaner.config import EmbeddingSettings, RunOptions
-from cleaner.dataset.decisions import DecisionStore, verdicts_digest
+from cleaner.dataset.decisions import verdicts_digest
 from cleaner.dataset.manifest import read_manifest
 from cleaner.dataset.store import sha256_file
+from cleaner.dataset.verdicts import image_verdicts as image_verdicts  # stages take it from here
 from cleaner.dataset.workspace import Input, Parent, Workspace
 from cleaner.engine.local import count_workers
 from cleaner.errors import BadInputError, StaleStageError
 from cleaner.modeling.backbones import Backbone
 from cleaner.modeling.embeddings import Embeddings, compute_embeddings
-
-_LOOKED_AT = 0.5
-"""Noise probability above which a person's `label` verdict matters to the noise stage: it keeps the image in."""
 
 
 def require_parent(workspace: Workspace, stage: str, from_file: Path | None) -> Parent:
@@ -34,25 +32,6 @@ def require_parent(workspace: Workspace, stage: str, from_file: Path | None) -> 
                 f"{parent.path} is stale: people decided more since", next_step=f"run `cleaner {parent.name}`"
             )
     return parent
-
-
-def image_verdicts(workspace: Workspace, stage: str, manifest: pd.DataFrame | None) -> pd.DataFrame:
-    """The verdicts in force on images of `manifest` that `stage` uses; index image_id, columns verdict, label.
-
-    The noise stage uses a `label` verdict only for an image that looks like noise, as `manifest` says, so that
-    deciding on labels does not make it stale.
-    """
-    verdicts = DecisionStore(workspace.decisions_path).image_verdicts()[["verdict", "label"]]
-    if manifest is None:
-        return verdicts
-    verdicts = verdicts[verdicts.index.isin(manifest["image_id"])]
-    if stage == "noise":
-        suspect: set[str] = set()
-        if "noise_prob" in manifest:
-            suspect = set(manifest.loc[(manifest["noise_prob"] > _LOOKED_AT) | manifest["is_noise"], "image_id"])
-        verdicts = verdicts[(verdicts["verdict"] != "label") | verdicts.index.isin(suspect)]
-        return verdicts.assign(label="")
-    return verdicts[verdicts["verdict"].isin(["label", "noise", "drop"])]
 
 
 def decisions_input(workspace: Workspace, stage: str, manifest: pd.DataFrame | None) -> Input:

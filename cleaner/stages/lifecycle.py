@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from cleaner.config import RunOptions
 from cleaner.dataset.manifest import write_manifest
 from cleaner.dataset.workspace import MANIFEST, Input, StageRecord, Workspace
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class StageResult:
@@ -23,6 +26,8 @@ class StageResult:
     was_current: bool
     """True if the stage was up to date and did nothing."""
     warnings: list[str] = field(default_factory=list)
+    would_run: str = ""
+    """In a dry run, why the stage would run; '' if it is up to date. Its record is then one of nothing done."""
 
 
 def settings_dict(settings: Any) -> dict[str, Any]:
@@ -33,12 +38,24 @@ def settings_dict(settings: Any) -> dict[str, Any]:
 def current_result(
     workspace: Workspace, stage: str, settings: Any, options: RunOptions, inputs: list[Input]
 ) -> StageResult | None:
-    """The result of the earlier run if the stage is up to date and not forced, else None."""
-    if options.force or workspace.why_not_current(stage, settings_dict(settings), options.seed, inputs):
+    """The result of the earlier run if the stage is up to date and not forced, else None; never None in a dry run."""
+    why = "it was told to (--force)" if options.force else ""
+    why = why or workspace.why_not_current(stage, settings_dict(settings), options.seed, inputs)
+    if why and options.dry_run:
+        return planned(stage, why)
+    if why:
+        log.info("%s runs: %s", stage, why)
         return None
     record = workspace.record(stage)
     assert record is not None
     return StageResult(record, was_current=True)
+
+
+def planned(stage: str, why: str) -> StageResult:
+    """What a dry run says of a stage that would run."""
+    nothing: dict[str, Any] = {"settings": {}, "outputs": {}, "counts": {}, "backbone": {}}
+    record = StageRecord(stage=stage, seed=0, images_root="", inputs=[], device="", threads=0, seconds=0.0, **nothing)
+    return StageResult(record, was_current=False, would_run=why)
 
 
 def complete(
@@ -74,6 +91,7 @@ def complete(
         threads=threads,
         seconds=round(time.monotonic() - started, 2),
         notes=notes or {},
+        command_line=list(options.command_line),
     )
     return StageResult(workspace.write_record(record, [MANIFEST, *files]), was_current=False)
 

@@ -182,11 +182,7 @@ def _class_evidence(features: MeanViewFeatures, judged: pd.DataFrame, num_outsid
     targets = np.concatenate([labels, np.full(num_outside, -1)]).astype(np.int64)
     folds = np.concatenate([fold, np.zeros(num_outside, np.int64)])
     learns = np.concatenate([learns, np.zeros(num_outside, bool)])
-    fits = compute_class_evidence(features, targets, folds, len(classes), learns)
-    plain = np.column_stack([np.log1p(judged["num_colors"]), np.log(judged["pixel_std"] + 0.01)])
-    plain = (plain - plain.mean(0)) / np.maximum(plain.std(0), 1e-6)
-    plain = np.concatenate([plain, np.full((num_outside, 2), np.nan)])
-    return np.column_stack([fits, plain]).astype(np.float32)
+    return compute_class_evidence(features, targets, folds, len(classes), learns)
 
 
 def _pick_seeds(
@@ -225,14 +221,21 @@ def _pick_seeds(
         "no seeds: a cold start from the images' own evidence; a hundred seeds from a person do better (--seeds)"
     )
     cold = pick_cold_seeds(
-        -np.log1p(judged["num_colors"].to_numpy(np.float64)),
-        -np.log(judged["pixel_std"].to_numpy(np.float64) + 0.01),
+        _looks_like_noise(judged),
         ~judged["mode"].isin(_THREE_CHANNEL).to_numpy(),
         evidence[: len(judged)],
         (judged["split"] == "train").to_numpy(),
         np.random.default_rng([options.seed, 2]),
     )
     return _Seeds(cold, "auto", person, outside)
+
+
+def _looks_like_noise(judged: pd.DataFrame) -> np.ndarray:
+    """(N, 4) float: what `pick_cold_seeds` asks for; NaN where the parent is older than a column."""
+    looks = judged.reindex(columns=["information", "num_colors", "flat_share", "aspect"]).to_numpy(np.float64)
+    looks[:, 1] = np.where(looks[:, 1] > 0, looks[:, 1], np.nan)
+    result: np.ndarray = looks * np.array([-1, -1, 1, -1])
+    return result
 
 
 def _with_scores(

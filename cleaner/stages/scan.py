@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cleaner.config import RunOptions, ScanSettings
+from cleaner.config import QUALITY_ISSUES, RunOptions, ScanSettings
 from cleaner.dataset.class_folders import TRAIN, read_folders
-from cleaner.dataset.files import FoundFile, find_file, is_inside, list_files
+from cleaner.dataset.files import FoundFile, find_file, is_inside, list_files, listing_digest
 from cleaner.dataset.images import HASH_BYTES, UNIFORM_STD, ImageFacts, inspect_image
 from cleaner.dataset.inspection import inspect_files
 from cleaner.dataset.label_lists import read_labels
@@ -25,6 +25,7 @@ from cleaner.dataset.workspace import Input, Workspace
 from cleaner.engine.local import map_tasks
 from cleaner.errors import BadInputError, UsageError
 from cleaner.scoring.duplicates import find_near_duplicates
+from cleaner.scoring.image_quality import compute_aspect, compute_size_ratio, find_issues, name_issues
 from cleaner.stages.lifecycle import StageResult, complete, current_result
 
 _MAX_SHOWN = 3
@@ -48,9 +49,12 @@ def run_scan(workspace: Workspace, images_root: Path, settings: ScanSettings, op
         raise BadInputError(
             f"{images_root}: holds no files", expected="one folder of images for each class", next_step="check the path"
         )
-    inputs = [Input("images", str(root), digest_of([[f.name, f.size, f.mtime_ns] for f in found]))]
+    inputs = [Input("images", str(root), listing_digest(found))]
     labels_file = Path(settings.labels_file).absolute() if settings.labels_file else None
     listed = read_labels(labels_file) if labels_file else None
+    if settings.limit:
+        found = found[: settings.limit]
+        listed = None if listed is None else listed.sort_values("file_name", kind="stable").head(settings.limit)
     if labels_file is not None:
         inputs.append(Input("labels", workspace.relative(labels_file), sha256_file(labels_file)))
     current = current_result(workspace, "scan", settings, options, inputs)
@@ -176,11 +180,15 @@ def _judge(
     num_labels, num_splits = by_copy["label"].nunique(), by_copy["split"].nunique()
     conflict, across = num_labels.index[num_labels > 1], num_splits.index[num_splits > 1]
     manifest["label_conflict"] = readable & np.isin(copies, conflict)
+    issues = add_quality(manifest)
     drop_rows(manifest, ~readable, "scan", "unreadable")
     train = frame[frame["split"] == TRAIN]
     repeated = np.zeros(len(manifest), dtype=bool)
     repeated[train.index[train.duplicated(["copy", "label"])]] = True
     drop_rows(manifest, repeated, "scan", "exact_duplicate")
+    cleaned = manifest["split"].isin([TRAIN, *settings.clean_split]).to_numpy()
+    for name in settings.drop:
+        drop_rows(manifest, cleaned & issues[name], "scan", "low_quality")
     faults = Counter(manifest.loc[~readable, "fault"])
     counts = {
         "classes": int(manifest["label"][readable].nunique()),
@@ -190,8 +198,24 @@ def _judge(
         "label_conflicts": int(manifest["label_conflict"].sum()),
         "cross_split_copies": int(np.isin(copies[readable], across).sum()),
         "splits": dict(sorted(Counter(splits).items())),
+        "quality": {name: int(issues[name].sum()) for name in QUALITY_ISSUES if issues[name].any()},
     }
     return manifest, counts
+
+
+def add_quality(manifest: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Add `aspect`, `size_ratio` and `quality` in place, from the columns of `_facts_frame`; the findings by name.
+
+    Sizes are judged against the median of all that is readable, in every split.
+    """
+    width, height = manifest["width"].to_numpy(), manifest["height"].to_numpy()
+    readable = manifest["readable"].to_numpy()
+    manifest["aspect"] = np.where(readable, compute_aspect(width, height), np.float32("nan"))
+    manifest["size_ratio"] = compute_size_ratio(width, height, readable)
+    names = ("sharpness", "brightness_low", "brightness_high", "pixel_std", "information", "aspect", "size_ratio")
+    issues = find_issues(**{name: manifest[name].to_numpy() for name in names})
+    manifest["quality"] = pd.Series(name_issues(issues), dtype=object)
+    return issues
 
 
 def _facts_frame(files: list[FoundFile], labels: list[str], splits: list[str], facts: list[ImageFacts]) -> pd.DataFrame:
@@ -217,6 +241,8 @@ def _facts_frame(files: list[FoundFile], labels: list[str], splits: list[str], f
         "pixel_std": np.array([f.pixel_std for f in facts], dtype=np.float32),
         "pixel_id": text([f.pixel_id for f in facts]),
     }
+    for name in ("sharpness", "flat_share", "brightness_low", "brightness_high", "information"):
+        columns[name] = np.array([getattr(f, name) for f in facts], dtype=np.float32)
     return pd.DataFrame(columns)
 
 

@@ -1,0 +1,146 @@
+"""Time and peak memory of `cleaner status` on a workspace of a million rows: `python benchmarks/status_scale.py`.
+
+Synthesises the workspace (all four stages, random content, decisions by two people), then runs the real program.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cleaner.config import BalanceSettings, LabelsSettings, NoiseSettings, ScanSettings
+from cleaner.dataset.decisions import DecisionStore, Event, verdicts_digest
+from cleaner.dataset.manifest import NOT_JUDGED, STAGES, drop_rows, stage_fields, write_manifest
+from cleaner.dataset.store import digest_of, sha256_file
+from cleaner.dataset.verdicts import image_verdicts
+from cleaner.dataset.workspace import Input, StageRecord, Workspace
+from cleaner.stages.lifecycle import row_counts, settings_dict
+
+NUM_CLASSES = 5000
+SETTINGS = {
+    "scan": ScanSettings(), "noise": NoiseSettings(), "labels": LabelsSettings(), "balance": BalanceSettings(),
+}  # fmt: skip
+
+
+def synthesise(root: Path, num_rows: int, num_decisions: int) -> None:
+    """Write a workspace of `num_rows` rows in which all stages are complete and current."""
+    workspace, rng = Workspace(root), np.random.default_rng(0)
+    frame = _scan_frame(rng, num_rows)
+    write_stage(workspace, frame, "scan", {"label_conflicts": int(frame["label_conflict"].sum())})
+    store = DecisionStore(workspace.decisions_path)
+    keys = rng.choice(frame["image_id"].to_numpy(), num_decisions, replace=False)
+    events = [Event(kind="image", key=k, verdict="noise", annotator=("ann", "bob")[i % 2]) for i, k in enumerate(keys)]
+    store.merge([*events, *(Event(kind="image", key=k, verdict="normal", annotator="cem") for k in keys[:20])])
+    frame["noise_prob"] = rng.beta(0.3, 4, num_rows).astype(np.float32)
+    frame["is_noise"] = frame["noise_prob"] > 0.9
+    frame["noise_evidence"] = np.full(num_rows, "model", dtype=object)
+    drop_rows(frame, frame["is_noise"].to_numpy(), "noise", "noise_image")
+    doubtful = (frame["noise_prob"] > 0.5) & ~frame["is_noise"] & frame["keep"]
+    write_stage(workspace, frame, "noise", {"doubtful": int(doubtful.sum())})
+    issue = rng.choice(np.array(["", "coarse", "fine"], dtype=object), num_rows, p=[0.85, 0.05, 0.1])
+    frame["label_issue"] = np.where(frame["keep"], issue, "").astype(object)
+    frame["predicted_label"] = rng.permutation(frame["label"].to_numpy())
+    drop_rows(frame, (frame["label_issue"] == "coarse").to_numpy(), "labels", "label_issue_coarse")
+    kept = int((frame["keep"] & (frame["label_issue"] != "")).sum())
+    write_stage(workspace, frame, "labels", {"for_people": kept, "classes": NUM_CLASSES})
+    write_stage(workspace, frame, "balance", {"classes_for_people": ["class_0001", "class_0002"]})
+
+
+def write_stage(workspace: Workspace, frame: pd.DataFrame, stage: str, counts: dict[str, object]) -> None:
+    """Write a manifest with what columns of `stage` are not in `frame` yet, and its record."""
+    for f in stage_fields(stage):
+        if f.name not in frame:
+            kind = object if str(f.type) == "string" else f.type.to_pandas_dtype()
+            frame[f.name] = np.full(len(frame), NOT_JUDGED[str(f.type)], dtype=kind)
+    inputs = []
+    if stage != "scan":
+        above = workspace.manifest_path(STAGES[STAGES.index(stage) - 1])
+        used = image_verdicts(workspace, stage, frame)
+        decisions = verdicts_digest(used)
+        if stage == "balance":
+            classes = DecisionStore(workspace.decisions_path).class_verdicts()
+            decisions = digest_of(decisions, verdicts_digest(classes))
+        inputs = [Input("parent", workspace.relative(above), sha256_file(above)), Input("decisions", "", decisions)]
+    workspace.begin(stage)
+    write_manifest(workspace.manifest_path(stage), frame, stage=stage, parent_sha256="")
+    record = StageRecord(
+        stage=stage, settings=settings_dict(SETTINGS[stage]), seed=0, images_root="/absent", inputs=inputs, outputs={},
+        counts=row_counts(frame, stage) | counts, backbone={}, device="cpu", threads=1, seconds=1.0,
+    )  # fmt: skip
+    workspace.write_record(record, ["manifest.parquet"])
+
+
+def _scan_frame(rng: np.random.Generator, num: int) -> pd.DataFrame:
+    labels = np.array([f"class_{i:04d}" for i in range(NUM_CLASSES)], dtype=object)[
+        np.sort(rng.integers(0, NUM_CLASSES, num))
+    ]
+    digits = rng.bytes(32 * num).hex()
+    text = {
+        "file_name": [f"{label}/{i:07d}.jpg" for i, label in enumerate(labels)],
+        "image_id": [digits[64 * i : 64 * i + 64] for i in range(num)],
+        "drop_stage": "", "drop_reason": "", "clean_label": labels, "label": labels, "split": "train",
+        "mode": "RGB", "format": "JPEG", "fault": "", "duplicate_kind": "",
+        "pixel_id": [digits[64 * i : 64 * i + 32] for i in range(num)],
+    }  # fmt: skip
+    frame = pd.DataFrame({k: pd.Series(v, dtype=object, index=range(num)) for k, v in text.items()})
+    frame["keep"] = True
+    frame["readable"] = True
+    frame["label_conflict"] = rng.random(num) < 0.01
+    frame["width"] = rng.integers(200, 2000, num).astype(np.int32)
+    frame["height"] = rng.integers(200, 2000, num).astype(np.int32)
+    frame["file_bytes"] = rng.integers(10_000, 1_000_000, num)
+    frame["pixel_std"] = rng.random(num, dtype=np.float32)
+    return frame
+
+
+def measure(root: Path, *options: str) -> tuple[float, float, float, dict[str, object]]:
+    """Seconds of wall clock and of processor, peak MB of the real program, and what it said."""
+    started = time.perf_counter()
+    command = [sys.executable, "-m", "cleaner", "status", "-C", str(root), "--json", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        output = child.stdout.read()
+        _, _, usage = os.wait4(child.pid, 0)
+    cpu = usage.ru_utime + usage.ru_stime
+    return time.perf_counter() - started, cpu, usage.ru_maxrss / 1024, json.loads(output)
+
+
+def main() -> None:
+    """Command line entry."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--decisions", type=int, default=10_000)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/var/tmp")) as folder:
+        root = Path(folder)
+        started = time.perf_counter()
+        # in another process: a child's peak counts from its parent's size at the fork, and this one stays small
+        maker = multiprocessing.get_context("spawn").Process(
+            target=synthesise, args=(root, options.rows, options.decisions)
+        )
+        maker.start()
+        maker.join()
+        size = sum(f.stat().st_size for f in root.rglob("*.parquet")) / 1e6
+        print(f"{options.rows:,} rows in 4 manifests, {size:,.0f} MB, made in {time.perf_counter() - started:.0f} s")
+        for name, extra in (("status", ()), ("status --limit 5", ("--limit", "5"))):
+            seconds, cpu, peak, said = measure(root, *extra)
+            states = {s["stage"]: s["state"] for s in said["stages"]}  # type: ignore[attr-defined]
+            print(f"{name:<32}{seconds:6.2f} s  cpu {cpu:5.2f} s {peak:6.0f} MB  {states}")
+        (root / "cache" / "digests.json").unlink()
+        seconds, cpu, peak, said = measure(root)
+        print(f"{'status, manifests hashed anew':<32}{seconds:6.2f} s  cpu {cpu:5.2f} s {peak:6.0f} MB")
+        print({w["what"]: w["num"] for w in said["waiting"]})  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""`cleaner audit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cleaner.cli import options as o
+from cleaner.cli.session import Session, one_of, open_session
+from cleaner.errors import GateError, UsageError
+
+if TYPE_CHECKING:
+    from cleaner.report.audit import AuditResult
+    from cleaner.scoring.audit import Estimate
+
+_STAGES = ("scan", "noise", "labels", "balance")
+_DEFAULT_GOAL = 0.01
+
+
+def audit(
+    workspace: o.WorkspaceDir = Path(),
+    sample: Annotated[int, typer.Option(min=1, help="Images to look at of those that stay.")] = 300,
+    sample_dropped: Annotated[int, typer.Option(min=0, help="Images to look at of each drop reason.")] = 50,
+    stage: Annotated[
+        str | None, typer.Option(help="Stage whose manifest is audited.", show_default="the last complete one")
+    ] = None,
+    fail_over: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Exit 4 unless all is looked at and the bound on noise images that stay is at most this.",
+            show_default="no gate",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = 0,
+    as_json: o.Json = False,
+    log_format: o.LogFormat = "text",
+    debug: o.Debug = False,
+) -> None:
+    """What is left behind and what was wrongly removed, from blind random samples that people look at.
+
+    Draws a sample if there is none for this manifest, and shows what the verdicts say so far. Look at the images with
+    `cleaner review audit`. A larger --sample adds images to a sample.
+
+    Example: `cleaner audit --sample 300 --fail-over 0.01`
+    """
+    if stage is not None:
+        one_of("--stage", stage, _STAGES)
+    if fail_over is not None and not 0 < fail_over < 1:
+        raise UsageError(f"--fail-over {fail_over}", expected="a share between 0 and 1, such as 0.01")
+    session = open_session(workspace, quiet=quiet, as_json=as_json, verbose=verbose, log_format=log_format)
+    from cleaner.report.audit import compute_results, open_audit
+
+    with session.workspace.lock():
+        drawn, did = open_audit(session.workspace, stage, num_kept=sample, num_dropped=sample_dropped, seed=seed)
+    result = compute_results(session.workspace, drawn, _DEFAULT_GOAL if fail_over is None else fail_over)
+    following = _following(session, result)
+    gate = None if fail_over is None else {"fail_over": fail_over, "passed": result.passes}
+    session.console.result([*_lines(result, did), *([f"next: {following}"] if following else [])])
+    document: dict[str, Any] = {"workspace": str(session.workspace.root.resolve()), "did": did or "nothing drawn"}
+    session.console.document(document | result.document() | {"gate": gate, "next": following})
+    if fail_over is not None and not result.passes:
+        _fail(result, following, as_json=as_json)
+
+
+def _following(session: Session, result: AuditResult) -> str:
+    if not result.is_complete:
+        return session.next_command("review audit")
+    more = result.num_more_looks
+    if more:
+        kept = next(s.num_sampled for s in result.strata if s.name == "kept")
+        return session.next_command(f"audit --sample {kept + more}")
+    return session.next_command("report") if more == 0 else session.next_command("review")
+
+
+def _fail(result: AuditResult, following: str, *, as_json: bool) -> None:
+    if result.is_complete:
+        what = f"audit: up to {result.kept['noise'].upper:.2%} of the images that stay may be noise images"
+        found = _listed(next(s.outcomes for s in result.strata if s.name == "kept"))
+    else:
+        what = "audit: not all images of the sample are looked at"
+        found = f"{result.num_looks:,} of {result.num_sampled:,} looked at"
+    error = GateError(what, expected=f"at most {result.goal:.2%} (one-sided 95 %)", found=found, next_step=following)
+    if not as_json:
+        raise error
+    typer.echo(f"error: {error}", err=True)  # stdout holds its one document already
+    raise typer.Exit(error.exit_code)
+
+
+def _lines(result: AuditResult, did: str) -> list[str]:
+    record = result.record
+    rows = f"{sum(record.sizes.values()) + sum(record.judged_sizes.values()):,} images to answer for"
+    lines = [f"audit  {record.stage} {record.manifest_sha256[:12]} · {rows} · {did or 'sample there already'}"]
+    lines.append(f"  looked at {result.num_looks:,} of {result.num_sampled:,}, shuffled: {_parts(result)}")
+    for name, text in (("unsure", "unsure, not counted"), ("undecided", "on which annotators differ")):
+        num = sum(getattr(s, f"num_{name}") for s in result.strata)
+        lines += [f"  {num:,} {text}"] if num else []
+    if not result.num_looks and not any(sum(s.judged.values()) for s in result.strata):
+        return lines
+    lines.append("")
+    lines.append(f"  {'left in the kept set':<30}{'share':>9}   {'95 % interval':<20}one-sided bound")
+    lines += [_row(_words(name), value) for name, value in result.kept.items()]
+    if result.dropped:
+        lines.append(f"  {'wrongly dropped, by reason':<30}{'share':>9}   {'95 % interval':<20}one-sided bound")
+        lines += [_row(_words(name), value) for name, value in result.dropped.items()]
+        lines.append("  (all: the reasons' bounds weighted by size, each at the level that Bonferroni's rule asks for;")
+        lines.append("  conservative: the true interval is narrower)")
+    return [*lines, "", _goal_line(result)]
+
+
+def _goal_line(result: AuditResult) -> str:
+    goal, more = f"{result.goal:.2%} noise images", result.num_more_looks
+    if more == 0 and result.is_complete:
+        return f"  goal of at most {goal}: reached"
+    if more is None:
+        return f"  goal of at most {goal}: out of reach with what was found; clean more"
+    return f"  goal of at most {goal}: {more:,} more looks at images that stay, if they find none"
+
+
+def _parts(result: AuditResult) -> str:
+    return " · ".join(f"{s.num_sampled:,} {_words(s.name)}" for s in result.strata)
+
+
+def _row(name: str, value: Estimate) -> str:
+    share = "-" if value.share is None else f"{value.share:.2%}"
+    interval = f"{value.low:.2%} .. {value.high:.2%}"
+    return f"    {name:<28}{share:>9}   {interval:<20}{value.upper:.2%}"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{n:,} {_words(name)}" for name, n in counts.items())

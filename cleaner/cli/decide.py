@@ -1,0 +1,64 @@
+"""`cleaner decide`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cleaner.cli import options as o
+from cleaner.cli.session import open_session
+from cleaner.errors import UsageError
+
+
+def decide(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILE…", help="Names in the manifest, paths, or digits of an image_id."),
+    ] = None,
+    workspace: o.WorkspaceDir = Path(),
+    label: Annotated[str, typer.Option(metavar="CLASS", help="Each of the images shows this class.")] = "",
+    noise: Annotated[bool, typer.Option("--noise", help="They belong to no class.")] = False,
+    normal: Annotated[bool, typer.Option("--normal", help="They are no noise images.")] = False,
+    unsure: Annotated[bool, typer.Option("--unsure", help="You cannot say.")] = False,
+    class_: Annotated[str, typer.Option("--class", metavar="CLASS", help="Decide on a class, not on images.")] = "",
+    keep: Annotated[bool, typer.Option("--keep", help="The class stays.")] = False,
+    merge_into: Annotated[str, typer.Option(metavar="CLASS", help="The class becomes part of this one.")] = "",
+    drop: Annotated[bool, typer.Option("--drop", help="The images, or the class, are of no use.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Take back what you said last.")] = False,
+    annotator: Annotated[str, typer.Option(help="Who decides.")] = "",
+    dry_run: o.DryRun = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = 0,
+    as_json: o.Json = False,
+    log_format: o.LogFormat = "text",
+    debug: o.Debug = False,
+) -> None:
+    """Record what you say of images, or of a class. The stages obey it when they run next.
+
+    Example: `cleaner decide cat/0017.jpg cat/0018.jpg --label dog`
+    """
+    said = {
+        "label": bool(label), "noise": noise, "normal": normal, "drop": drop, "unsure": unsure, "keep": keep,
+        "merge": bool(merge_into), "undo": undo,
+    }  # fmt: skip
+    verdicts = [name for name, given in said.items() if given]
+    if len(verdicts) != 1 or bool(files) == bool(class_):
+        raise UsageError(
+            "decide: on what, and what?",
+            expected="FILE… or --class CLASS, and one of "
+            "--label, --noise, --normal, --drop, --unsure (images), --keep, --drop, --merge-into (class), --undo",
+            found=" ".join(f"--{v}" for v in verdicts) or "no verdict",
+        )
+    session = open_session(
+        workspace, quiet=quiet, as_json=as_json, verbose=verbose, log_format=log_format, dry_run=dry_run
+    )
+    from cleaner.report.deciding import class_keys, decide_all, image_keys, warn_of_new_label
+
+    place, text = session.workspace, label or merge_into
+    keys = image_keys(place, files or []) if files else class_keys(place, class_)
+    with session.lock():
+        done = decide_all(place, keys, verdicts[0], label=text, annotator=annotator, dry_run=dry_run)
+    what = f"decided  {', '.join([*(files or []), *([class_] if class_ else [])][:5])}"
+    session.report_counts(what, {verdicts[0]: len(done)}, warnings=warn_of_new_label(place, text), following="status")

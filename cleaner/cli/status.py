@@ -1,0 +1,66 @@
+"""`cleaner status`."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cleaner.cli import options as o
+from cleaner.cli.session import Session, listed, open_session
+
+if TYPE_CHECKING:
+    from cleaner.report.status import StageState, Status
+
+
+def status(
+    workspace: o.WorkspaceDir = Path(),
+    images: Annotated[
+        bool | None,
+        typer.Option("--images/--no-images", help="Compare the images with the scan.", show_default="if they are few"),
+    ] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=0, help="Name up to N of each kind that waits.")] = 0,
+    config: o.ConfigFile = None,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = 0,
+    as_json: o.Json = False,
+    log_format: o.LogFormat = "text",
+    debug: o.Debug = False,
+) -> None:
+    """Where the work stands: each stage, whether it is stale and why, what waits for people, the next command.
+
+    Example: `cleaner status -C work/`
+    """
+    session = open_session(
+        workspace, config=config, quiet=quiet, as_json=as_json, verbose=verbose, log_format=log_format
+    )
+    from cleaner.report.status import read_status
+
+    found = read_status(session.workspace, session.config, check_images=images, num_examples=limit)
+    session.console.result(_lines(found, session))
+    commands = {"next": session.next_command(found.next_command)}
+    session.console.document({k: v for k, v in dataclasses.asdict(found).items() if k != "next_command"} | commands)
+
+
+def _lines(found: Status, session: Session) -> list[str]:
+    lines = [f"workspace {found.workspace}"]
+    if found.images_root:
+        seen = "" if found.images_checked else " (not compared with the scan; --images does)"
+        lines.append(f"images    {found.images_root}{seen}")
+    for state in found.stages:
+        lines += [f"  {state.stage:<9}{state.state:<12}{_counts(state)}".rstrip()]
+        lines += [f"           {state.why}"] if state.why else []
+    lines += ["waits for people"] if found.waiting else ["nothing waits for people"]
+    for waiting in found.waiting:
+        lines.append(f"  {waiting.num:,} {waiting.what}  ·  {session.next_command(waiting.command)}")
+        lines += [f"    {name}" for name in waiting.examples]
+    return [*lines, f"next: {session.next_command(found.next_command)}"]
+
+
+def _counts(state: StageState) -> str:
+    if not state.counts:
+        return ""
+    dropped = f" · {listed(state.counts['dropped'])}" if state.counts["dropped"] else ""
+    return f"{state.counts['rows']:,} files · {state.counts['kept']:,} kept{dropped}"

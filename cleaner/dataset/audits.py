@@ -1,0 +1,120 @@
+"""Blind random samples of a manifest, kept under WORK/audit/<first digits of the manifest's SHA-256>/."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from cleaner.dataset.manifest import write_table
+from cleaner.dataset.store import write_json
+from cleaner.dataset.workspace import MANIFEST, Workspace
+from cleaner.errors import BadInputError, StaleStageError
+
+AUDIT_QUEUE = "audit"
+"""The queue of decisions that answers an audit."""
+KEPT = "kept"
+"""The stratum of the images that stay; every other one is named by its drop reason."""
+
+_FOLDER = "audit"
+_PREFIX = 12
+_SCHEMA_VERSION = 1
+_ROW = [("image_id", pa.string()), ("file_name", pa.string()), ("label", pa.string()), ("stratum", pa.string())]
+_SAMPLE_SCHEMA = pa.schema(_ROW)
+_JUDGED_SCHEMA = pa.schema([*_ROW, ("verdict", pa.string()), ("verdict_label", pa.string())])
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditRecord:
+    """`sample.json`: what the sample was drawn from."""
+
+    stage: str
+    manifest_sha256: str
+    seed: int
+    created_utc: str
+    after_seq: int
+    """The last decision before the draw: only later ones answer the audit."""
+    splits: list[str]
+    sizes: dict[str, int]
+    """Rows of each stratum that nobody had judged when the sample was drawn."""
+    judged_sizes: dict[str, int]
+    """Rows of each stratum that somebody had judged already: a part of its own, known without sampling."""
+    draws: list[dict[str, object]] = field(default_factory=list)
+    """Each draw: time and the sizes that were asked for."""
+    schema_version: int = _SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class AuditSample:
+    """A drawn sample. `rows` are in the shuffled order in which people see them."""
+
+    record: AuditRecord
+    rows: pd.DataFrame
+    """image_id, file_name, label (the class under which the image counts), stratum."""
+    judged: pd.DataFrame
+    """The rows judged before the draw: the same columns, and the verdict then in force: verdict, verdict_label."""
+
+
+def audit_dir(workspace: Workspace, manifest_sha256: str) -> Path:
+    """Where the audit of a manifest lies."""
+    return workspace.root / _FOLDER / manifest_sha256[:_PREFIX]
+
+
+def write_sample(workspace: Workspace, sample: AuditSample) -> None:
+    """Write a sample; its `sample.json` comes last and completes it."""
+    folder = audit_dir(workspace, sample.record.manifest_sha256)
+    write_table(folder / "sample.parquet", sample.rows, _SAMPLE_SCHEMA)
+    write_table(folder / "judged.parquet", sample.judged, _JUDGED_SCHEMA)
+    write_json(folder / "sample.json", dataclasses.asdict(sample.record))
+
+
+def read_sample(workspace: Workspace, manifest_sha256: str) -> AuditSample | None:
+    """The sample of the manifest with this digest, or None if none was drawn. Raises BadInputError if it is damaged."""
+    folder = audit_dir(workspace, manifest_sha256)
+    try:
+        document = json.loads((folder / "sample.json").read_text(encoding="utf-8"))
+        record = AuditRecord(**document)
+        rows, judged = (pd.read_parquet(folder / name) for name in ("sample.parquet", "judged.parquet"))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, OSError) as error:
+        raise BadInputError(
+            f"{folder}: a damaged audit", found=str(error), next_step=f"remove {folder} and run `cleaner audit`"
+        ) from error
+    return AuditSample(record, rows, judged)
+
+
+def find_open_sample(workspace: Workspace) -> AuditSample | None:
+    """The sample drawn last among those whose manifest is still its stage's, or None.
+
+    Raises StaleStageError if samples were drawn, but every manifest that they belong to has been replaced.
+    """
+    records = sorted((workspace.root / _FOLDER).glob("*/sample.json"))
+    samples = [read_sample(workspace, path.parent.name) for path in records]
+    drawn = sorted((s for s in samples if s is not None), key=lambda s: s.record.created_utc)
+    for sample in reversed(drawn):
+        stage = workspace.record(sample.record.stage)
+        if stage is not None and stage.outputs[MANIFEST] == sample.record.manifest_sha256:
+            return sample
+    if drawn:
+        raise StaleStageError(
+            f"the audit of {drawn[-1].record.stage} is stale: the stage has run since, and its manifest is another",
+            next_step="run `cleaner audit` to draw a sample of what there is now",
+        )
+    return None
+
+
+def load_open_sample(workspace: Workspace) -> pd.DataFrame:
+    """What people are to look at: columns image_id, file_name, label, in the shuffled order, without the stratum.
+
+    Nothing in it tells the kept from the dropped. An image may stand there twice, under two labels: one verdict
+    answers both. Raises BadInputError if no audit is open, StaleStageError if the last one is stale.
+    """
+    sample = find_open_sample(workspace)
+    if sample is None:
+        raise BadInputError(f"{workspace.root}: no audit is open", next_step="run `cleaner audit` to draw a sample")
+    return sample.rows[["image_id", "file_name", "label"]].reset_index(drop=True)

@@ -1,0 +1,83 @@
+"""Which rows of a manifest a person means: by file name, by path, or by the first digits of an image_id."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+import pyarrow.compute as pc
+
+from cleaner.dataset.files import escape_name
+from cleaner.dataset.manifest import read_matching
+from cleaner.errors import BadInputError
+
+_DIGITS = re.compile(r"[0-9a-f]{6,64}")
+_MAX_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class FoundImage:
+    """A file of the manifest that was asked for."""
+
+    file_name: str
+    image_id: str
+    label: str
+
+
+def find_images(manifest: Path, images_root: Path, asked: list[str]) -> list[FoundImage]:
+    """The file that each of `asked` names, in their order. Reads three columns, and no more than it must of them.
+
+    A name is tried as `file_name` of the manifest, as a path (absolute, or from the current directory) below
+    `images_root`, and as six or more first digits of an image_id, whose first file is then meant.
+    Raises BadInputError for one that names no file, or several images.
+    """
+    names = {text: _candidates(text, images_root) for text in asked}
+    condition = pc.field("file_name").isin(sorted({c for these in names.values() for c in these}))
+    for text in asked:
+        if _DIGITS.fullmatch(text):
+            condition = condition | pc.starts_with(pc.field("image_id"), pattern=text)
+    rows = read_matching(manifest, ["file_name", "image_id", "label"], condition)
+    return [_pick(text, names[text], rows, manifest) for text in asked]
+
+
+def _candidates(text: str, images_root: Path) -> list[str]:
+    paths = [text]
+    root = os.path.realpath(images_root)
+    folder, name = os.path.split(os.path.abspath(text))  # noqa: PTH100 - a link is a row of its own: not resolved
+    path = os.path.join(os.path.realpath(folder), name)  # noqa: PTH118
+    if path.startswith(root + os.sep):
+        paths.append(os.path.relpath(path, root))
+    plain = [str(PurePosixPath(p)) for p in paths]
+    return [*plain, *(escape_name(p) for p in plain)]
+
+
+def _pick(text: str, names: list[str], rows: pd.DataFrame, manifest: Path) -> FoundImage:
+    hit = rows[rows["file_name"].isin(names)]
+    if hit.empty and _DIGITS.fullmatch(text):
+        hit = rows[rows["image_id"].str.startswith(text)]
+        ids = hit["image_id"].unique().tolist()
+        if len(ids) > 1:
+            raise BadInputError(
+                f"{text}: the first digits of {len(ids)} images",
+                found=", ".join(i[: len(text) + 4] + "…" for i in ids[:_MAX_SHOWN]),
+                next_step="give more digits",
+            )
+    if hit.empty:
+        raise BadInputError(
+            f"{text}: not in {manifest}",
+            expected="a file_name of the manifest, a path below the images root, or 6 or more digits of an image_id",
+            found=_alike(text, manifest),
+            next_step="check the name; `cleaner scan IMAGES` takes up new files",
+        )
+    row = hit.iloc[0]
+    return FoundImage(row["file_name"], row["image_id"], row["label"])
+
+
+def _alike(text: str, manifest: Path) -> str:
+    """Files of the same name in other folders."""
+    name = re.escape(PurePosixPath(text).name)
+    rows = read_matching(manifest, ["file_name"], pc.match_substring_regex(pc.field("file_name"), f"(^|/){name}$"))
+    return ", ".join(rows["file_name"].head(_MAX_SHOWN))

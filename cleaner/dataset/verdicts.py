@@ -1,0 +1,70 @@
+"""Which of people's verdicts each stage uses, and whether they are still those it ran with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+import pyarrow.compute as pc
+
+from cleaner.dataset.decisions import DecisionStore, verdicts_digest
+from cleaner.dataset.manifest import read_matching
+from cleaner.dataset.store import digest_of
+from cleaner.dataset.workspace import Workspace
+
+_LOOKED_AT = 0.5
+"""Noise probability above which a person's `label` verdict matters to the noise stage: it keeps the image in."""
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """Those in force, read once."""
+
+    images: pd.DataFrame
+    """Index image_id; columns verdict, label, annotator."""
+    classes: pd.DataFrame
+    """Index the class; columns verdict, label, annotator."""
+
+
+def read_verdicts(workspace: Workspace) -> Verdicts:
+    """All verdicts in force."""
+    store = DecisionStore(workspace.decisions_path)
+    return Verdicts(store.image_verdicts(), store.class_verdicts())
+
+
+def image_verdicts(workspace: Workspace, stage: str, manifest: pd.DataFrame | None) -> pd.DataFrame:
+    """The verdicts in force on images of `manifest` that `stage` uses; index image_id, columns verdict, label.
+
+    The noise stage uses a `label` verdict only for an image that looks like noise, as `manifest` says, so that
+    deciding on labels does not make it stale.
+    """
+    verdicts = DecisionStore(workspace.decisions_path).image_verdicts()
+    return verdicts[["verdict", "label"]] if manifest is None else pick_used(verdicts, stage, manifest)
+
+
+def pick_used(verdicts: pd.DataFrame, stage: str, manifest: pd.DataFrame) -> pd.DataFrame:
+    """Of `verdicts` on images, those on rows of `manifest` that `stage` uses; columns verdict, label."""
+    verdicts = verdicts.loc[verdicts.index.isin(manifest["image_id"]), ["verdict", "label"]]
+    if stage == "noise":
+        suspect: set[str] = set()
+        if "noise_prob" in manifest:
+            suspect = set(manifest.loc[(manifest["noise_prob"] > _LOOKED_AT) | manifest["is_noise"], "image_id"])
+        verdicts = verdicts[(verdicts["verdict"] != "label") | verdicts.index.isin(suspect)]
+        return verdicts.assign(label="")
+    return verdicts[verdicts["verdict"].isin(["label", "noise", "drop"])]
+
+
+def is_decided_since(workspace: Workspace, stage: str, verdicts: Verdicts) -> bool:
+    """Whether people decided something that the complete `stage` would use and has not; reads only rows decided on."""
+    record = workspace.record(stage)
+    if record is None or stage == "scan":
+        return False
+    columns = ["image_id", *(["noise_prob", "is_noise"] if stage == "noise" else [])]
+    ids = verdicts.images.index.tolist()
+    rows = pd.DataFrame({name: [] for name in columns})
+    if ids:
+        rows = read_matching(workspace.manifest_path(stage), columns, pc.field("image_id").isin(ids))
+    digest = verdicts_digest(pick_used(verdicts.images, stage, rows))
+    if stage == "balance":
+        digest = digest_of(digest, verdicts_digest(verdicts.classes))
+    return digest != record.input_sha256("decisions")

@@ -1,0 +1,1 @@
+"""What the pipeline did and left behind, for people: the audit and the HTML report. No torch, no stages."""

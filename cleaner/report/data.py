@@ -1,0 +1,154 @@
+"""What the report is made from: the last manifest, the stages' records and tables, decisions, the audit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cleaner.dataset.decisions import DecisionStore
+from cleaner.dataset.manifest import STAGES
+from cleaner.dataset.workspace import StageRecord, Workspace
+from cleaner.errors import BadInputError, CleanerError, StaleStageError
+from cleaner.report.audit import AuditResult, compute_results, find_open_sample
+
+_TEXTS = [
+    "drop_stage", "drop_reason", "clean_label", "label", "split", "fault", "duplicate_kind",
+    "noise_evidence", "predicted_label", "label_issue", "label_evidence", "class_action",
+]  # fmt: skip
+"""Columns with few different values: held as categories, so that half a million rows stay small."""
+_OTHERS = [
+    "file_name", "image_id", "keep", "width", "height", "readable", "duplicate_group", "label_conflict",
+    "noise_prob", "is_noise", "noise_round", "given_rank", "self_confidence", "predicted_confidence",
+    "pulled_back_round", "repeats",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything that the sections read."""
+
+    workspace: Workspace
+    stage: str
+    """The last complete stage, whose manifest `rows` are."""
+    records: dict[str, StageRecord]
+    """The records of `stage` and of those it was made from, in order."""
+    rows: pd.DataFrame
+    classes: pd.DataFrame | None
+    """What balance says of each class (index: its name)."""
+    images_root: Path
+    stale: str
+    """Why the manifest no longer matches what it was made from; '' if it does."""
+    events: pd.DataFrame
+    verdicts: pd.DataFrame
+    undecided: pd.DataFrame
+    audit: AuditResult | None
+    audit_fault: str
+    """Why there is no audit although one was made."""
+
+    def setting(self, stage: str, name: str, default: Any) -> Any:
+        """A setting with which a stage ran."""
+        return self.records[stage].settings.get(name, default) if stage in self.records else default
+
+    def notes(self, stage: str) -> dict[str, Any]:
+        """What a stage noted in its record; empty where the record is not there."""
+        return self.records[stage].notes if stage in self.records else {}
+
+    def has(self, *columns: str) -> bool:
+        """Whether the manifest has these columns."""
+        return all(name in self.rows for name in columns)
+
+
+def load_report_data(workspace: Workspace) -> ReportData:
+    """Read all that the report shows.
+
+    Raises StaleStageError where no stage is complete, BadInputError where the manifest cannot be read.
+    """
+    stage = workspace.latest()
+    if stage is None:
+        raise StaleStageError(
+            f"{workspace.root}: there is nothing to report on", next_step="run `cleaner scan IMAGES` first"
+        )
+    rows = _read_rows(workspace.manifest_path(stage))
+    records = _lineage(workspace, stage)
+    root, stale = _images_root(workspace, records[stage])
+    store = DecisionStore(workspace.decisions_path)
+    audit, fault = _audit(workspace)
+    return ReportData(
+        workspace=workspace, stage=stage, records=records, rows=rows, classes=_classes(workspace, stage),
+        images_root=root, stale=stale, events=store.events(), verdicts=store.image_verdicts(),
+        undecided=store.undecided(), audit=audit, audit_fault=fault,
+    )  # fmt: skip
+
+
+def _read_rows(path: Path) -> pd.DataFrame:
+    try:
+        there = pq.read_schema(path).names
+        columns = [name for name in [*_OTHERS, *_TEXTS] if name in there]
+        texts = [name for name in _TEXTS if name in there]
+        rows = pq.read_table(path, columns=columns, read_dictionary=texts).to_pandas()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise BadInputError(
+            f"{path}: not a readable manifest", found=str(error), next_step="run the stage that writes it with --force"
+        ) from error
+    absent = [
+        name for name in ("file_name", "image_id", "keep", "drop_stage", "drop_reason", "label") if name not in rows
+    ]
+    if absent:
+        raise BadInputError(f"{path}: not a cleaner manifest", expected=f"columns {', '.join(absent)}")
+    assert isinstance(rows, pd.DataFrame)
+    return rows
+
+
+def _lineage(workspace: Workspace, stage: str) -> dict[str, StageRecord]:
+    """The records from scan to `stage`, those that the manifest really came through."""
+    found: list[StageRecord] = []
+    name: str | None = stage
+    while name is not None:
+        record = workspace.record(name)
+        if record is None:
+            break
+        found.append(record)
+        parent = next((i.file for i in record.inputs if i.role == "parent"), "")
+        name = next(
+            (s for s in STAGES if (workspace.root / parent).resolve() == workspace.manifest_path(s).resolve()), None
+        )
+    return {record.stage: record for record in reversed(found)}
+
+
+def _images_root(workspace: Workspace, record: StageRecord) -> tuple[Path, str]:
+    try:
+        return workspace.parent_of("export").images_root, ""
+    except CleanerError as error:
+        return Path(record.images_root), error.what
+
+
+def _classes(workspace: Workspace, stage: str) -> pd.DataFrame | None:
+    path = workspace.stage_dir("balance") / "classes.parquet"
+    if stage != "balance" or not path.exists():
+        return None
+    return pd.read_parquet(path).set_index("label")
+
+
+def _audit(workspace: Workspace) -> tuple[AuditResult | None, str]:
+    try:
+        sample = find_open_sample(workspace)
+    except CleanerError as error:
+        return None, error.what
+    return (None, "") if sample is None else (compute_results(workspace, sample), "")
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON has it: NaN becomes None, numpy numbers become Python's."""
+    return json.loads(json.dumps(value, default=_plain_number), parse_constant=lambda _: None)
+
+
+def _plain_number(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is no JSON value")

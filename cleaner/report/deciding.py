@@ -1,0 +1,90 @@
+"""A person's word on images and classes, said at the command line."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from cleaner.dataset.decisions import VERDICTS, DecisionStore, Event
+from cleaner.dataset.lookup import find_images
+from cleaner.dataset.workspace import Workspace
+from cleaner.errors import BadInputError, StaleStageError, UsageError
+
+QUEUE = "command line"
+Key = tuple[str, str]  # kind and key, as the decisions have them
+
+
+def image_keys(workspace: Workspace, asked: list[str]) -> list[Key]:
+    """The images that `asked` names, each once. Raises BadInputError for an unknown one, or a file without content."""
+    path, root = _scan(workspace)
+    found = find_images(path, root, asked)
+    empty = [f.file_name for f in found if not f.image_id]
+    if empty:
+        raise BadInputError(f"{empty[0]}: a file without content cannot be decided on")
+    return list(dict.fromkeys(("image", f.image_id) for f in found))
+
+
+def class_keys(workspace: Workspace, name: str) -> list[Key]:
+    """The class `name`. Raises BadInputError if no image is of it."""
+    known = known_classes(workspace)
+    if name not in known:
+        raise BadInputError(f"no class {name!r}", expected=", ".join(difflib.get_close_matches(name, known, n=3)))
+    return [("class", name)]
+
+
+def known_classes(workspace: Workspace) -> set[str]:
+    """All labels of the last complete manifest, given and clean."""
+    frame = workspace.manifest(columns=["label", "clean_label"])
+    return set(frame["label"]) | set(frame["clean_label"])
+
+
+def warn_of_new_label(workspace: Workspace, label: str) -> list[str]:
+    """A warning if `label` is no class yet: a new one, or a typing error."""
+    known = known_classes(workspace) if label else set()
+    if not label or label in known:
+        return []
+    close = difflib.get_close_matches(label, known, n=1)
+    return [
+        f"{label!r} is a new class, or a typing error{f' for {close[0]!r}' if close else ''} (--undo takes it back)"
+    ]
+
+
+def decide_all(
+    workspace: Workspace, keys: list[Key], verdict: str, *, label: str, annotator: str, dry_run: bool
+) -> list[int]:
+    """Record `verdict` on each of `keys`, or take the annotator's last word on it back (`undo`); the new `seq`s.
+
+    Raises UsageError if the verdict does not fit the kind, BadInputError where there is nothing to undo; then nothing
+    is recorded. With `dry_run` nothing ever is, and each `seq` is 0.
+    """
+    store = DecisionStore(workspace.decisions_path)
+    if verdict == "undo":
+        last = [_last_word(store, key, annotator) for key in keys]
+        return [0 if dry_run else store.undo(seq, annotator) for seq in last]
+    for kind, key in keys:
+        if verdict not in VERDICTS[kind]:
+            raise UsageError(f"--{verdict} on {kind} {key[:12]}", expected=", ".join(VERDICTS[kind]))
+        Event(kind=kind, key=key, verdict=verdict, label=label).check()
+    if dry_run:
+        return [0] * len(keys)
+    return [store.add(k, key, verdict, label=label, queue=QUEUE, annotator=annotator) for k, key in keys]
+
+
+def _last_word(store: DecisionStore, key: Key, annotator: str) -> int:
+    events = store.events()
+    undone = set(events["undoes_seq"].dropna())
+    own = events[(events["kind"] == key[0]) & (events["key"] == key[1]) & (events["annotator"] == annotator)]
+    own = own[(own["verdict"] != "") & ~own["seq"].isin(undone)]
+    if own.empty:
+        who = f" by annotator {annotator!r}" if annotator else " without an annotator's name"
+        raise BadInputError(
+            f"{key[0]} {key[1][:12]}: no decision{who} to undo", next_step="name who said it with --annotator"
+        )
+    return int(own["seq"].iloc[-1])
+
+
+def _scan(workspace: Workspace) -> tuple[Path, Path]:
+    record = workspace.record("scan")
+    if record is None:
+        raise StaleStageError(f"{workspace.root}: no scan", next_step="run `cleaner scan IMAGES` first")
+    return workspace.manifest_path("scan"), Path(record.images_root)

@@ -1,0 +1,60 @@
+"""The images most like one image, as the network that ran last saw them: from the cache of embeddings alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from cleaner.dataset.store import ArrayStore
+
+
+def find_neighbours(cache: Path, image_ids: list[str], num: int) -> list[tuple[str, float]]:
+    """The `num` cached images nearest to the first of `image_ids` that is cached: image_id and cosine, best first.
+
+    `image_ids` are those of one picture (exact copies), none of which is its own neighbour. Of several networks the
+    one that ran last counts. Empty where the picture is in no cache. One shard is held at a time.
+    """
+    root = cache / "embeddings"
+    folders = [f for f in root.iterdir() if f.is_dir()] if root.is_dir() else []
+    keys = [bytes.fromhex(i) for i in image_ids]
+    for folder in sorted(folders, key=lambda f: f.stat().st_mtime, reverse=True):
+        store = ArrayStore(folder)
+        query = _find_view(store, keys)
+        if query is not None:
+            return _nearest(store, query, keys, num)
+    return []
+
+
+def _find_view(store: ArrayStore, keys: list[bytes]) -> np.ndarray | None:
+    """(D,) float32 of norm 1: the mean view of the first of `keys` that is stored."""
+    found: dict[int, np.ndarray] = {}
+    for name in store.stored_keys():
+        arrays = store.get(name)
+        if arrays is None:
+            continue
+        for rank, key in enumerate(keys):
+            row = np.flatnonzero((arrays["image_id"] == np.frombuffer(key, np.uint8)).all(axis=1))
+            if len(row):
+                found.setdefault(rank, _unit_views(arrays["plain"][row[:1]], arrays["mirrored"][row[:1]])[0])
+    return found[min(found)] if found else None
+
+
+def _nearest(store: ArrayStore, query: np.ndarray, own: list[bytes], num: int) -> list[tuple[str, float]]:
+    best: dict[bytes, float] = {}
+    for name in store.stored_keys():
+        arrays = store.get(name)
+        if arrays is None:
+            continue
+        cosine = _unit_views(arrays["plain"], arrays["mirrored"]) @ query
+        for row in np.argsort(-cosine, kind="stable")[: num + len(own)]:
+            best[arrays["image_id"][row].tobytes()] = float(cosine[row])
+    others = [(key, value) for key, value in best.items() if key not in own]
+    return [(key.hex(), value) for key, value in sorted(others, key=lambda kv: (-kv[1], kv[0]))[:num]]
+
+
+def _unit_views(plain: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
+    """(N, D) float32, rows of norm 1: the mean of an image's two views, as the stages see it."""
+    views = (plain.astype(np.float32) + mirrored) / 2
+    units: np.ndarray = views / np.maximum(np.linalg.norm(views, axis=1, keepdims=True), 1e-9)
+    return units

@@ -1,0 +1,150 @@
+"""Where the result comes from: commands, settings, versions, and the chain of digests."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from typing import Any
+
+from cleaner.config import BalanceSettings, EmbeddingSettings, LabelsSettings, NoiseSettings, ScanSettings
+from cleaner.dataset.workspace import PARENTS, StageRecord
+from cleaner.report.data import ReportData
+from cleaner.report.markup import Safe, count, number, section, tag, words
+
+_DEFAULTS: dict[str, Any] = {
+    "scan": ScanSettings, "noise": NoiseSettings, "labels": LabelsSettings, "balance": BalanceSettings,
+}  # fmt: skip
+_OPTION_NAMES = {"labels_file": "labels", "clean_split": "clean-split"}
+_ONLY_IN_FILE = ("doubtful", "learner")
+"""Settings that have no option; they stand in cleaner.toml."""
+_REPEATED = ("clean_split",)
+
+
+def compute_provenance(data: ReportData) -> dict[str, Any]:
+    """The command, settings and record of each stage, people's decisions, and whether anything is stale."""
+    events = data.events
+    said = events[events["verdict"] != ""]
+    return {
+        "images_root": str(data.images_root),
+        "stale": data.stale,
+        "stages": [_stage(record, data) for record in data.records.values()],
+        "decisions": {
+            "events": len(events),
+            "in_force": {str(k): int(v) for k, v in data.verdicts["verdict"].value_counts().items()},
+            "undecided": int(data.undecided["key"].nunique()),
+            "annotators": sorted({str(a) for a in said["annotator"]}),
+            "by_queue": {str(k) or "(none)": int(v) for k, v in said["queue"].value_counts().items()},
+        },
+    }
+
+
+def _stage(record: StageRecord, data: ReportData) -> dict[str, Any]:
+    command, only_in_file = make_command(record)
+    document = dataclasses.asdict(record)
+    return {"command": command, "only_in_cleaner_toml": only_in_file} | document
+
+
+def make_command(record: StageRecord) -> tuple[str, dict[str, Any]]:
+    """The command that runs a stage as it ran, and the settings that only a settings file can give."""
+    parts, only_in_file = ["cleaner", record.stage], {}
+    if record.stage == "scan":
+        parts.append(record.images_root)
+    default = _DEFAULTS[record.stage]()
+    known = dataclasses.asdict(default)
+    values = dict(record.settings)
+    for name, value in (values.pop("embedding", None) or {}).items():
+        if value != dataclasses.asdict(EmbeddingSettings()).get(name):
+            parts += _option(name, value)
+    for name, value in values.items():
+        before = list(known[name]) if isinstance(known.get(name), tuple) else known.get(name)
+        if value == before and name in known:
+            continue
+        if name in _ONLY_IN_FILE:
+            only_in_file[name] = value
+        else:
+            parts += _option(name, value)
+    parent = next((i.file for i in record.inputs if i.role == "parent"), "")
+    if parent and parent not in [f"{s}/manifest.parquet" for s in PARENTS[record.stage]]:
+        parts += ["--from", parent]
+    if record.seed:
+        parts += ["--seed", str(record.seed)]
+    return shlex.join(parts), only_in_file
+
+
+def _option(name: str, value: Any) -> list[str]:
+    option = "--" + _OPTION_NAMES.get(name, name).replace("_", "-")
+    if value is True:
+        return [option]
+    if value in (None, False):
+        return []
+    if isinstance(value, list):
+        if name in _REPEATED:
+            return [part for item in value for part in (option, str(item))]
+        return [option, ",".join(map(str, value)) or "none"]
+    return [option, str(value)]
+
+
+def render_provenance(figures: dict[str, Any]) -> Safe:
+    """The section."""
+    lead = "Each stage says what it read, with what settings it ran, and what it wrote; the same inputs, settings and "
+    lead += "seed on the same machine give the same manifest, byte for byte."
+    commands = "\n".join(stage["command"] for stage in figures["stages"])
+    cards = [_stage_card(stage) for stage in figures["stages"]]
+    return section(
+        "provenance", "How it was made", lead, tag("pre", tag("code", commands)), tag("div", cards, cls="stages"),
+        _decisions(figures["decisions"]),
+    )  # fmt: skip
+
+
+def _stage_card(stage: dict[str, Any]) -> Safe:
+    backbone = stage["backbone"].get("name", "")
+    when = stage["created_utc"].replace("T", " ").replace("+00:00", " UTC")
+    where = f"{stage['device']}, {count(stage['threads'], 'thread')}"
+    facts = [when, f"{stage['seconds']:,.0f} s", where, backbone, f"cleaner {stage['cleaner_version']}"]
+    inputs = [_digest(i["role"], i["file"], i["sha256"]) for i in stage["inputs"]]
+    outputs = [_digest("wrote", name, sha) for name, sha in stage["outputs"].items() if "models/" not in name]
+    settings = [tag("div", tag("dt", words(k)), tag("dd", _shown(v))) for k, v in _flat(stage["settings"])]
+    return tag(
+        "div",
+        tag("h3", stage["stage"]),
+        tag("p", " · ".join(filter(None, facts)), cls="note"),
+        tag("ul", inputs, outputs, cls="digests"),
+        tag(
+            "details",
+            tag("summary", "Settings"),
+            tag("dl", settings, tag("div", tag("dt", "seed"), tag("dd", stage["seed"]))),
+        ),
+        cls="card stage",
+    )
+
+
+def _digest(role: str, name: str, sha256: str) -> Safe:
+    return tag(
+        "li",
+        tag("span", role, cls="role"),
+        tag("span", name, cls="file", title=name),
+        tag("code", sha256[:12], title=sha256),
+    )
+
+
+def _flat(settings: dict[str, Any]) -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for key, value in settings.items():
+        flat += list(value.items()) if isinstance(value, dict) else [(key, value)]
+    return flat
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:.6g}" if isinstance(value, float) else "–" if value in (None, "") else str(value)
+
+
+def _decisions(figures: dict[str, Any]) -> Safe:
+    if not figures["events"]:
+        return tag("p", "People have decided nothing yet.", cls="note")
+    in_force = " · ".join(f"{name} {number(num)}" for name, num in figures["in_force"].items())
+    by = ", ".join(a or "(unnamed)" for a in figures["annotators"])
+    text = f"{number(figures['events'])} decisions by {by}. In force on images: {in_force or 'none'}. "
+    text += f"Annotators differ on {number(figures['undecided'])}."
+    return tag("p", text, cls="note")

@@ -1,0 +1,81 @@
+"""Small pictures inside the page: bounded in number and in bytes, re-encoded, checked against the manifest."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from cleaner.dataset.pixels import FORMATS, decode, on_white, open_image, sniff_format, upright_size
+from cleaner.report.markup import Safe, tag
+
+MAX_PICTURES = 640
+"""More than anybody looks at in one page."""
+MAX_BYTES = 11_000_000
+"""Of all pictures as they stand in the page: leaves room below 15 MB for the tables of 5,000 classes."""
+SIDE_PX = 192
+"""Sharp at twice the size at which the galleries show them on a screen of usual density."""
+_QUALITY = 74
+_MAX_FILE_BYTES = 200_000_000
+
+
+class Thumbnails:
+    """Makes `<img>` elements of images, until the budget is spent; then, or where an image is gone, placeholders."""
+
+    def __init__(self, images_root: Path, max_pixels: int) -> None:
+        self._root = images_root
+        self._max_pixels = max_pixels
+        self.num_shown = 0
+        self.num_bytes = 0
+        self.num_gone = 0
+        """Images that are no longer there, or no longer what was scanned."""
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether no further picture fits in."""
+        return self.num_shown >= MAX_PICTURES or self.num_bytes >= MAX_BYTES
+
+    def picture(self, file_name: str, image_id: str, alt: str) -> Safe:
+        """The element for one image; `image_id` (hex SHA-256) has to be that of its bytes."""
+        if self.is_spent:
+            return _placeholder("not shown: the page is full")
+        data = self._encode(file_name, image_id)
+        if data is None:
+            self.num_gone += 1
+            return _placeholder("image is gone")
+        text = base64.b64encode(data).decode()
+        self.num_shown += 1
+        self.num_bytes += len(text)
+        return tag("img", src=Safe(f"data:image/jpeg;base64,{text}"), alt=alt, loading="lazy", decoding="async")
+
+    def _encode(self, file_name: str, image_id: str) -> bytes | None:
+        try:
+            path = self._root / file_name
+            if not image_id or path.stat().st_size > _MAX_FILE_BYTES:
+                return None
+            data = path.read_bytes()
+            if hashlib.sha256(data).hexdigest() != image_id:
+                return None
+            kind = sniff_format(data[:4096])
+            if kind not in FORMATS:
+                return None
+            image = open_image(data, kind)
+            width, height = upright_size(image)
+            if width * height > self._max_pixels:
+                return None
+            if kind == "JPEG":
+                image.draft(None, (SIDE_PX, SIDE_PX))
+            pixels = on_white(decode(image))
+            pixels.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC, reducing_gap=2.0)
+            buffer = io.BytesIO()
+            pixels.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
+            return buffer.getvalue()
+        except Exception:  # a file that changed under us can make Pillow raise nearly anything
+            return None
+
+
+def _placeholder(text: str) -> Safe:
+    return tag("span", text, cls="gone")

@@ -1,0 +1,167 @@
+"""The manifest that is reviewed, read once and kept in memory; and where each image lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cleaner.dataset.manifest import STAGES, read_manifest
+from cleaner.dataset.workspace import RECORD, StageRecord, Workspace
+from cleaner.errors import CleanerError, StaleStageError
+
+_COLUMNS = (
+    "file_name", "image_id", "keep", "drop_stage", "drop_reason", "clean_label", "label", "width", "height", "mode",
+    "readable", "duplicate_group", "label_conflict", "num_colors", "pixel_std", "pixel_id",
+    "noise_prob", "is_noise", "noise_evidence", "noise_round",
+    "given_rank", "self_confidence", "predicted_label", "predicted_confidence", "label_issue",
+    "class_size", "class_action",
+)  # fmt: skip
+_REPEATED = ("drop_stage", "drop_reason", "clean_label", "label", "mode", "noise_evidence", "predicted_label",
+             "label_issue", "class_action")  # fmt: skip
+"""Text columns with few distinct values: kept as categories, so that a row costs no string."""
+_NUM_TYPICAL = 24
+MAX_PIXELS = 100_000_000
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """One manifest. Rows are numbered by its order, that of file names."""
+
+    stage: str
+    record: StageRecord
+    rows: pd.DataFrame
+    warning: str
+    """What is stale about it, or ''."""
+    settings: dict[str, float]
+    """What the stages were told: threshold, doubtful, min_count."""
+    max_pixels: int
+    follows_links: bool
+
+    @cached_property
+    def row_of(self) -> dict[str, int]:
+        """The first row of each image_id."""
+        ids = self.rows["image_id"].to_numpy()
+        return {ids[i]: i for i in range(len(ids) - 1, -1, -1) if ids[i]}
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """Every class of the manifest, sorted."""
+        return sorted({str(c) for name in ("label", "clean_label") for c in self.rows[name].cat.categories if c})
+
+    @cached_property
+    def known_labels(self) -> set[str]:
+        """The same as a set."""
+        return set(self.labels)
+
+    @cached_property
+    def copies(self) -> np.ndarray:
+        """A number for each row (N,) int64 that rows of equal pixels share; -1 where a row has none."""
+        keys = self.rows["pixel_key"].to_numpy()
+        return np.where(keys >= 0, keys, -1)
+
+    def path(self, row: int) -> Path | None:
+        """The file of a row, or None if its name leads out of the images root."""
+        name = PurePosixPath(str(self.rows["file_name"].iloc[row]))
+        if name.is_absolute() or ".." in name.parts:
+            return None
+        root = Path(self.record.images_root)
+        path = root / name
+        if not self.follows_links and not path.resolve().is_relative_to(root.resolve()):
+            return None
+        return path
+
+    def typical(self, label: str, num: int = _NUM_TYPICAL) -> list[str]:
+        """Images that show best what the class `label` is: kept, most surely of it first, no near copies."""
+        order, starts = self._by_class
+        names = list(self.rows["clean_label"].cat.categories)
+        if label not in names:
+            return []
+        code = names.index(label)
+        mine = order[starts[code] : starts[code + 1]][: 3 * num]
+        groups = self.rows["duplicate_group"].to_numpy()[mine]
+        first = [i for i, g in enumerate(groups) if g < 0 or g not in groups[:i]]
+        return [str(i) for i in self.rows["image_id"].to_numpy()[mine[first]][:num]]
+
+    @cached_property
+    def _by_class(self) -> tuple[np.ndarray, np.ndarray]:
+        """Kept rows ordered by class and within it the most typical first; and where each class begins."""
+        rows = self.rows
+        good = np.flatnonzero(rows["keep"].to_numpy() & rows["readable"].to_numpy())
+        code = rows["clean_label"].cat.codes.to_numpy()[good]
+        doubt = np.zeros(len(good))
+        if "self_confidence" in rows:
+            issue = (rows["label_issue"] != "").to_numpy()[good]
+            doubt = 1 - np.nan_to_num(rows["self_confidence"].to_numpy()[good].astype(np.float64)) + issue
+        elif "noise_prob" in rows:
+            doubt = np.nan_to_num(rows["noise_prob"].to_numpy()[good].astype(np.float64), nan=1.0)
+        order = good[np.lexsort((doubt, code))]
+        starts = np.searchsorted(np.sort(code), np.arange(len(rows["clean_label"].cat.categories) + 1))
+        return order, starts
+
+
+def load_catalogue(workspace: Workspace) -> Catalogue:
+    """The last stage whose manifest is whole and matches its parents'.
+
+    Raises StaleStageError without a scan.
+    """
+    warning = ""
+    for stage in reversed(STAGES):
+        if workspace.record(stage) is None:
+            continue
+        why = workspace.why_stale(stage)
+        if not why:
+            return _read(workspace, stage, warning)
+        warning = warning or f"{stage} is left aside, it is stale: {why}; run `cleaner {stage}`"
+    raise StaleStageError(
+        f"{workspace.root}: there is no manifest to review", found=warning, next_step="run `cleaner scan IMAGES` first"
+    )
+
+
+def signature(workspace: Workspace) -> tuple[float, ...]:
+    """Changes when a stage has run: the times at which the records were written."""
+    paths = [workspace.stage_dir(stage) / RECORD for stage in STAGES]
+    return tuple(p.stat().st_mtime if p.exists() else 0.0 for p in paths)
+
+
+def _read(workspace: Workspace, stage: str, warning: str) -> Catalogue:
+    path = workspace.manifest_path(stage)
+    record = workspace.record(stage)
+    assert record is not None
+    names = set(pq.read_schema(path).names)
+    rows = read_manifest(path, [c for c in _COLUMNS if c in names])
+    for name in _REPEATED:
+        if name in rows:
+            rows[name] = rows[name].astype("category")
+    keys = rows.pop("pixel_id") if "pixel_id" in rows else rows["image_id"]
+    codes = pd.factorize(keys)[0]
+    rows["pixel_key"] = np.where((keys == "").to_numpy(), -1, codes)
+    pa.default_memory_pool().release_unused()
+    scan = _settings(workspace, "scan")
+    return Catalogue(
+        stage=stage,
+        record=record,
+        rows=rows,
+        warning=warning,
+        settings={
+            "threshold": float(_settings(workspace, "noise").get("threshold", 0.9)),
+            "doubtful": float(_settings(workspace, "noise").get("doubtful", 0.5)),
+            "min_count": float(_settings(workspace, "balance").get("min_count", 50)),
+        },
+        max_pixels=int(scan.get("max_pixels", MAX_PIXELS)),
+        follows_links=bool(scan.get("follow_symlinks", False)),
+    )
+
+
+def _settings(workspace: Workspace, stage: str) -> dict[str, Any]:
+    try:
+        record = workspace.record(stage)
+    except CleanerError:
+        return {}
+    return record.settings if record else {}

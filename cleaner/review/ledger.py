@@ -1,0 +1,83 @@
+"""What has been said so far, held in memory and brought up to date from the store before every answer."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Hashable, Iterable
+
+from cleaner.dataset.decisions import SETTLE, DecisionStore, Event, differ, find_standing, find_undone
+from cleaner.review.agreement import Agreement, compute_agreements
+
+Key = tuple[str, str]
+"""Kind (image or class) and key."""
+
+
+class Ledger:
+    """The decisions of a workspace as one annotator's page needs them. Threads may share it."""
+
+    def __init__(self, store: DecisionStore, annotator: str) -> None:
+        self.store = store
+        self.annotator = annotator
+        self.version = 0
+        """The `seq` of the last event taken in."""
+        self.mine: dict[Key, Event] = {}
+        """My last word on each key, `unsure` too, whoever settled it since."""
+        self.mine_in_audit: dict[str, Event] = {}
+        """The same, by image, of what I said in the queue `audit`."""
+        self.others: set[Key] = set()
+        """Keys of which somebody else said something."""
+        self.disputed: dict[Key, list[Event]] = {}
+        """What annotators say who differ."""
+        self._events: dict[Key, list[Event]] = defaultdict(list)
+        self._answers: dict[str, dict[Hashable, Hashable]] = defaultdict(dict)
+        self._agreements: tuple[int, list[Agreement]] = (0, [])
+        self._lock = threading.Lock()
+
+    def refresh(self) -> None:
+        """Take in what this process or another has written since."""
+        with self._lock:
+            fresh = self.store.events_after(self.version)
+            for event in fresh:
+                self._events[event.kind, event.key].append(event)
+            for key in {(e.kind, e.key) for e in fresh}:
+                self._judge(key)
+            if fresh:
+                self.version = fresh[-1].seq or self.version
+
+    def agreements(self) -> list[Agreement]:
+        """How annotators compare by what each said before anything was settled; `unsure` is no answer."""
+        with self._lock:
+            if self._agreements[0] != self.version:
+                self._agreements = (self.version, compute_agreements(self._answers))
+            return self._agreements[1]
+
+    def _judge(self, key: Key) -> None:
+        events = self._events[key]
+        gone = find_undone(events)
+        said = [e for e in events if e.seq not in gone and e.verdict]
+        _put(self.mine, key, _last(said, self.annotator))
+        if key[0] == "image":
+            _put(self.mine_in_audit, key[1], _last((e for e in said if e.queue == "audit"), self.annotator))
+        if any(e.annotator != self.annotator for e in said):
+            self.others.add(key)
+        else:
+            self.others.discard(key)
+        standing = find_standing(events).get(key, [])
+        _put(self.disputed, key, standing if differ(standing) else None)
+        for name in {e.annotator for e in events}:
+            word = _last((e for e in said if e.queue != SETTLE), name)
+            answer = (word.verdict, word.label) if word and word.verdict != "unsure" else None
+            _put(self._answers[name], key, answer)
+
+
+def _last(events: Iterable[Event], annotator: str) -> Event | None:
+    mine = [e for e in events if e.annotator == annotator]
+    return mine[-1] if mine else None
+
+
+def _put(table: dict, key: Hashable, value: object) -> None:  # type: ignore[type-arg]
+    if value is None:
+        table.pop(key, None)
+    else:
+        table[key] = value

@@ -1,0 +1,139 @@
+"""Pictures for the page: decoded, shrunk and encoded anew, so that no byte of a source file reaches a browser."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+from PIL import Image
+
+from cleaner.dataset.pixels import FORMATS, decode, on_white, open_image, sniff_format, upright_size
+
+SIZES_PX = {"thumb": 320, "zoom": 1280}
+"""The longer side, at most. A thumbnail is shown at 100 to 300 CSS pixels."""
+_JPEG_QUALITY = {"thumb": 80, "zoom": 88}
+_LARGE_PIXELS = 12_000_000  # such an image takes 36 MB and more to decode: one at a time
+_MEMORY_BYTES = 24 << 20
+_DISK_BYTES = 512 << 20
+
+
+class PictureError(Exception):
+    """The picture cannot be shown; the message says why."""
+
+
+class Thumbnails:
+    """JPEGs by image_id and size, kept in memory (least recently used out first) and, the small ones, on disk."""
+
+    def __init__(self, folder: Path, max_pixels: int) -> None:
+        self.folder = folder
+        self.max_pixels = max_pixels
+        self._memory: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        self._num_bytes = 0
+        self._disk_bytes: int | None = None
+        self._lock = threading.Lock()
+        self._large = threading.Lock()
+
+    def get(self, image_id: str, size: str, path: Path) -> bytes:
+        """The JPEG of the image whose bytes have the digest `image_id` and lie at `path`; raises PictureError."""
+        key = (image_id, size)
+        with self._lock:
+            if key in self._memory:
+                self._memory.move_to_end(key)
+                return self._memory[key]
+        file = self.folder / image_id[:2] / f"{image_id}-{SIZES_PX[size]}.jpg"
+        data = _read(file) if size == "thumb" else None
+        if data is None:
+            data = self._make(image_id, size, path)
+            if size == "thumb":
+                self._store(file, data)
+        with self._lock:
+            if key not in self._memory:
+                self._memory[key] = data
+                self._num_bytes += len(data)
+            while self._num_bytes > _MEMORY_BYTES:
+                self._num_bytes -= len(self._memory.popitem(last=False)[1])
+        return data
+
+    def _make(self, image_id: str, size: str, path: Path) -> bytes:
+        try:
+            source = path.read_bytes()
+        except OSError as error:
+            raise PictureError("the file is gone") from error
+        if hashlib.sha256(source).hexdigest() != image_id:
+            raise PictureError("the file has changed since it was scanned")
+        kind = sniff_format(source[:4096])
+        if kind not in FORMATS:
+            raise PictureError("not an image")
+        side = SIZES_PX[size]
+        try:
+            image = open_image(source, kind)
+            width, height = upright_size(image)
+            if width * height > self.max_pixels:
+                raise PictureError("too large to decode")
+            if kind == "JPEG":
+                image.draft(None, (side, side))
+            if image.size[0] * image.size[1] > _LARGE_PIXELS:
+                with self._large:
+                    return _encode(image, side, _JPEG_QUALITY[size])
+            return _encode(image, side, _JPEG_QUALITY[size])
+        except PictureError:
+            raise
+        except Exception as error:  # a damaged file can make Pillow raise nearly anything
+            raise PictureError("cannot be decoded") from error
+
+    def _store(self, file: Path, data: bytes) -> None:
+        """Write a thumbnail; a full disk only costs time, and the folder stays below its limit."""
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            temporary = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
+            temporary.write_bytes(data)
+            temporary.replace(file)
+        except OSError:
+            return
+        with self._lock:
+            if self._disk_bytes is None:
+                self._disk_bytes = sum(s.st_size for _, s in _stored(self.folder))
+            else:
+                self._disk_bytes += len(data)
+            if self._disk_bytes > _DISK_BYTES:
+                self._disk_bytes = _prune(self.folder, _DISK_BYTES // 2)
+
+
+def _encode(image: Image.Image, side: int, quality: int) -> bytes:
+    pixels = decode(image)
+    scale = min(1.0, side / max(pixels.size))
+    size = (max(1, round(pixels.width * scale)), max(1, round(pixels.height * scale)))
+    small = pixels.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0) if size != pixels.size else pixels
+    out = io.BytesIO()
+    clean = Image.new("RGB", size)  # a new image holds pixels alone: no comment, profile or EXIF comes along
+    clean.paste(on_white(small))
+    clean.save(out, "JPEG", quality=quality)
+    return out.getvalue()
+
+
+def _read(file: Path) -> bytes | None:
+    try:
+        data = file.read_bytes()
+    except OSError:
+        return None
+    return data if data[:3] == b"\xff\xd8\xff" and data[-2:] == b"\xff\xd9" else None
+
+
+def _stored(folder: Path) -> list[tuple[Path, os.stat_result]]:
+    return [(p, p.stat()) for p in folder.glob("*/*.jpg") if p.is_file()]
+
+
+def _prune(folder: Path, goal_bytes: int) -> int:
+    """Delete the oldest thumbnails until `goal_bytes` are left; returns what is left."""
+    files = sorted(_stored(folder), key=lambda f: f[1].st_mtime)
+    left = sum(s.st_size for _, s in files)
+    for path, status in files:
+        if left <= goal_bytes:
+            break
+        path.unlink(missing_ok=True)
+        left -= status.st_size
+    return left

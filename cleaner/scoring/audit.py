@@ -1,0 +1,121 @@
+"""What a random sample says of a whole set: exact intervals, weighted totals, and how many looks a goal needs.
+
+Sources: Clopper & Pearson, Biometrika 26 (1934) 404-413, in the beta form of Brown, Cai & DasGupta, Statistical
+Science 16 (2001) 101-133, section 4.2.1; Bonferroni's inequality for the weighted total. Draws are without replacement
+from a finite set: the number found is then hypergeometric, less spread than the binomial that the intervals assume, so
+they are wider than need be, never narrower. A stratum of which every image was looked at has no uncertainty left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import beta
+
+CONFIDENCE = 0.95
+"""Of every interval and bound, unless told otherwise."""
+_MOST_LOOKS = 1 << 40
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """A part of the set, and what was found in a random sample of it."""
+
+    size: int
+    """Images in this part."""
+    num_looks: int
+    """How many of them were judged; all of them: the share is known exactly."""
+    num_bad: int
+    """How many of the judged ones are bad."""
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.num_bad <= self.num_looks <= self.size, self
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A share of bad images, all values in 0 .. 1."""
+
+    share: float | None
+    """The best guess; None where a part was not looked at."""
+    low: float
+    high: float
+    """Ends of the two-sided interval."""
+    upper: float
+    """The one-sided upper bound."""
+
+
+def clopper_pearson(num_bad: int, num_looks: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Exact two-sided interval of a share, from `num_bad` in `num_looks` independent looks.
+
+    low = B(a/2; k, n-k+1), high = B(1-a/2; k+1, n-k) with a = 1 - confidence and B the quantile of the beta
+    distribution; 0 where k = 0, 1 where k = n. It covers the truth with probability `confidence` at least.
+    """
+    tail = (1 - confidence) / 2
+    low = float(beta.ppf(tail, num_bad, num_looks - num_bad + 1)) if num_bad > 0 else 0.0
+    return low, upper_bound(num_bad, num_looks, 1 - tail)
+
+
+def upper_bound(num_bad: int, num_looks: int, confidence: float = CONFIDENCE) -> float:
+    """Exact one-sided upper bound of a share: B(confidence; k+1, n-k); 1 where k = n.
+
+    For k = 0 that is 1 - (1 - confidence)^(1/n): 0 of 300 leaves 0.99 % (the "rule of three" says 3/n).
+    """
+    if num_bad >= num_looks:
+        return 1.0
+    return float(beta.ppf(confidence, num_bad + 1, num_looks - num_bad))
+
+
+def count_looks_needed(num_bad: int, goal: float, confidence: float = CONFIDENCE) -> int:
+    """The fewest looks with which `num_bad` found leave an upper bound of at most `goal` (above 0).
+
+    It is what the goal needs if no further look finds anything; each further find raises it.
+    """
+    low, high = num_bad, num_bad + 1
+    while upper_bound(num_bad, high, confidence) > goal:
+        low, high = high, 2 * high
+        assert high < _MOST_LOOKS, "the goal is out of reach"
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if upper_bound(num_bad, middle, confidence) > goal else (low, middle)
+    return high
+
+
+def estimate_total(strata: Sequence[Stratum], confidence: float = CONFIDENCE) -> Estimate:
+    """The share of bad images over all strata, weighted by their sizes W_h = N_h / N.
+
+    share = sum W_h k_h / n_h. Each bound is sum W_h b_h, with b_h the stratum's own exact bound at the confidence
+    1 - (1 - confidence) / H, where H counts the strata that were sampled (those looked at in full are exact). By
+    Bonferroni's inequality all H bounds hold at once with probability `confidence` at least, and then so does their
+    sum: conservative, and for H = 1 the plain Clopper-Pearson interval.
+    """
+    parts = [s for s in strata if s.size]
+    num_all = sum(s.size for s in parts)
+    if not num_all:
+        return Estimate(None, 0.0, 0.0, 0.0)
+    each = 1 - (1 - confidence) / max(1, sum(s.num_looks < s.size for s in parts))
+    bounds = np.array([_bounds(s, each) for s in parts])  # (H, 3)
+    weights = np.array([s.size for s in parts]) / num_all
+    low, high, upper = (float(v) for v in weights @ bounds)
+    guesses = [s.num_bad / s.num_looks for s in parts if s.num_looks]
+    share = float(weights @ np.array(guesses)) if len(guesses) == len(parts) else None
+    return Estimate(share, low, min(high, 1.0), min(upper, 1.0))
+
+
+def _bounds(stratum: Stratum, confidence: float) -> tuple[float, float, float]:
+    if stratum.num_looks == stratum.size:
+        share = stratum.num_bad / stratum.size
+        return share, share, share
+    low, high = clopper_pearson(stratum.num_bad, stratum.num_looks, confidence)
+    return low, high, upper_bound(stratum.num_bad, stratum.num_looks, confidence)
+
+
+def draw_rows(size: int, num: int, *, seed: int, stream: int) -> np.ndarray:
+    """`num` of `size` rows (n,) int64, at random without repetition; all of them if there are no more.
+
+    A larger `num` with the same seed and stream gives the same rows first, so that a sample can grow.
+    """
+    order: np.ndarray = np.random.default_rng([seed, stream]).permutation(size)
+    return order[:num].astype(np.int64)

@@ -1,0 +1,93 @@
+"""Quality findings of images: which are blurry, dark, bright, low in information, of odd shape or of odd size.
+
+Formulae, and what the thresholds were chosen on: docs/methods.md, "Image quality".
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+BLURRY_BELOW = 0.24
+"""Sharpness. Set on 625 tiny50 pictures at 64 px, 700 of them upscaled to 533 px (.5 % quantile of plain ones .31)
+and blurred copies (at most .20), of all classes; on the tune half: plain .1 % quantile .32, blurred 99 % .22."""
+DARK_BELOW = 0.32
+"""99th percentile of brightness; cleanvision's."""
+BRIGHT_ABOVE = 0.80
+"""5th percentile of brightness. cleanvision asks for 0.95, which washed-out photographs seldom reach: those
+altered on tiny50's tune half lie above .84, 99.9 % of plain ones below .65."""
+FLAT_BELOW = 0.04
+"""Standard deviation of greys, 0..0.5. Tiny50's tune half: plain images .045 and more, with a tenth of their contrast
+.038 and less."""
+LOW_INFORMATION_BELOW = 3.5
+"""Bits; 4 of 2,100 plain images of tiny50's tune half lie below."""
+BLANK_BELOW = 3.0
+"""The same for pictures that are dark or bright; cleanvision's limit, though for the entropy of all channels."""
+ODD_ASPECT_BELOW = 0.35
+"""Shorter over longer side; cleanvision's."""
+ODD_SIZE_FACTOR = 3.0
+"""Times the median size, or a part of it; a choice, not fitted (planted odd sizes are fourfold and more)."""
+ODD_SIZE_IQRS = 3.0
+"""In interquartile ranges of the log size beyond the quartiles, so that sets of many sizes have a wider band."""
+
+
+def compute_aspect(width: np.ndarray, height: np.ndarray) -> np.ndarray:
+    """Shorter over longer side (N,) float32, 0..1; NaN where a side (N,) int is 0."""
+    short, long = np.minimum(width, height).astype(np.float64), np.maximum(width, height).astype(np.float64)
+    ratio: np.ndarray = np.divide(short, long, out=np.full(len(short), np.nan), where=short > 0)
+    return ratio.astype(np.float32)
+
+
+def compute_size_ratio(width: np.ndarray, height: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Geometric mean of the sides (N,) over the set's median of it: (N,) float32, NaN outside `counts` (N,) bool."""
+    size = np.sqrt(width.astype(np.float64) * height.astype(np.float64))
+    result = np.full(len(size), np.nan, dtype=np.float32)
+    if counts.any():
+        result[counts] = size[counts] / np.median(size[counts])
+    return result
+
+
+def find_issues(
+    *,
+    sharpness: np.ndarray,
+    brightness_low: np.ndarray,
+    brightness_high: np.ndarray,
+    pixel_std: np.ndarray,
+    information: np.ndarray,
+    aspect: np.ndarray,
+    size_ratio: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Each of config.QUALITY_ISSUES to (N,) bool. All arguments are (N,) float; NaN is never a finding.
+
+    A dark or bright picture has little contrast of necessity and is called low in information only where hardly
+    anything is left; one with low information is not also called blurry: what contrast it has may be noise.
+    """
+    bright, dark = brightness_low > BRIGHT_ABOVE, brightness_high < DARK_BELOW
+    poor = (information < LOW_INFORMATION_BELOW) | (pixel_std < FLAT_BELOW)
+    low_information = np.where(bright | dark, information < BLANK_BELOW, poor)
+    return {
+        "blurry": (sharpness < BLURRY_BELOW) & ~low_information,
+        "bright": bright,
+        "dark": dark,
+        "low_information": low_information,
+        "odd_aspect": aspect < ODD_ASPECT_BELOW,
+        "odd_size": find_odd_sizes(size_ratio),
+    }
+
+
+def find_odd_sizes(size_ratio: np.ndarray) -> np.ndarray:
+    """(N,) bool: sizes far from the median by a factor, and far outside the quartiles of the log sizes."""
+    judged = size_ratio > 0
+    if not judged.any():
+        return np.zeros(len(size_ratio), dtype=bool)
+    log_size = np.log2(np.where(judged, size_ratio, 1))
+    first, third = np.quantile(log_size[judged], (0.25, 0.75))
+    reach, edge = ODD_SIZE_IQRS * (third - first), np.log2(ODD_SIZE_FACTOR)
+    odd: np.ndarray = judged & ((log_size < min(-edge, first - reach)) | (log_size > max(edge, third + reach)))
+    return odd
+
+
+def name_issues(issues: dict[str, np.ndarray]) -> list[str]:
+    """For each row the names of its findings, sorted, with commas between; '' for none."""
+    names = sorted(issues)
+    flags = np.stack([issues[name] for name in names], axis=1)  # (N, I)
+    return [",".join(n for n, flag in zip(names, row, strict=True) if flag) for row in flags.tolist()]

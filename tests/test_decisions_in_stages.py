@@ -1,0 +1,219 @@
+"""People's decisions in the stages: every verdict is obeyed, on exactly the rows that it is about."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from cleaner.config import BalanceSettings, LabelsSettings, NoiseSettings, RunOptions
+from cleaner.dataset.decision_files import import_decisions
+from cleaner.dataset.decisions import DecisionStore
+from cleaner.dataset.workspace import Workspace
+from cleaner.errors import StaleStageError
+from cleaner.progress import Silent
+from cleaner.stages.balance import run_balance
+from cleaner.stages.labels import run_labels
+from cleaner.stages.lifecycle import StageResult
+from cleaner.stages.noise import run_noise
+
+SETTINGS = BalanceSettings(low_count="keep")
+
+
+class Tasks(Silent):
+    """Remembers which tasks were opened."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def task(self, name: str, total: int):  # type: ignore[no-untyped-def]
+        self.names.append(name)
+        return super().task(name, total)
+
+
+def read(workspace: Path, stage: str) -> pd.DataFrame:
+    return pd.read_parquet(workspace / stage / "manifest.parquet").set_index("file_name")
+
+
+def decide(workspace: Path, rows: list[tuple[str, str, str]], on: str = "file_name") -> None:
+    """Import rows (what, verdict, label) as `cleaner decisions import` does."""
+    path = workspace / f"decisions_{on}.csv"
+    pd.DataFrame(rows, columns=[on, "verdict", "label"]).to_csv(path, index=False)
+    scan = pd.read_parquet(workspace / "scan" / "manifest.parquet")
+    store = DecisionStore(workspace / "decisions.sqlite")
+    assert import_decisions(path, store, scan).num_added == len(rows)
+
+
+def run_all(workspace: Path, seeds: Path, options: RunOptions | None = None) -> list[StageResult]:
+    place, options = Workspace(workspace), options or RunOptions()
+    return [
+        run_noise(place, NoiseSettings(seeds=str(seeds)), options),
+        run_labels(place, LabelsSettings(), options),
+        run_balance(place, SETTINGS, options),
+    ]
+
+
+@pytest.fixture
+def seeds(small_images: Path) -> Path:
+    return small_images / "seeds.csv"
+
+
+def test_every_verdict_on_images_is_obeyed_and_on_no_other_row(small_copy: Path, seeds: Path) -> None:
+    before = read(small_copy, "balance")
+    single = before[before["duplicate_group"] == -1]
+    kept = single[single["keep"] & (single["label_issue"] == "")]
+    fine = single[single["keep"] & (single["label_issue"] == "fine")]
+    coarse = single[single["drop_reason"] == "label_issue_coarse"]
+    by_model = single[(single["noise_evidence"] == "model") & single["is_noise"]]
+    good = kept[kept["noise_evidence"] == "model"]
+    other = sorted(set(before["label"]) - {good["label"].iloc[0]})[0]
+    pick = {
+        "same": fine.index[0],  # the given label is right
+        "other": good.index[0],  # it belongs elsewhere, although no model said so
+        "back": coarse.index[0],  # dropped, and right as it was
+        "noise": good.index[-1],
+        "normal": by_model.index[0],  # dropped as noise, and not noise
+        "looks": by_model.index[1],  # looks like noise, and has a right label
+        "drop": good.index[len(good) // 2],
+        "unsure": good.index[len(good) // 3],
+    }
+    assert len(set(pick.values())) == 8
+    contested = before[before["label_conflict"]]
+    copies = contested[contested["image_id"] == contested["image_id"].iloc[0]]
+    assert len(copies) == 2
+    right = copies["label"].iloc[-1]
+    decide(
+        small_copy,
+        [
+            (pick["same"], "label", before.loc[pick["same"], "label"]),
+            (pick["other"], "label", other),
+            (pick["back"], "label", before.loc[pick["back"], "label"]),
+            (pick["noise"], "noise", ""),
+            (pick["normal"], "normal", ""),
+            (pick["looks"], "label", before.loc[pick["looks"], "label"]),
+            (copies.index[0], "label", right),
+            (pick["drop"], "drop", ""),
+            (pick["unsure"], "unsure", ""),
+        ],
+    )
+    place = Workspace(small_copy)
+    with pytest.raises(StaleStageError, match="people decided more since") as stale:
+        run_balance(place, SETTINGS, RunOptions())
+    assert "cleaner labels" in stale.value.next_step or "cleaner noise" in stale.value.next_step
+    assert not any(result.was_current for result in run_all(small_copy, seeds))
+    after = read(small_copy, "balance")
+
+    noise, normal = after.loc[pick["noise"]], after.loc[pick["normal"]]
+    assert (noise["keep"], noise["drop_stage"], noise["is_noise"]) == (False, "noise", True)
+    assert noise["noise_round"] == 0
+    assert (normal["drop_stage"] == "noise", normal["is_noise"]) == (False, False)
+    of_noise = {pick[name] for name in ("noise", "normal", "looks", "drop")}
+    # once the like of it was called normal, the model itself may take "looks" for good
+    assert of_noise - {pick["looks"]} <= set(after.index[after["noise_evidence"] == "person"]) <= of_noise
+
+    for name in ("same", "other", "back", "looks"):
+        row = after.loc[pick[name]]
+        assert row["keep"] and row["label_issue"] == "" and row["label_evidence"] == "person", name
+        assert row["label"] == before.loc[pick[name], "label"] and not row["is_noise"]
+    assert after.loc[pick["same"], "clean_label"] == before.loc[pick["same"], "label"]
+    assert after.loc[pick["other"], "clean_label"] == other
+    # a label holds for every copy, whatever label each stands under; the one that stands under it stays
+    of_copies = after.loc[copies.index]
+    assert (
+        set(of_copies["clean_label"]) == {right}
+        and of_copies["keep"].tolist() == (of_copies["label"] == right).tolist()
+    )
+    moved = {pick["other"], *copies.index[copies["label"] != right]}
+    assert set(after.index[after["clean_label"] != after["label"]]) == moved
+    of_label = {pick[name] for name in ("same", "other", "back", "looks")} | set(copies.index)
+    assert of_label <= set(after.index[after["label_evidence"] == "person"]) <= of_label | {pick["drop"]}
+
+    gone = after[after["drop_reason"] == "person"]
+    assert (
+        set(gone.index) - {pick["noise"]} == {pick["drop"]}
+        and not gone["is_noise"].drop(pick["noise"], errors="ignore").any()
+    )
+    # an abstention says nothing
+    unsure = after.loc[pick["unsure"]]
+    assert (unsure["noise_evidence"], unsure["label_evidence"]) == ("model", "model")
+
+
+def test_decisions_are_seeds_before_any_file(small_copy: Path) -> None:
+    before = read(small_copy, "noise")
+    judged = before[before["drop_stage"] != "scan"]
+    noise = judged.index[judged["is_noise"]][:8]
+    normal = judged.index[~judged["is_noise"]][::10]
+    decide(small_copy, [*((n, "noise", "") for n in noise), *((n, "normal", "") for n in normal)])
+    result = run_noise(Workspace(small_copy), NoiseSettings(), RunOptions())
+    assert result.record.notes["seeds"]["source"] == "people"
+    after = read(small_copy, "noise")
+    said = set(after.loc[[*noise, *normal], "image_id"])
+    assert set(after.index[after["noise_evidence"] == "person"]) == set(after.index[after["image_id"].isin(said)])
+    assert after.loc[noise, "is_noise"].all() and not after.loc[normal, "is_noise"].any()
+    assert (after.loc[[*noise, *normal], "noise_round"] == 0).all()
+
+
+def test_every_verdict_on_classes_is_obeyed(small_copy: Path) -> None:
+    place = Workspace(small_copy)
+    run_balance(place, BalanceSettings(low_count="drop", min_count=1000), RunOptions())
+    assert not read(small_copy, "balance")["keep"].any()
+    one, two, three, four = sorted(set(read(small_copy, "balance")["label"]))[:4]
+    decide(small_copy, [(one, "keep", ""), (two, "drop", ""), (three, "merge", four), (four, "keep", "")], on="class")
+    run_balance(place, BalanceSettings(low_count="drop", min_count=1000), RunOptions())
+    after, parent = read(small_copy, "balance"), read(small_copy, "labels")
+    classes = pd.read_parquet(small_copy / "balance" / "classes.parquet").set_index("label")
+    assert classes.loc[[one, two, four], "action"].tolist() == ["keep", "drop", "keep"]
+    assert after.loc[after["label"] == one, "keep"].equals(parent.loc[parent["label"] == one, "keep"])
+    mine = parent[parent["keep"]]
+    assert set(after.loc[mine.index[mine["label"] == two], "drop_reason"]) == {"person"}
+    merged = mine.index[mine["label"] == three]
+    assert set(after.loc[merged, "clean_label"]) == {four} and after.loc[merged, "keep"].all()
+    assert (after.loc[merged, "label"] == three).all()
+    assert set(after.loc[after["clean_label"] != after["label"], "label"]) == {three}
+    assert after.loc[merged, "class_size"].iloc[0] == (mine["label"].isin([three, four])).sum()
+    rest = after[~after["label"].isin([one, two, three, four]) & (after["drop_stage"] == "balance")]
+    assert set(rest["drop_reason"]) == {"low_count_class"}
+
+
+def test_people_who_differ_decide_nothing(small_copy: Path, seeds: Path) -> None:
+    before = read(small_copy, "labels")
+    row = before[before["keep"] & (before["duplicate_group"] == -1)].iloc[5]
+    store = DecisionStore(small_copy / "decisions.sqlite")
+    store.add("image", row["image_id"], "drop", annotator="ann")
+    store.add("image", row["image_id"], "label", label=row["label"], annotator="bob")
+    assert [r.was_current for r in run_all(small_copy, seeds)[:2]] == [True, True]
+
+
+def test_label_decisions_reuse_the_cross_training(small_copy: Path, seeds: Path) -> None:
+    before = read(small_copy, "labels")
+    negative = before[(before["label_issue"] == "coarse") & (before["duplicate_group"] == -1)]
+    decide(small_copy, [(name, "label", before.loc[name, "label"]) for name in negative.index[:3]])
+    tasks = Tasks()
+    results = run_all(small_copy, seeds, RunOptions(progress=tasks))
+    assert results[0].was_current, "deciding on labels must not make noise stale"
+    opened = [name for name in tasks.names if name != "embedding"]
+    assert not [name for name in opened if name.startswith("coarse") and "cross-training" in name]
+    assert [name for name in opened if name.startswith("coarse round 1")], "decisions enter at round 1"
+    after = read(small_copy, "labels")
+    same = ["fold", "given_rank", "self_confidence", "predicted_label", "predicted_confidence"]
+    still = after.index[(after["label_issue"] == "coarse")].intersection(negative.index)
+    pd.testing.assert_frame_equal(after.loc[still, same], before.loc[still, same])
+
+
+def test_decisions_outlive_a_forced_run_and_undoing_one_undoes_what_it_did(small_copy: Path) -> None:
+    place, before = Workspace(small_copy), read(small_copy, "labels")
+    name = before.index[(before["label_issue"] == "coarse") & (before["duplicate_group"] == -1)][0]
+    decide(small_copy, [(name, "label", before.loc[name, "label"])])
+    run_labels(place, LabelsSettings(), RunOptions())
+    first = read(small_copy, "labels")
+    assert first.loc[name, "keep"] and first.loc[name, "label_evidence"] == "person"
+    run_labels(place, LabelsSettings(), RunOptions(force=True))
+    pd.testing.assert_frame_equal(read(small_copy, "labels"), first)
+    with sqlite3.connect(small_copy / "decisions.sqlite") as connection:
+        assert connection.execute("SELECT count(*) FROM events").fetchone() == (1,)
+    store = DecisionStore(small_copy / "decisions.sqlite")
+    store.undo(int(store.events()["seq"].iloc[-1]))
+    assert not run_labels(place, LabelsSettings(), RunOptions()).was_current
+    pd.testing.assert_frame_equal(read(small_copy, "labels"), before)

@@ -1,0 +1,358 @@
+"""Wrong labels: the rules on arrays, cross-training on planted features, and the stage on real files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+
+from cleaner.config import LabelsSettings, NoiseSettings, RunOptions, ScanSettings
+from cleaner.dataset.store import ArrayStore
+from cleaner.dataset.workspace import Workspace
+from cleaner.errors import BadInputError, UsageError
+from cleaner.modeling.crossval import cross_train, fit_and_judge
+from cleaner.modeling.embeddings import Embeddings
+from cleaner.modeling.learner import PROBE_RECIPES
+from cleaner.modeling.probe import ProbeLearner
+from cleaner.progress import Silent
+from cleaner.scoring.label_quality import find_conflict_losers, find_spared_classes
+from cleaner.stages.inputs import assign_folds
+from cleaner.stages.label_rounds import LabelSet, run_pass
+from cleaner.stages.labels import run_labels
+from cleaner.stages.noise import run_noise
+from cleaner.stages.scan import run_scan
+
+
+class Heard(Silent):
+    """Remembers warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+
+
+def labels_of(workspace: Path) -> pd.DataFrame:
+    return pd.read_parquet(workspace / "labels" / "manifest.parquet").set_index("file_name")
+
+
+def rounds_of(workspace: Path) -> pd.DataFrame:
+    return pd.read_parquet(workspace / "labels" / "rounds.parquet")
+
+
+def label(workspace: Path, options: RunOptions | None = None, **settings: object) -> pd.DataFrame:
+    run_labels(Workspace(workspace), LabelsSettings(**settings), options or RunOptions())  # type: ignore[arg-type]
+    return labels_of(workspace)
+
+
+# --- rules on arrays --------------------------------------------------------------------------------------------------
+
+
+def test_classes_that_would_be_all_but_emptied_are_spared() -> None:
+    # class: images, positives; spared where positives < max(5, 30 % of images)
+    planted = [(100, 30, False), (100, 29, True), (10, 5, False), (10, 4, True), (4, 4, True), (0, 0, False)]
+    targets = np.repeat(np.arange(6), [n for n, _, _ in planted])
+    positive = np.concatenate([np.arange(n) < p for n, p, _ in planted])
+    assert find_spared_classes(targets, positive, 6).tolist() == [spared for _, _, spared in planted]
+
+
+def test_the_best_claim_on_a_copy_wins() -> None:
+    groups = np.array([0, 0, 1, 1, 1, 2, 3, 0])
+    contested = np.array([1, 1, 1, 0, 1, 1, 1, 1], bool)
+    order = np.array([3, 7, 4, 6, 0, 1, 2, 5])  # best first; row 3 takes no part
+    assert np.flatnonzero(find_conflict_losers(groups, contested, order)).tolist() == [0, 1, 2]
+    assert not find_conflict_losers(groups, np.zeros(8, bool), order).any()
+
+
+def test_folds_are_stratified_and_groups_stay_together() -> None:
+    rng = np.random.default_rng(0)
+    targets = np.repeat(np.arange(4), [50, 25, 10, 5])
+    groups = np.arange(len(targets))
+    groups[60] = groups[3]  # a copy under another label
+    groups[51:54] = groups[50]
+    fold = assign_folds(groups, targets, 5, rng)
+    assert fold[60] == fold[3] and len(set(fold[50:54])) == 1
+    assert set(fold) == set(range(5))
+    counts = pd.crosstab(targets, fold).to_numpy()
+    assert (np.ptp(counts[[0, 2, 3]], axis=1) <= 2).all() and np.ptp(counts[1]) <= 4
+
+
+# --- cross-training on planted features -------------------------------------------------------------------------------
+
+K, PER_CLASS = 8, 60
+
+
+def planted(seed: int = 0) -> tuple[Embeddings, np.ndarray, np.ndarray]:
+    """Embeddings of gaussian classes in look-alike pairs, true and given labels: every tenth is wrong."""
+    rng = np.random.default_rng(seed)
+    true = np.repeat(np.arange(K), PER_CLASS)
+    centres = rng.normal(size=(K, 32)) * 1.5
+    centres[1::2] = centres[::2] + rng.normal(size=(K // 2, 32))
+    x = centres[true] + rng.normal(size=(len(true), 32)) * 0.5
+    given = true.copy()
+    given[::10] = (true[::10] + rng.integers(1, K, len(given[::10]))) % K
+    views = [np.abs(x + rng.normal(size=x.shape) * 0.05).astype(np.float16) for _ in range(2)]
+    return Embeddings(*views), true, given
+
+
+def test_cross_training_ranks_wrong_labels_low_and_right_ones_first() -> None:
+    embeddings, true, given = planted()
+    rows = np.arange(len(given))
+    learner = ProbeLearner(embeddings, K)
+    judged, models = cross_train(
+        learner, rows, given, rows % 5, np.ones(len(given), bool), num_classes=K, recipe=PROBE_RECIPES[0], seed=0
+    )
+    assert len(models) == 5
+    wrong = given != true
+    assert (judged.given_rank[~wrong] == 0).mean() >= 0.9 and (judged.given_rank[wrong] > 0).mean() >= 0.95
+    assert (judged.predicted[wrong] == true[wrong]).mean() >= 0.9
+    assert (judged.self_confidence <= judged.predicted_confidence + 1e-6).all()
+    # each image is judged by a model that did not learn from it: its own label moves nothing
+    moved = given.copy()
+    moved[7] = (moved[7] + 1) % K
+    again, _ = cross_train(
+        learner, rows, moved, rows % 5, np.ones(len(given), bool), num_classes=K, recipe=PROBE_RECIPES[0], seed=0
+    )
+    assert again.predicted_confidence[7] == pytest.approx(judged.predicted_confidence[7], abs=1e-5)
+
+
+def test_a_class_without_images_outside_a_fold_cannot_be_scored_there() -> None:
+    embeddings, _, given = planted()
+    fold = np.arange(len(given)) % 5
+    fold[given == 3] = 2
+    learner = ProbeLearner(embeddings, K)
+    judged, _ = cross_train(
+        learner, np.arange(len(given)), given, fold, np.ones(len(given), bool),
+        num_classes=K, recipe=PROBE_RECIPES[0], seed=0,
+    )  # fmt: skip
+    lone = given == 3
+    assert (judged.given_rank[lone] == -1).all() and np.isnan(judged.self_confidence[lone]).all()
+    assert (judged.given_rank[~lone] >= 0).all() and not (judged.predicted[fold == 2] == 3).any()
+
+
+def test_small_classes_are_not_crowded_out_by_large_ones() -> None:
+    """Fitting is prior-corrected: with 20 images against 200 a class is still recognised."""
+    rng = np.random.default_rng(0)
+    sizes = np.array([200, 200, 200, 20])
+    true = np.repeat(np.arange(4), sizes)
+    x = np.abs(rng.normal(size=(4, 32))[true] * 1.2 + rng.normal(size=(len(true), 32)) * 0.7).astype(np.float16)
+    judged = fit_and_judge(
+        ProbeLearner(Embeddings(x, x), 4), np.flatnonzero(np.arange(620) % 2 == 0), true[::2],
+        np.flatnonzero(np.arange(620) % 2), true[1::2], num_classes=4, recipe=PROBE_RECIPES[0], seed=0,
+    )  # fmt: skip
+    right = judged.given_rank == 0
+    assert right[true[1::2] == 3].mean() >= 0.8 and right.mean() >= 0.8
+
+
+def label_set(given: np.ndarray, groups: np.ndarray | None = None, decided: np.ndarray | None = None) -> LabelSet:
+    num = len(given)
+    return LabelSet(
+        targets=given,
+        fold=np.arange(num) % 5,
+        groups=np.arange(num) if groups is None else groups,
+        learns=np.ones(num, bool),
+        decided=np.full(num, -1) if decided is None else decided,
+        num_classes=K,
+        identity="test",
+    )
+
+
+def test_rounds_pull_good_images_back_judge_negatives_only_and_end_when_stable(tmp_path: Path) -> None:
+    embeddings, true, given = planted()
+    rows = np.arange(len(given))
+    this = run_pass(
+        label_set(given), ProbeLearner(embeddings, K), rows,
+        name="fine", top_k=1, max_rounds=8, seed=0, store=ArrayStore(tmp_path), progress=Silent(),
+    )  # fmt: skip
+    wrong = given != true
+    found = ~this.positive
+    assert found[wrong].mean() >= 0.9 and wrong[found].mean() >= 0.8
+    assert this.stable and len({r.recipe for r in this.rounds[:5]}) >= min(4, len(this.rounds))
+    seen = this.rounds[0].positive.copy()
+    for r in this.rounds[1:]:
+        assert not seen[r.rows].any(), "a positive was judged again"
+        seen[r.rows[r.positive]] = True
+    assert (seen == this.positive).all()
+    assert ((this.pulled_back_round == -1) == ~this.positive).all()
+    tail = [int(r.positive.sum()) for r in this.rounds[-2:]]
+    assert tail == [0, 0] or not (~this.positive).any()
+
+
+def test_decided_rows_are_fixed_from_round_one_on(tmp_path: Path) -> None:
+    embeddings, _, given = planted()
+    decided = np.full(len(given), -1)
+    decided[:4] = given[:4]  # a person says: right
+    decided[5:8] = -2  # a person threw them out
+    store = ArrayStore(tmp_path)
+    passes = [
+        run_pass(
+            label_set(given, decided=d), ProbeLearner(embeddings, K), np.arange(len(given)),
+            name="fine", top_k=1, max_rounds=2, seed=0, store=store, progress=Silent(),
+        )
+        for d in (None, decided)
+    ]  # fmt: skip
+    plain, obeying = passes
+    assert np.array_equal(plain.rounds[0].judgement.given_rank, obeying.rounds[0].judgement.given_rank)
+    assert obeying.positive[:4].all() and not obeying.positive[5:8].any()
+    assert all(not set(r.rows) & {0, 1, 2, 3, 5, 6, 7} for r in obeying.rounds[1:])
+
+
+# --- the stage --------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_dropped_follows_the_option(small_copy: Path) -> None:
+    heard = Heard()
+    plain = label(small_copy, RunOptions(progress=heard))
+    assert not [w for w in heard.warnings if "skipped" in w]  # top 5 of 12 classes
+    issues = {kind: set(plain.index[plain["label_issue"] == kind]) for kind in ("coarse", "fine")}
+    assert issues["fine"] and issues["coarse"]
+    spared = set(json.loads((small_copy / "labels" / "stage.json").read_text())["counts"]["classes_not_cut"])
+    for drop, kinds in (
+        (None, {"coarse"}),
+        ((), set()),
+        (("fine",), {"fine"}),
+        (("coarse", "fine"), {"coarse", "fine"}),
+    ):
+        after = label(small_copy, drop=drop)
+        gone = after[(after["drop_stage"] == "labels") & (after["drop_reason"] != "label_conflict")]
+        assert set(gone["drop_reason"]) <= {f"label_issue_{kind}" for kind in kinds}
+        for kind in kinds:
+            mine = after[(after["label_issue"] == kind) & ~after["label"].isin(spared)]
+            assert not mine["keep"].any() and set(mine.index) <= issues[kind]
+
+
+def test_relabelling_keeps_the_sure_ones_under_their_predicted_label(small_copy: Path) -> None:
+    sure = label(small_copy, relabel_above=0.6)
+    moved = sure["clean_label"] != sure["label"]
+    assert moved.any()
+    assert (sure.loc[moved, "clean_label"] == sure.loc[moved, "predicted_label"]).all()
+    assert (sure.loc[moved, "predicted_confidence"] >= 0.6).all() and (sure.loc[moved, "label_issue"] != "").all()
+    left = (sure["label_issue"] != "") & ~moved
+    assert (sure.loc[left, "predicted_confidence"] < 0.6).all()
+    assert sure.loc[moved & ~sure["label_conflict"], "keep"].all()
+    assert (sure["label"] == sure.index.str.split("/").str[0]).all()
+
+
+def test_a_pass_at_half_the_classes_or_more_is_skipped_with_a_warning(small_copy: Path) -> None:
+    heard = Heard()
+    after = label(small_copy, RunOptions(progress=heard), top_k=(6, 1), max_rounds=1)
+    assert any("top 6 of 12" in warning and "skipped" in warning for warning in heard.warnings)
+    assert set(rounds_of(small_copy)["pass"]) == {"fine"} and set(after["label_issue"]) == {"", "fine"}
+    # without a coarse pass the fine one decides what is dropped
+    assert "label_issue_fine" in set(after["drop_reason"])
+
+
+def test_settings_that_make_no_sense_are_refused() -> None:
+    for bad in ({"top_k": (1, 5)}, {"top_k": ()}, {"folds": 1}, {"drop": ("all",)}, {"relabel_above": 0.0}):
+        with pytest.raises(UsageError):
+            LabelsSettings(**bad)  # type: ignore[arg-type]
+
+
+def test_fold_models_are_kept_and_say_what_the_stage_said(small_run: Path) -> None:
+    models = small_run / "labels" / "models"
+    assert sorted(p.name for p in models.iterdir()) == sorted(
+        f"fold_{k}.{suffix}" for k in range(5) for suffix in ("json", "safetensors")
+    )
+    manifest = labels_of(small_run)
+    record = json.loads((small_run / "labels" / "stage.json").read_text())
+    assert {f"models/fold_{k}.safetensors" for k in range(5)} <= set(record["outputs"])
+    embeddings = {}
+    for shard in (small_run / "cache" / "embeddings").rglob("*.arrays"):
+        arrays = ArrayStore(shard.parent).get(shard.stem)
+        assert arrays is not None
+        for raw, plain, mirrored in zip(arrays["image_id"], arrays["plain"], arrays["mirrored"], strict=True):
+            embeddings[raw.tobytes().hex()] = (plain.astype(np.float32), mirrored.astype(np.float32))
+    # the rows of the last pass: judged by the model of their fold
+    last = rounds_of(small_run).query("`pass` == 'fine' and round == 0")["file_name"]
+    agreed = []
+    for name in last.iloc[::5]:
+        row = manifest.loc[name]
+        card = json.loads((models / f"fold_{row['fold']}.json").read_text())
+        state = load_file(models / f"fold_{row['fold']}.safetensors")
+        assert card["fold"] == row["fold"] and card["classes"] == sorted(card["classes"]) and card["pass"] == "fine"
+        probs = 0
+        for e in embeddings[row["image_id"]]:
+            logits = (
+                state["weight"] @ ((np.sign(e) * np.sqrt(np.abs(e)) - state["mean"]) / state["std"]) + state["bias"]
+            )
+            probs = probs + np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum() / 2
+        agreed.append(card["classes"][int(np.argmax(probs))] == row["predicted_label"])
+        assert np.max(probs) == pytest.approx(row["predicted_confidence"], abs=5e-3)
+    assert len(agreed) > 30 and np.mean(agreed) > 0.95
+
+
+def test_rounds_name_pass_round_recipe_and_every_judged_row(small_run: Path) -> None:
+    rounds, manifest = rounds_of(small_run), labels_of(small_run)
+    assert dict(rounds.dtypes.astype(str).items()).keys() >= {
+        "pass", "round", "recipe", "file_name", "given_rank", "self_confidence", "predicted_label", "positive",
+    }  # fmt: skip
+    judged = set(manifest.index[manifest["fold"] >= 0])
+    zero = rounds[(rounds["pass"] == "coarse") & (rounds["round"] == 0)]
+    assert set(zero["file_name"]) == judged and len(zero) == len(judged)
+    assert (zero["positive"] == zero["given_rank"].between(0, 4)).all()
+    positives = rounds[(rounds["pass"] == "coarse") & rounds["positive"]]["file_name"]
+    fine = rounds[(rounds["pass"] == "fine") & (rounds["round"] == 0)]
+    assert set(fine["file_name"]) == set(positives)
+    pulled = rounds[rounds["positive"]].drop_duplicates("file_name", keep="last").set_index("file_name")["round"]
+    positive_now = manifest.index[manifest["pulled_back_round"] >= 0]
+    assert (manifest.loc[positive_now, "pulled_back_round"] == pulled[positive_now]).all()
+
+
+@pytest.fixture(scope="module")
+def odd_classes(small_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six classes of `small_images`, one image alone in a class, and a class whose images are all of other kinds."""
+    root = tmp_path_factory.mktemp("odd")
+    folders = sorted((small_images / "images").iterdir())
+    for folder in folders[:6]:
+        shutil.copytree(folder, root / folder.name)
+    (root / "alone").mkdir()
+    shutil.copyfile(sorted(folders[6].glob("*.jpg"))[0], root / "alone" / "1.jpg")
+    (root / "anything").mkdir()
+    for number, folder in enumerate(folders[:6]):
+        for name in sorted(folder.glob("*.jpg"))[:2]:
+            (root / name.relative_to(small_images / "images")).rename(root / "anything" / f"{number}_{name.name}")
+    return root
+
+
+def test_classes_that_no_model_can_learn_are_left_to_people(odd_classes: Path, small_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(small_run / "cache", tmp_path / "cache")
+    workspace = Workspace(tmp_path)
+    run_scan(workspace, odd_classes, ScanSettings(), RunOptions(workers=1))
+    result = run_labels(workspace, LabelsSettings(top_k=(1,), max_rounds=2), RunOptions())
+    after = labels_of(tmp_path)
+    counts = result.record.counts
+    (alone,) = after.index[after["label"] == "alone"]
+    assert after.loc[alone, "given_rank"] == -1 and after.loc[alone, "keep"] and after.loc[alone, "label_issue"] == ""
+    assert counts["not_scored"] == 1 and any("could not be scored" in w for w in result.warnings)
+    jumble = after[after["label"] == "anything"]
+    assert "anything" in counts["classes_not_cut"] and jumble["keep"].all()
+    assert (jumble["label_issue"] == "fine").sum() >= 8, "its rows stay, marked for people"
+    assert any("anything" in warning for warning in result.warnings)
+    assert (after["drop_reason"] == "label_issue_fine").any(), "other classes are cut"
+
+
+def test_labels_read_the_scan_where_noise_did_not_run(odd_classes: Path, small_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(small_run / "cache", tmp_path / "cache")
+    workspace = Workspace(tmp_path)
+    run_scan(workspace, odd_classes, ScanSettings(), RunOptions(workers=1))
+    result = run_labels(workspace, LabelsSettings(top_k=(1,), max_rounds=0), RunOptions())
+    assert [i.file for i in result.record.inputs if i.role == "parent"] == ["scan/manifest.parquet"]
+    assert "noise_prob" not in labels_of(tmp_path)
+    # noise that runs later makes the labels stale
+    run_noise(workspace, NoiseSettings(), RunOptions())
+    assert "noise has run since" in workspace.why_stale("labels")
+
+
+def test_too_little_to_learn_from_is_said(small_images: Path, tmp_path: Path) -> None:
+    shutil.copytree(sorted((small_images / "images").iterdir())[0], tmp_path / "images" / "only")
+    workspace = Workspace(tmp_path / "work")
+    run_scan(workspace, tmp_path / "images", ScanSettings(), RunOptions(workers=1))
+    with pytest.raises(BadInputError, match="too little to learn labels from") as refused:
+        run_labels(workspace, LabelsSettings(), RunOptions())
+    assert refused.value.found.startswith("1 classes") and refused.value.exit_code == 3
