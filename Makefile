@@ -18,7 +18,7 @@ READY   := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check run scan noise labels balance batch clean FORCE
+.PHONY: help demo report test check run scan noise labels balance batch clean FORCE
 FORCE:
 
 help: ## list the targets
@@ -28,6 +28,11 @@ demo: $(READY) sample_data/truth.csv ## clean the sample images into .demo/ and 
 	$(CLEANER) run sample_data/images --seeds sample_data/seeds.csv -C .demo
 	@echo
 	@$(BIN)/python benchmarks/sample_truth.py .demo sample_data/truth.csv
+	@echo
+	@$(CLEANER) report -C .demo --quiet && echo "look at it: $(CURDIR)/.demo/report.html"
+
+report: $(READY) ## write WORK/report.html, to be opened in a browser
+	$(CLEANER) report -C "$(WORK)"
 
 test: $(READY_DEV) ## set up and run the tests
 	$(BIN)/python -m pytest

@@ -19,16 +19,22 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from PIL import Image
 
 from cleaner.dataset.decisions import DecisionStore, Event
 from cleaner.dataset.manifest import drop_rows, with_stage_columns, write_manifest, write_table
 from cleaner.dataset.workspace import Input, StageRecord, Workspace
 from cleaner.report.audit import load_open_sample, open_audit
-from cleaner.stages.balance import _CLASSES_SCHEMA
-from cleaner.stages.lifecycle import row_counts
 
 POOL = 100
+_CLASSES_SCHEMA = pa.schema(
+    [
+        ("label", pa.string()), ("size_raw", pa.int32()), ("size_clean", pa.int32()), ("oof_accuracy", pa.float32()),
+        ("share_kept", pa.float32()), ("coherence_p", pa.float32()), ("action", pa.string()),
+        ("sum_repeats", pa.int32()), ("rank_p", pa.float32()), ("evidence", pa.string()),
+    ]
+)  # fmt: skip
 _MEASURED = r"""
 import json, re, sys, time
 from pathlib import Path
@@ -153,7 +159,7 @@ def make_workspace(
         inputs = [Input("parent", f"{_before(stage)}/manifest.parquet", parent)] if parent else []
         record = StageRecord(
             stage=stage, settings=_settings(stage), seed=0, images_root=str(images), inputs=inputs, outputs={},
-            counts=row_counts(manifest, stage), backbone={}, device="cpu", threads=2, seconds=1.0, notes=_notes(stage),
+            counts={}, backbone={}, device="cpu", threads=2, seconds=1.0, notes=_notes(stage),
         )  # fmt: skip
         parent = workspace.write_record(record, files).outputs["manifest.parquet"]
     return workspace

@@ -1,19 +1,21 @@
 """Starts `cleaner` many times for one import of torch: a process that forks a child for each run. Not a test.
 
 Reads orders from stdin, one JSON document a line, and answers each with one line:
-`{"code": exit code or minus the signal, "stderr": text, "seconds": wall time}`. An order holds `argv`, and may hold
-`kill_at`: {"task": beginning of a task's name, "after": units} or {"say": beginning of a message} or
-{"record": stage}, where the child ends itself by SIGKILL; `kill_after_s` or `interrupt_at` (like `kill_at`, SIGINT).
+`{"code": exit code or minus the signal, "stderr": text}`. An order holds `argv`, and may hold `kill_at`, where the
+child gets SIGKILL: {"task": beginning of a task's name, "after": units}, {"say": beginning of a message},
+{"record": stage} (its manifest is written, its record is not), or {"stage": stage, "after_s": seconds of it};
+`interrupt_at` is the same with SIGINT.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
 import sys
 import tempfile
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -34,36 +36,13 @@ def serve() -> None:
 
 
 def _run(order: dict[str, Any]) -> dict[str, Any]:
-    started = time.monotonic()
     with tempfile.TemporaryFile() as stderr:
         pid = os.fork()
         if pid == 0:
             _child(order, stderr.fileno())
-        if "kill_after_s" in order:
-            _wait(pid, order["kill_after_s"])
-        status = os.waitpid(pid, 0)[1] if _alive(pid) else _ENDED.pop(pid)
+        status = os.waitpid(pid, 0)[1]
         stderr.seek(0)
-        text = stderr.read().decode()
-    return {"code": os.waitstatus_to_exitcode(status), "stderr": text, "seconds": time.monotonic() - started}
-
-
-_ENDED: dict[int, int] = {}
-
-
-def _alive(pid: int) -> bool:
-    return pid not in _ENDED
-
-
-def _wait(pid: int, seconds: float) -> None:
-    """Kill the child after `seconds`, unless it ends before."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            _ENDED[pid] = status
-            return
-        time.sleep(0.005)
-    os.kill(pid, signal.SIGKILL)
+        return {"code": os.waitstatus_to_exitcode(status), "stderr": stderr.read().decode()}
 
 
 def _child(order: dict[str, Any], stderr: int) -> None:
@@ -105,6 +84,17 @@ def _arm(point: dict[str, Any], number: signal.Signals) -> None:
             return write(self, record, files)
 
         Workspace.write_record = write_record  # type: ignore[method-assign]
+    elif "stage" in point:
+        module = importlib.import_module(f"cleaner.stages.{point['stage']}")
+        look = module.current_result
+
+        def current_result(*arguments: Any) -> Any:
+            result = look(*arguments)
+            if result is None:
+                threading.Timer(point["after_s"], strike).start()
+            return result
+
+        module.current_result = current_result  # type: ignore[attr-defined]
     elif "say" in point:
         say = Console.say
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from program import Program, program
 
-from cleaner.dataset.decisions import SETTLE, DecisionStore
+from cleaner.dataset.decisions import SETTLE, DecisionStore, Event
 from cleaner.dataset.manifest import write_manifest
 from cleaner.dataset.workspace import StageRecord, Workspace
 from cleaner.errors import BadInputError, StaleStageError
@@ -70,10 +70,11 @@ def results(workspace: Workspace, goal: float = 0.01) -> AuditResult:
 
 def answer(workspace: Workspace, bad: dict[str, tuple[str, str]] | None = None, *, annotator: str = "ann") -> None:
     """Say of every sampled image that its label is right, but of those in `bad` (file_name) something else."""
-    store = DecisionStore(workspace.decisions_path)
+    events = []
     for key, name, label in load_open_sample(workspace).itertuples(index=False):
         verdict, chosen = (bad or {}).get(name, ("label", label))
-        store.add("image", key, verdict, label=chosen, queue="audit", annotator=annotator)
+        events.append(Event(kind="image", key=key, verdict=verdict, label=chosen, queue="audit", annotator=annotator))
+    DecisionStore(workspace.decisions_path).merge(events)
 
 
 def sampled(workspace: Workspace, stratum: str) -> list[str]:

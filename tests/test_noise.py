@@ -17,7 +17,8 @@ from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BackboneError, BadInputError, StaleStageError
 from cleaner.progress import Silent
 from cleaner.scoring import noise_rounds
-from cleaner.scoring.noise_rounds import NoiseResult, NoiseSeeds, estimate_prior, pick_cold_seeds, run_rounds
+from cleaner.scoring.noise_posterior import NoisePosterior, compute_noise_posterior
+from cleaner.scoring.noise_rounds import NoiseResult, NoiseSeeds, pick_cold_seeds, run_rounds
 from cleaner.stages.labels import run_labels
 from cleaner.stages.noise import run_noise
 from cleaner.stages.scan import run_scan
@@ -37,22 +38,36 @@ class Heard(Silent):
         self.lines.append(message)
 
 
-# --- the share of noise -----------------------------------------------------------------------------------------------
+# --- probabilities and the share of noise -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("share", [0.01, 0.05, 0.2, 0.5, 0.8])
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.2, 0.4])
 def test_the_share_of_noise_is_recovered_from_scores(share: float) -> None:
     rng = np.random.default_rng(0)
     num = 40_000
     is_noise = rng.random(num) < share
-    # two unit gaussians 3 apart: the log odds under equal priors of a value x are 3 (x - 1.5)
-    logits = 3 * (rng.normal(np.where(is_noise, 3.0, 0.0)) - 1.5)
-    assert estimate_prior(logits) == pytest.approx(is_noise.mean(), rel=0.1, abs=0.002)
+    scores = rng.normal(np.where(is_noise, 6.0, 0.0), np.where(is_noise, 1.5, 1.0))
+    noise_seeds, normal_seeds = np.zeros(num, bool), np.zeros(num, bool)
+    noise_seeds[np.flatnonzero(is_noise)[:50]] = True
+    normal_seeds[np.flatnonzero(~is_noise)[:150]] = True
+    posterior = compute_noise_posterior(scores, noise_seeds, normal_seeds, np.ones(num, bool))
+    assert posterior.prior == pytest.approx(share, rel=0.15)
+    # a probability means what it says: of the images at about p, a share p is noise
+    for low, high in ((0.0, 0.1), (0.3, 0.7), (0.9, 1.0)):
+        band = (posterior.probs >= low) & (posterior.probs <= high) & ~noise_seeds & ~normal_seeds
+        if band.sum() >= 100:
+            assert is_noise[band].mean() == pytest.approx(posterior.probs[band].mean(), abs=0.15)
 
 
-def test_the_share_of_noise_stays_a_share() -> None:
-    assert 0 < estimate_prior(np.full(100, -50.0)) < 1e-3
-    assert 1 - 1e-3 < estimate_prior(np.full(100, 50.0)) < 1
+def test_probabilities_rise_with_the_score() -> None:
+    rng = np.random.default_rng(0)
+    scores = np.concatenate([rng.normal(0, 1, 900), rng.normal(8, 0.2, 100), np.linspace(-20, 40, 200)])
+    seeds = np.zeros(1200, bool)
+    seeds[900:930] = True
+    posterior = compute_noise_posterior(scores, seeds, np.arange(1200) < 50, np.arange(1200) < 1000)
+    order = np.argsort(scores)
+    middle = scores[order] > np.median(scores)
+    assert (np.diff(posterior.probs[order][middle]) >= -1e-6).all() and 0 < posterior.prior < 1
 
 
 # --- the rounds -------------------------------------------------------------------------------------------------------
@@ -113,59 +128,67 @@ def test_rows_that_do_not_count_are_scored_but_never_found() -> None:
     assert not last.found[~countable].any() and (last.noise_prob[is_noise & ~countable] > 0.5).mean() > 0.9
 
 
-def scripted(monkeypatch: pytest.MonkeyPatch, scores: Callable[[int], np.ndarray]) -> list[np.ndarray]:
-    """Let round n score by `scores(n)`; returns the list that the rounds' training sets are put into."""
-    trained: list[np.ndarray] = []
+def scripted(monkeypatch: pytest.MonkeyPatch, above: Callable[[int], dict[int, float]]) -> list[list[int]]:
+    """Let round n give the rows of `above(n)` their probability and all others 0.01.
 
-    def fake(_: object, positive: np.ndarray, negative: np.ndarray, fold: np.ndarray) -> np.ndarray:
-        trained.append(positive.copy())
-        return scores(len(trained))
+    Returns the list that the rows which train as noise are put into, round by round.
+    """
+    trained: list[list[int]] = []
 
-    monkeypatch.setattr(noise_rounds, "_out_of_fold_scores", fake)
-    monkeypatch.setattr(noise_rounds, "_calibrated_logits", lambda scores, *_: scores)
-    monkeypatch.setattr(noise_rounds, "estimate_prior", lambda _: 0.5)
+    def learn(_: object, positive: np.ndarray, *__: object) -> np.ndarray:
+        trained.append(np.flatnonzero(positive).tolist())
+        return np.zeros(NUM)
+
+    def judge(*_: object) -> NoisePosterior:
+        probs = np.full(NUM, 0.01, np.float32)
+        for row, prob in above(len(trained)).items():
+            probs[row] = prob
+        return NoisePosterior(probs, 0.1)
+
+    monkeypatch.setattr(noise_rounds, "_out_of_fold_scores", learn)
+    monkeypatch.setattr(noise_rounds, "compute_noise_posterior", judge)
     return trained
 
 
 def test_an_added_image_leaves_again_when_its_later_score_falls(monkeypatch: pytest.MonkeyPatch) -> None:
     x, _ = planted()
-
-    def scores(number: int) -> np.ndarray:
-        logits = np.full(NUM, -5.0)
-        logits[50] = 5.0 if number == 1 else 2.0  # 0.993, then 0.88
-        logits[51] = 5.0
-        return logits
-
-    trained = scripted(monkeypatch, scores)
+    trained = scripted(monkeypatch, lambda number: {50: 0.99 if number == 1 else 0.9, 51: 0.99})
     result = run(x, seeds_of([0, 1], [200, 201]))
     first, second, *_ = result.rounds
     assert np.flatnonzero(first.found).tolist() == [50, 51] and (first.num_new, first.num_left) == (2, 0)
     assert np.flatnonzero(second.found).tolist() == [51] and (second.num_new, second.num_left) == (0, 1)
-    assert [np.flatnonzero(t).tolist() for t in trained] == [[0, 1], [0, 1, 50, 51], [0, 1, 51]]
+    assert trained == [[0, 1], [0, 1, 50, 51], [0, 1, 51]]
     assert result.stopped == "stable" and len(result.rounds) == 3
 
 
-def test_rounds_that_go_in_a_circle_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rounds_that_go_in_a_circle_end_and_so_do_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     x, _ = planted()
+    seeds = seeds_of([0, 1], [200, 201])
 
-    def scores(number: int) -> np.ndarray:
-        logits = np.full(NUM, -5.0)
-        logits[50 + number % 2] = 5.0
-        return logits
+    def circle(number: int) -> dict[int, float]:
+        return {50: 0.99, 51: 0.99} if number == 1 else {50 + number % 2: 0.99}
 
-    scripted(monkeypatch, scores)
-    result = run(x, seeds_of([0, 1], [200, 201]), max_rounds=20)
-    assert result.stopped == "repeats" and len(result.rounds) == 3
-    scripted(monkeypatch, scores)
-    result = run(x, seeds_of([0, 1], [200, 201]), max_rounds=2)
+    scripted(monkeypatch, circle)
+    result = run(x, seeds, max_rounds=20)
+    assert result.stopped == "repeats" and len(result.rounds) == 4
+    scripted(monkeypatch, circle)
+    result = run(x, seeds, max_rounds=2)
     assert result.stopped == "max_rounds" and len(result.rounds) == 2
+
+
+def test_rounds_do_not_drift_to_what_the_seeds_speak_against(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, _ = planted()
+    scripted(monkeypatch, lambda number: {50: 0.99} if number == 1 else {50: 0.99, 60: 0.99})
+    result = run(x, seeds_of([0, 1], [200, 201]))
+    assert all(np.flatnonzero(r.found).tolist() == [50] for r in result.rounds)
+    assert result.rounds[-1].noise_prob[60] == pytest.approx(0.9)  # doubtful: for people
 
 
 def test_a_persons_seed_keeps_its_kind_whatever_the_model_says(monkeypatch: pytest.MonkeyPatch) -> None:
     x, _ = planted()
-    scripted(monkeypatch, lambda _: np.where(np.arange(NUM) == 200, 5.0, -5.0))
+    trained = scripted(monkeypatch, lambda _: {200: 0.99})
     result = run(x, seeds_of([0, 1], [200, 201]))
-    assert not any(r.found.any() for r in result.rounds)
+    assert not any(r.found.any() for r in result.rounds) and trained == [[0, 1]]
 
 
 # --- the cold start ---------------------------------------------------------------------------------------------------
@@ -256,7 +279,8 @@ def test_seeds_from_outside_the_images_teach_but_get_no_row(small_copy: Path, tm
             shutil.copyfile(sample / "images" / name, tmp_path / "seeds" / kind / name.replace("/", "_"))
     run_noise(Workspace(small_copy), NoiseSettings(seeds=str(tmp_path / "seeds")), RunOptions())
     after = noise_of(small_copy)
-    assert after.index.equals(before.index) and set(after["noise_evidence"]) == {"model"}
+    assert after.index.equals(before.index)
+    assert set(after.loc[after["drop_stage"] != "scan", "noise_evidence"]) == {"model"}
     is_noise = planted_rows.set_index("file_name")["is_noise_image"].reindex(after.index) == "true"
     assert after["is_noise"][is_noise].mean() >= 0.9 and is_noise[after["is_noise"]].mean() >= 0.9
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ class Launcher:
         assert self._process.stdout is not None and self._process.stdout.readline() == "ready\n"
 
     def start(self, *arguments: object, **rest: Any) -> dict[str, Any]:
-        """One run: its exit code (minus the signal), stderr and wall time."""
+        """One run: its exit code (minus the signal) and stderr."""
         assert self._process.stdin is not None and self._process.stdout is not None
         print(json.dumps({"argv": [str(a) for a in arguments]} | rest), file=self._process.stdin, flush=True)
         answer: dict[str, Any] = json.loads(self._process.stdout.readline())
@@ -76,13 +77,21 @@ def launcher(small_images: Path) -> Iterator[Launcher]:
     launcher.close()
 
 
+@dataclass(frozen=True)
+class Undisturbed:
+    """A run that nothing disturbed: digests of its files, and how long each stage took."""
+
+    digests: dict[str, str]
+    seconds: dict[str, float]
+
+
 @pytest.fixture(scope="module")
-def undisturbed(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], float]:
-    """Digests of the files of an undisturbed run, and the seconds it took."""
+def undisturbed(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     root = tmp_path_factory.mktemp("undisturbed")
     done = launcher.run(root)
     assert done["code"] == 0, done["stderr"]
-    return digests(root), done["seconds"]
+    records = {stage: json.loads((root / stage / "stage.json").read_text(encoding="utf-8")) for stage in STAGES}
+    return Undisturbed(digests(root), {stage: record["seconds"] for stage, record in records.items()})
 
 
 def digests(workspace: Path) -> dict[str, str]:
@@ -97,16 +106,14 @@ def tree(root: Path, pattern: str = "*") -> dict[str, tuple[int, str]]:
 # --- interruption -----------------------------------------------------------------------------------------------------
 
 
-def test_a_kill_in_each_stage_changes_nothing(
-    launcher: Launcher, undisturbed: tuple[dict[str, str], float], tmp_path: Path
-) -> None:
+def test_a_kill_in_each_stage_changes_nothing(launcher: Launcher, undisturbed: Undisturbed, tmp_path: Path) -> None:
     before = tree(launcher.images)
     for point in KILL_POINTS:
         killed = launcher.run(tmp_path, kill_at=point)
         assert killed["code"] == KILLED, (point, killed)
     done = launcher.run(tmp_path)
     assert done["code"] == 0, done["stderr"]
-    assert digests(tmp_path) == undisturbed[0]
+    assert digests(tmp_path) == undisturbed.digests
     assert not list(tmp_path.rglob("*.tmp")) or all(p.name.startswith(".") for p in tmp_path.rglob("*.tmp"))
     assert tree(launcher.images) == before, "source images were touched"
 
@@ -128,25 +135,40 @@ def test_a_kill_loses_the_task_in_hand_at_most(launcher: Launcher, tmp_path: Pat
 
 
 def test_ten_kills_at_random_moments_change_nothing(
-    launcher: Launcher, undisturbed: tuple[dict[str, str], float], tmp_path: Path
+    launcher: Launcher, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
     rng = random.Random(20)
-    expected, seconds = undisturbed
     num_killed = number = 0
-    while num_killed < 10:
-        result = launcher.run(tmp_path / str(number), kill_after_s=rng.uniform(0.05, 0.6) * seconds)
+    for stage in (
+        "scan",
+        "scan",
+        "noise",
+        "noise",
+        "noise",
+        "labels",
+        "labels",
+        "labels",
+        "balance",
+        "balance",
+        *STAGES,
+    ):
+        if num_killed == 10:
+            break
+        point = {"stage": stage, "after_s": rng.uniform(0, 0.8) * undisturbed.seconds[stage]}
+        result = launcher.run(tmp_path / str(number), kill_at=point, workers=1 + num_killed % 2)
         assert result["code"] in (KILLED, 0), result["stderr"]
         num_killed += result["code"] == KILLED
-        if result["code"] == 0:  # done before the next kill came: on with a new workspace
-            assert digests(tmp_path / str(number)) == expected
+        if result["code"] == 0:  # the machine was faster than the kill: on with a new workspace
+            assert digests(tmp_path / str(number)) == undisturbed.digests
             number += 1
+    assert num_killed == 10
     done = launcher.run(tmp_path / str(number))
     assert done["code"] == 0, done["stderr"]
-    assert digests(tmp_path / str(number)) == expected
+    assert digests(tmp_path / str(number)) == undisturbed.digests
 
 
 def test_ctrl_c_ends_with_130_and_the_same_command_goes_on_to_the_same_bytes_with_two_workers(
-    launcher: Launcher, undisturbed: tuple[dict[str, str], float], tmp_path: Path
+    launcher: Launcher, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
     for point in ({"task": "scan", "after": 100}, {"task": "embedding", "after": 128}):
         stopped = launcher.run(tmp_path, workers=2, interrupt_at=point)
@@ -154,7 +176,7 @@ def test_ctrl_c_ends_with_130_and_the_same_command_goes_on_to_the_same_bytes_wit
         assert "Traceback" not in stopped["stderr"]
     assert launcher.run(tmp_path, workers=2)["code"] == 0
     # two workers all along, and one in the undisturbed run: the same bytes
-    assert digests(tmp_path) == undisturbed[0]
+    assert digests(tmp_path) == undisturbed.digests
 
 
 def test_a_second_process_meets_the_lock(launcher: Launcher, tmp_path: Path) -> None:
@@ -168,7 +190,7 @@ def test_a_second_process_meets_the_lock(launcher: Launcher, tmp_path: Path) -> 
 
 
 def test_a_damaged_cache_is_noticed_and_made_anew(
-    launcher: Launcher, undisturbed: tuple[dict[str, str], float], small_copy: Path
+    launcher: Launcher, undisturbed: Undisturbed, small_copy: Path
 ) -> None:
     files = sorted(p for p in (small_copy / "cache").rglob("*.arrays"))
     for number, path in enumerate(files):
@@ -178,7 +200,7 @@ def test_a_damaged_cache_is_noticed_and_made_anew(
     for stage in STAGES:
         shutil.rmtree(small_copy / stage)
     assert launcher.run(small_copy)["code"] == 0
-    assert digests(small_copy) == undisturbed[0]
+    assert digests(small_copy) == undisturbed.digests
 
 
 def test_an_embedding_does_not_depend_on_its_neighbours(small_images: Path, tmp_path: Path) -> None:

@@ -42,7 +42,9 @@ def review(
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     workspace: o.WorkspaceDir = Path(),
     quiet: o.Quiet = False,
+    verbose: o.Verbose = 0,
     as_json: o.Json = False,
+    log_format: o.LogFormat = "text",
     debug: o.Debug = False,
 ) -> None:
     """Look at pictures and decide, on a web page of this computer; the stages obey when they run next.
@@ -56,7 +58,7 @@ def review(
             f"--host {host} lets others on that network in, unencrypted",
             next_step="use an SSH tunnel (docs/review.md), or add --i-know-it-is-exposed",
         )
-    session = open_session(workspace, quiet=quiet, as_json=as_json)
+    session = open_session(workspace, quiet=quiet, as_json=as_json, verbose=verbose, log_format=log_format)
     from cleaner.review.queues import QUEUES
     from cleaner.review.server import ReviewServer
 

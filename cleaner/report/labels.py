@@ -102,12 +102,12 @@ def _galleries(data: ReportData, thumbnails: Thumbnails) -> list[Safe | None]:
 
 
 def _describe(row: Any) -> Evidence:
-    rank = "not scored" if row.given_rank < 0 else f"given label is no. {row.given_rank + 1}"
-    sure = f"{100 * row.self_confidence:.0f} % against {100 * row.predicted_confidence:.0f} %"
+    rank = "not scored" if row.given_rank < 0 else f"the given one is no. {row.given_rank + 1}"
+    sure = f"{100 * row.self_confidence:.0f} % → {100 * row.predicted_confidence:.0f} %"
     headline = [row.label, tag("span", " → ", cls="arrow"), row.predicted_label]
     if row.label == row.predicted_label:
         headline = [row.label]
-    return Evidence(headline, [f"{rank} · {sure}"], "kept" if row.keep else "dropped")
+    return Evidence(headline, [sure, rank], "kept" if row.keep else "dropped")
 
 
 def _told(row: Any) -> Evidence:

@@ -50,8 +50,8 @@ export class Grid {
     this.selected.clear();
     this.cards = [];
     this.root.dataset.limit = limit;
-    const grouped = page.name === "labels" || page.name === "conflicts";
-    this.arrow = page.name === "labels" ? " → " : " or ";
+    const grouped = page.name === "labels";
+    this.name = page.name;
     const groups = [];
     for (const item of page.items) {
       const title = grouped ? `${item.given}\u0000${item.suggested}` : "";
@@ -67,8 +67,8 @@ export class Grid {
   group({ items }, grouped) {
     const first = items[0];
     const heading = grouped && el(
-      "h2", { title: `${first.given}${this.arrow}${first.suggested}`, role: "presentation" },
-      el("b", {}, first.given), el("span", { class: "to" }, this.arrow), el("b", {}, first.suggested),
+      "h2", { title: `${first.given} → ${first.suggested}`, role: "presentation" },
+      el("b", {}, first.given), el("span", { class: "to" }, " → "), el("b", {}, first.suggested),
     );
     const cards = items.map((item) => this.card(item, grouped));
     return el("div", { class: "group", role: "presentation" }, heading || null, el("div", { class: "cards", role: "presentation" }, ...cards));
@@ -97,7 +97,7 @@ export class Grid {
       const merges = item.choices.slice(0, 3).flatMap(([, label], i) => [kbd(String(i + 1)), `${label} `]);
       return [`${item.given} · ${facts.join(" · ")}`, merges.length ? ["merge into ", ...merges] : ["/ merges it into another"]];
     }
-    if (grouped && item.score === null) {
+    if (this.name === "conflicts") {
       const lines = item.choices.slice(0, 2).map(([, label], i) => [kbd(String(i + 1)), label]);
       return [lines[0], lines[1] ?? []];
     }
