@@ -49,7 +49,10 @@ def main() -> None:
             run = run_pipeline(folder, args.work / "embeddings" if args.share_embeddings else None)
             row = {"set": name, "seed": seed} | score(folder) | run
             rows.append(row)
-            print("  ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()), file=sys.stderr)
+            print(
+                "  ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()),
+                file=sys.stderr,
+            )
     table = pd.DataFrame(rows)
     print(table.to_string(index=False, float_format="%.3f", na_rep=""))
     means = table.drop(columns="seed").groupby("set", sort=False).mean(numeric_only=True)

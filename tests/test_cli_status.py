@@ -67,10 +67,10 @@ def test_what_waits_for_people_is_what_nobody_decided(work: Path) -> None:
     assert waiting["review labels"].num == kept_issues.sum() > 0
     assert waiting["review labels"].examples == manifest.loc[kept_issues, "file_name"].head(2).tolist()
     assert waiting["review conflicts"].num == (manifest["label_conflict"] & open_rows).sum() > 0
-    assert waiting["review classes"].examples == ["class_0001", "class_0002"]
-    assert waiting["review settle"].num == 20
+    assert waiting["review low-count"].examples == ["class_0001", "class_0002"]
+    assert waiting["review disagreements"].num == 20
     DecisionStore(work / "decisions.sqlite").add("class", "class_0001", "keep")
-    assert {w.command: w.num for w in look(work).waiting}["review classes"] == 1
+    assert {w.command: w.num for w in look(work).waiting}["review low-count"] == 1
 
 
 def test_a_setting_of_the_file_makes_its_stage_and_those_after_it_stale(work: Path) -> None:

@@ -161,9 +161,11 @@ def _find_waiting(
     undecided = DecisionStore(workspace.decisions_path).undecided()
     differ = undecided[["kind", "key"]].drop_duplicates()["key"].tolist()
     waiting += [
-        Waiting(what="classes for review", num=len(classes), command="review classes", examples=classes[:num_examples]),
         Waiting(
-            what="images or classes on which people differ", num=len(differ), command="review settle",
+            what="classes for review", num=len(classes), command="review low-count", examples=classes[:num_examples]
+        ),
+        Waiting(
+            what="images or classes on which people differ", num=len(differ), command="review disagreements",
             examples=differ[:num_examples],
         ),
     ]  # fmt: skip
@@ -180,7 +182,7 @@ def _image_queues(
         band = (field("noise_prob") > noise.settings["doubtful"]) & ~field("is_noise") & field("keep")
         queues.append(
             ("doubtful noise images", "noise", noise.counts["doubtful"],
-             ["noise_prob", "is_noise", "keep"], band, "review noise")
+             ["noise_prob", "is_noise", "keep"], band, "review noise-doubtful")
         )  # fmt: skip
     if labels is not None:
         kept = field("keep") & (field("label_issue") != "") & (field("clean_label") == field("label"))

@@ -107,12 +107,8 @@ def run_rounds(
         positive, negative = _training_set(seeds, found, probs, countable, lottery)
         scores = _out_of_fold_scores(features, positive, negative, fold) - fit
         known = seeds.is_seed & seeds.is_human
-        fixed = (
-            (positive, np.zeros(num_rows, bool))
-            if not known.any()
-            else (known & seeds.is_noise, known & ~seeds.is_noise)
-        )
-        posterior = compute_noise_posterior(scores, *fixed, countable)
+        noise_seeds = known & seeds.is_noise if known.any() else positive
+        posterior = compute_noise_posterior(scores, noise_seeds, known & ~seeds.is_noise, countable)
         probs = posterior.probs
         anchor = probs if anchor is None else anchor
         # what the seeds alone speak against is at most doubtful, or rounds that feed on their own finds drift
