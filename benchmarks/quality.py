@@ -158,13 +158,12 @@ def score_classes(labels: pd.DataFrame, truth: pd.DataFrame, bad: np.ndarray) ->
     """Rightly labelled images that are removed: over all, in the ten rarest classes, and in the worst class."""
     removed = (labels["drop_stage"].isin(["noise", "labels"])).to_numpy()
     good = pd.DataFrame({"label": truth["given_label"].to_numpy(), "removed": removed})[~bad]
-    sizes = truth["given_label"].value_counts()
+    sizes = truth.loc[truth["is_noise_image"] != "True", "clean_label"].value_counts()
     rare = good["label"].isin(sizes.index[-10:])
-    by_class = pd.Series(removed).groupby(truth["given_label"].to_numpy()).mean()
     return {
         "good_removed": float(good["removed"].mean()),
         "good_removed_rare": float(good.loc[rare, "removed"].mean()),
-        "worst_class_loss": float(by_class.max()),
+        "worst_class_loss": float(good.groupby("label")["removed"].mean().max()),
     }
 
 

@@ -44,7 +44,7 @@ class Launcher:
     """Runs of the real command line, each in a process of its own that can be killed."""
 
     def __init__(self, images: Path) -> None:
-        environment = os.environ | {"COLUMNS": "200"}
+        environment = os.environ | {"COLUMNS": "200", "OMP_WAIT_POLICY": "PASSIVE"}  # for the sake of busy machines
         self._process = subprocess.Popen(
             [sys.executable, str(LAUNCHER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
@@ -207,7 +207,7 @@ def test_an_embedding_does_not_depend_on_its_neighbours(small_images: Path, tmp_
     from cleaner.modeling.backbones import load_backbone
     from cleaner.modeling.embeddings import compute_embeddings
 
-    paths = sorted((small_images / "images").rglob("*.jpg"))[:130]
+    paths = [p for p in sorted((small_images / "images").rglob("*.jpg")) if p.stat().st_size][:130]
     ids = [sha256_file(path) for path in paths]
     backbone = load_backbone(EmbeddingSettings(), "cpu")
     together = compute_embeddings(ids, paths, backbone, tmp_path / "a", workers=2, progress=Silent())

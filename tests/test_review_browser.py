@@ -18,9 +18,11 @@ from cleaner.config import EmbeddingSettings, NoiseSettings, RunOptions, ScanSet
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.workspace import Workspace
 
-webdriver = pytest.importorskip("selenium.webdriver") if "CLEANER_REQUIRE_BROWSER" not in os.environ else None
-if webdriver is None:
-    from selenium import webdriver
+# taken out of the environment at collection, since `cleaner` itself refuses CLEANER_* variables that it does not know
+REQUIRED = bool(os.environ.pop("CLEANER_REQUIRE_BROWSER", ""))
+if not REQUIRED:
+    pytest.importorskip("selenium.webdriver")
+from selenium import webdriver  # noqa: E402
 from selenium.webdriver import ActionChains, Keys  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
@@ -75,7 +77,7 @@ class Page:
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     if not (CHROMIUM and DRIVER):
-        if "CLEANER_REQUIRE_BROWSER" in os.environ:
+        if REQUIRED:
             pytest.fail("CLEANER_REQUIRE_BROWSER is set, but there is no chromium or no chromedriver")
         pytest.skip("no chromium or no chromedriver: apt-get install chromium chromium-driver")
     options = webdriver.ChromeOptions()

@@ -7,7 +7,9 @@ const known = new Map();
 let turn = 0;
 
 async function typical(label) {
-  if (!known.has(label)) known.set(label, getJson("/api/typical", { label }).then((d) => d.pictures).catch(() => []));
+  if (!known.has(label)) {
+    known.set(label, getJson("/api/typical", { label }).then((d) => d.pictures).catch(() => { known.delete(label); return []; }));
+  }
   return known.get(label);
 }
 
