@@ -4,8 +4,8 @@
 
 DATA is the folder with lay_out.py and the packs (../shared/data). Sets: tiny50 (20 % symmetric noise, 300 off-topic
 images in the pack's own size), tail (the same with a long tail of 20), native (off-topic images in their own sizes,
-tiny50 upscaled to about 400 x 533 photos), cifar10n (random1, all 50,000). Figures on wrong labels are of the `test`
-part of truth.csv; of noise images over all that seeds.csv does not name and, in brackets, over all.
+tiny50 upscaled to about 400 x 533 photos, 60 noise seeds), cifar10n (random1, all 50,000). Figures on wrong labels
+are of the `test` part of truth.csv; of noise images over all that seeds.csv does not name and, in brackets, over all.
 `--share-embeddings` lets sets with equal images share one cache; leave it out to time a run.
 """
 
@@ -28,7 +28,18 @@ from PIL import Image
 SETS = {
     "tiny50": ["tiny50", "--flip", "0.2", "--offtopic", "300"],
     "tail": ["tiny50", "--flip", "0.2", "--offtopic", "300", "--long-tail", "20"],
-    "native": ["tiny50", "--flip", "0.2", "--offtopic", "300", "--offtopic-native", "--per-class", "60"],
+    "native": [
+        "tiny50",
+        "--flip",
+        "0.2",
+        "--offtopic",
+        "300",
+        "--offtopic-native",
+        "--per-class",
+        "60",
+        "--seeds-noise",
+        "60",
+    ],
     "cifar10n": ["cifar10n", "--labels", "random1"],
 }
 

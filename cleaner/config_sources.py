@@ -100,7 +100,7 @@ def write_template() -> str:
 
 def _variables(environ: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     known = variable_names()
-    given = [name for name in sorted(environ) if name.startswith(PREFIX)]
+    given = [name for name in sorted(environ) if name.startswith(PREFIX) and name != "CLEANER_REQUIRE_BROWSER"]
     for name in given:
         if name not in known:
             close = nearest(name, [k.lower() for k in known])

@@ -47,10 +47,13 @@ def export(
     )
     from cleaner.dataset import exporters
     from cleaner.dataset.manifest import read_manifest
+    from cleaner.dataset.verdicts import require_decided
 
     how = cast(exporters.Repeats, repeats)
     with session.lock():
         source = session.workspace.parent_of("export", from_file)
+        if from_file is None:
+            require_decided(session.workspace, source.name)
         manifest = read_manifest(source.path)
         if to == "csv":
             result = exporters.export_csv(manifest, out, repeats=how, dropped=dropped, dry_run=dry_run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 from cleaner.dataset.store import write_atomic
 from cleaner.errors import BadInputError, UsageError
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _PARQUET = (".parquet", ".pq")
 
@@ -37,6 +39,8 @@ def read_table(path: Path) -> pd.DataFrame:
 def write_table_file(path: Path, frame: pd.DataFrame) -> None:
     """Write a table as its name says (.csv, .tsv, .parquet), whole or not at all; nulls become '' in text.
 
+    In text, what a spreadsheet would run as a formula gets an apostrophe, which `read_table` takes off again.
+
     Raises UsageError if the name says nothing.
     """
     suffix = path.suffix.lower()
@@ -45,10 +49,20 @@ def write_table_file(path: Path, frame: pd.DataFrame) -> None:
         pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), buffer, compression="zstd")
         write_atomic(path, buffer.getvalue())
     elif suffix in _DELIMITERS:
+        frame = frame.map(_guarded)
         text = frame.to_csv(index=False, sep=_DELIMITERS[suffix], lineterminator="\n")
         write_atomic(path, text.encode("utf-8", "surrogateescape"))
     else:
         raise UsageError(f"{path}: what kind of table?", expected="a name that ends in .csv, .tsv or .parquet")
+
+
+def _guarded(value: Any) -> Any:
+    """A text that a spreadsheet would run as a formula, with an apostrophe before it (OWASP, CSV injection)."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def _unguarded(value: str) -> str:
+    return value[1:] if value.startswith("'") and value[1:].startswith(_FORMULA) else value
 
 
 def require_columns(frame: pd.DataFrame, path: Path, needed: tuple[str, ...]) -> None:
@@ -83,7 +97,7 @@ def _read_text(path: Path, delimiter: str) -> pd.DataFrame:
                         found=str(len(row)),
                     )
                 if row:
-                    rows.append(row)
+                    rows.append([_unguarded(value) for value in row])
                     numbers.append(before + 1)
                 before = reader.line_num
     except UnicodeDecodeError as error:

@@ -11,6 +11,7 @@ from cleaner.dataset.decisions import DecisionStore, verdicts_digest
 from cleaner.dataset.manifest import read_matching
 from cleaner.dataset.store import digest_of
 from cleaner.dataset.workspace import Workspace
+from cleaner.errors import StaleStageError
 
 _LOOKED_AT = 0.5
 """Noise probability above which a person's `label` verdict matters to the noise stage: it keeps the image in."""
@@ -52,6 +53,21 @@ def pick_used(verdicts: pd.DataFrame, stage: str, manifest: pd.DataFrame) -> pd.
         verdicts = verdicts[(verdicts["verdict"] != "label") | verdicts.index.isin(suspect)]
         return verdicts.assign(label="")
     return verdicts[verdicts["verdict"].isin(["label", "noise", "drop"])]
+
+
+def require_decided(workspace: Workspace, stage: str) -> None:
+    """Raise StaleStageError if `stage`, or one that it came from, has not taken up what people decided since."""
+    verdicts = read_verdicts(workspace)
+    name = stage
+    while name in ("noise", "labels", "balance"):
+        if is_decided_since(workspace, name, verdicts):
+            raise StaleStageError(
+                f"{workspace.manifest_path(name)} is stale: people decided more since",
+                next_step=f"run `cleaner {name}`",
+            )
+        record = workspace.record(name)
+        parent = next((i.file for i in record.inputs if i.role == "parent"), "") if record else ""
+        name = parent.split("/")[0]
 
 
 def is_decided_since(workspace: Workspace, stage: str, verdicts: Verdicts) -> bool:

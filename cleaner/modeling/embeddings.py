@@ -97,7 +97,7 @@ def _compute(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     keys, paths = list(missing), list(missing.values())
     with progress.task("embedding", len(keys)) as task:
-        batches = _decoded_batches(paths, backbone.image_size, workers)
+        batches = _decoded_batches(keys, paths, backbone.image_size, workers)
         starts = list(range(0, len(keys), BATCH_SIZE))
         for shard in (starts[i : i + _SHARD_BATCHES] for i in range(0, len(starts), _SHARD_BATCHES)):
             views = []
@@ -116,15 +116,24 @@ def _compute(
             yield ids, plain, mirrored
 
 
-def _decoded_batches(paths: list[Path], size_px: int, workers: int) -> Iterator[np.ndarray]:
-    """Batches (B, size, size, 3) uint8, decoded by threads, a few batches ahead of the network."""
+def _decoded_batches(keys: list[bytes], paths: list[Path], size_px: int, workers: int) -> Iterator[np.ndarray]:
+    """Batches (B, size, size, 3) uint8, decoded by threads, a few batches ahead of the network.
+
+    Raises BadInputError for a file whose bytes are not those of its key: it changed since it was scanned.
+    """
     pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="decode")
     pending: list[list[Future[np.ndarray]]] = []
     starts = iter(range(0, len(paths), BATCH_SIZE))
     try:
         while True:
             for start in itertools.islice(starts, _BATCHES_AHEAD - len(pending)):
-                pending.append([pool.submit(load_rgb, p, size_px) for p in paths[start : start + BATCH_SIZE]])
+                part = slice(start, start + BATCH_SIZE)
+                pending.append(
+                    [
+                        pool.submit(load_rgb, p, size_px, image_id=k.ljust(32, b"\0").hex())
+                        for k, p in zip(keys[part], paths[part], strict=True)
+                    ]
+                )
             if not pending:
                 return
             yield np.stack([f.result() for f in pending.pop(0)])

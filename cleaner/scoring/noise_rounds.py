@@ -18,8 +18,8 @@ from cleaner.scoring.noise_posterior import compute_noise_posterior
 Features = Callable[[np.ndarray], np.ndarray]
 """Row numbers (n,) int64 to standardised features (n, D) float32."""
 
-_REGULARISATION = 0.01
-"""Inverse strength of the L2 penalty on standardised features; chosen on layout seeds 3 and 4 (docs/experiments.md)."""
+_STRENGTHS = (0.01, 0.1, 1.0)
+"""Candidates for the inverse strength of the L2 penalty; the seeds' out-of-fold log loss chooses."""
 _FOLDS = 10
 _NORMALS_PER_FIND = 10
 """For each find so many images that the last round called normal, so that finds do not outgrow the normal seeds."""
@@ -103,24 +103,31 @@ def run_rounds(
     seen: list[np.ndarray] = []
     result = NoiseResult()
     fit = np.nan_to_num(evidence[:, 0]) * _OWN_FIT_WEIGHT
+    strength = _choose_strength(features, seeds, fold)
     for number in range(1, max_rounds + 1):
         positive, negative = _training_set(seeds, found, probs, countable, lottery)
-        scores = _out_of_fold_scores(features, positive, negative, fold) - fit
+        scores = _out_of_fold_scores(features, positive, negative, fold, strength) - fit
         known = seeds.is_seed & seeds.is_human
-        noise_seeds = known & seeds.is_noise if known.any() else positive
+        human_noise = known & seeds.is_noise
+        noise_seeds = human_noise if human_noise.any() else positive
         posterior = compute_noise_posterior(scores, noise_seeds, known & ~seeds.is_noise, countable)
         probs = posterior.probs
         anchor = probs if anchor is None else anchor
         # what the seeds alone speak against is at most doubtful, or rounds that feed on their own finds drift
         probs = np.where(anchor < _ANCHOR, np.minimum(probs, np.float32(threshold)), probs)
         now = (probs > threshold) & countable & ~(seeds.is_seed & seeds.is_human)
+        cycle = next((i for i, before in enumerate(seen[:-1]) if np.array_equal(now, before)), None)
+        if cycle is not None:  # round and round: only what each of its rounds found is sure
+            sure = np.logical_and.reduce(seen[cycle:])
+            probs = np.where(now & ~sure, np.minimum(probs, np.float32(threshold)), probs)
+            now = sure
         this = NoiseRound(number, probs, now, int((now & ~found).sum()), int((found & ~now).sum()), posterior.prior)
         result.rounds.append(this)
         on_round(this)
+        if cycle is not None:
+            return NoiseResult(result.rounds, "repeats")
         if np.array_equal(now, found):
             return NoiseResult(result.rounds, "stable")
-        if any(np.array_equal(now, before) for before in seen):
-            return NoiseResult(result.rounds, "repeats")
         seen.append(now)
         found = now
     return NoiseResult(result.rounds, "max_rounds")
@@ -192,20 +199,42 @@ def _training_set(
     return positive, negative
 
 
-def _out_of_fold_scores(features: Features, positive: np.ndarray, negative: np.ndarray, fold: np.ndarray) -> np.ndarray:
+def _choose_strength(features: Features, seeds: NoiseSeeds, fold: np.ndarray) -> float:
+    """The candidate under which seeds predict one another best: balanced log loss, out of fold."""
+    rows = np.flatnonzero(seeds.is_seed)
+    x, y, f = features(rows), seeds.is_noise[rows], fold[rows]
+    losses = []
+    for strength in _STRENGTHS:
+        scores = _fill_out_of_fold(np.zeros(len(rows)), x, y, f, strength)
+        losses.append(np.logaddexp(0, -scores[y]).mean() + np.logaddexp(0, scores[~y]).mean())
+    return _STRENGTHS[int(np.argmin(losses))]
+
+
+def _out_of_fold_scores(
+    features: Features, positive: np.ndarray, negative: np.ndarray, fold: np.ndarray, strength: float
+) -> np.ndarray:
     """Logits (N,) under equal priors; rows that train are scored by a model that did not learn from them."""
     rows = np.flatnonzero(positive | negative)
-    x, y, f = features(rows), positive[rows], fold[rows]
-    model = _fit(x, y)
+    x, y = features(rows), positive[rows]
+    model = _fit(x, y, strength)
     scores = np.empty(len(positive))
     for start in range(0, len(scores), _SCORE_CHUNK):
         part = np.arange(start, min(start + _SCORE_CHUNK, len(scores)))
         scores[part] = model.decision_function(features(part))
-    for k in np.unique(f):
-        if len(np.unique(y[f != k])) == 2:
-            scores[rows[f == k]] = _fit(x[f != k], y[f != k]).decision_function(x[f == k])
+    scores[rows] = _fill_out_of_fold(scores[rows], x, y, fold[rows], strength)
     return scores
 
 
-def _fit(x: np.ndarray, y: np.ndarray) -> LogisticRegression:
-    return LogisticRegression(C=_REGULARISATION, class_weight="balanced", max_iter=200, tol=1e-3).fit(x, y)
+def _fill_out_of_fold(
+    scores: np.ndarray, x: np.ndarray, y: np.ndarray, fold: np.ndarray, strength: float
+) -> np.ndarray:
+    """`scores` (n,) with those of each fold replaced, where the other folds hold both kinds."""
+    filled = scores.copy()
+    for k in np.unique(fold):
+        if len(np.unique(y[fold != k])) == 2:
+            filled[fold == k] = _fit(x[fold != k], y[fold != k], strength).decision_function(x[fold == k])
+    return filled
+
+
+def _fit(x: np.ndarray, y: np.ndarray, strength: float) -> LogisticRegression:
+    return LogisticRegression(C=strength, class_weight="balanced", max_iter=200, tol=1e-3).fit(x, y)

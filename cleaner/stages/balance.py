@@ -12,15 +12,15 @@ import pandas as pd
 import pyarrow as pa
 
 from cleaner.config import BalanceSettings, RunOptions
-from cleaner.dataset.decisions import DecisionStore, verdicts_digest
 from cleaner.dataset.manifest import drop_rows, read_manifest, with_stage_columns, write_table
-from cleaner.dataset.store import digest_of, write_json
-from cleaner.dataset.workspace import Input, Parent, Workspace
+from cleaner.dataset.store import write_json
+from cleaner.dataset.verdicts import Verdicts, pick_used, read_verdicts
+from cleaner.dataset.workspace import Parent, Workspace
 from cleaner.errors import BadInputError
 from cleaner.modeling.backbones import load_backbone, num_threads
 from cleaner.scoring.class_quality import compute_coherence_p, compute_rank_p, draw_coherences, judge_low_count
 from cleaner.scoring.imbalance import compute_priors, compute_repeats, compute_target
-from cleaner.stages.inputs import embed_rows, image_verdicts, parent_input, require_parent, weights_inputs
+from cleaner.stages.inputs import decisions_input, embed_rows, parent_input, require_parent, weights_inputs
 from cleaner.stages.lifecycle import StageResult, complete, current_result
 
 _POOL_SIZE = 5000
@@ -52,21 +52,23 @@ def run_balance(
     started = time.monotonic()
     parent = require_parent(workspace, "balance", from_file)
     manifest = read_manifest(parent.path)
+    verdicts = read_verdicts(workspace)
     inputs = [
         parent_input(workspace, parent),
-        _decisions_input(workspace, manifest),
+        decisions_input(workspace, "balance", manifest, verdicts),
         *weights_inputs(settings.embedding),
     ]
     current = current_result(workspace, "balance", settings, options, inputs)
     if current is not None:
         return current
     full = with_stage_columns(manifest, "balance")
-    _obey(full, workspace)
+    cleaned = full["split"].isin(["train", *settings.clean_split]).to_numpy()
+    merged = _resolve_merges(verdicts.classes)
+    _obey(full, cleaned, pick_used(verdicts.images, "balance", full), merged)
     counted = (full["keep"] & (full["split"] == "train")).to_numpy()
     if not counted.any():
         raise BadInputError(f"{parent.path}: no image of split train is kept", next_step="look at drop_reason in it")
-    classes, described = _judge_classes(full, counted, workspace, settings, options, parent)
-    cleaned = full["split"].isin(["train", *settings.clean_split]).to_numpy()
+    classes, described = _judge_classes(full, counted, verdicts, merged, workspace, settings, options, parent)
     _drop_classes(full, classes, cleaned)
     _fill(full, classes, settings, options)
     folder = workspace.begin("balance")
@@ -83,29 +85,42 @@ def run_balance(
     return StageResult(result.record, was_current=False, warnings=warnings)
 
 
-def _decisions_input(workspace: Workspace, manifest: pd.DataFrame) -> Input:
-    """The verdicts in force on images and on classes."""
-    of_images = verdicts_digest(image_verdicts(workspace, "balance", manifest))
-    of_classes = verdicts_digest(DecisionStore(workspace.decisions_path).class_verdicts())
-    return Input("decisions", workspace.relative(workspace.decisions_path), digest_of(of_images, of_classes))
+def _resolve_merges(class_verdicts: pd.DataFrame) -> dict[str, str]:
+    """For each class that people merged into another, where it ends: a into b, b into c.
+
+    Raises BadInputError where merges run in a circle.
+    """
+    merges = class_verdicts.loc[class_verdicts["verdict"] == "merge", "label"]
+    into = {str(name): str(end) for name, end in merges.items()}
+    ends = {}
+    for name in into:
+        seen, at = [name], into[name]
+        while at in into:
+            if at in seen:
+                raise BadInputError(
+                    f"classes are merged in a circle: {' into '.join([*seen, at])}",
+                    next_step=f"take one back: cleaner decide --class {name!r} --undo",
+                )
+            seen.append(at)
+            at = into[at]
+        ends[name] = at
+    return ends
 
 
-def _obey(full: pd.DataFrame, workspace: Workspace) -> None:
-    """Verdicts on images, where no earlier stage took them up, and merges of classes, in place."""
-    verdicts = image_verdicts(workspace, "balance", full)
+def _obey(full: pd.DataFrame, cleaned: np.ndarray, verdicts: pd.DataFrame, merged: dict[str, str]) -> None:
+    """Verdicts on images that are `cleaned`, where no earlier stage took them up, and merges, in place."""
     said = full["image_id"].map(verdicts["verdict"])
-    label = (said == "label").to_numpy()
+    label = cleaned & (said == "label").to_numpy()
     full.loc[label, "clean_label"] = full.loc[label, "image_id"].map(verdicts["label"])
-    drop_rows(full, said.isin(["noise", "drop"]).to_numpy(), "balance", "person")
-    of_classes = DecisionStore(workspace.decisions_path).class_verdicts()
-    merges = of_classes.loc[of_classes["verdict"] == "merge", "label" if "label" in of_classes.columns else "into"]
-    for _ in range(len(merges)):  # a into b, b into c
-        full["clean_label"] = full["clean_label"].map(merges).fillna(full["clean_label"]).astype(object)
+    drop_rows(full, cleaned & said.isin(["noise", "drop"]).to_numpy(), "balance", "person")
+    full["clean_label"] = full["clean_label"].replace(merged).astype(object)
 
 
 def _judge_classes(
     full: pd.DataFrame,
     counted: np.ndarray,
+    verdicts: Verdicts,
+    merged: dict[str, str],
     workspace: Workspace,
     settings: BalanceSettings,
     options: RunOptions,
@@ -115,14 +130,15 @@ def _judge_classes(
     train = full[full["split"] == "train"]
     names = sorted(set(train.loc[train["readable"], "clean_label"]) | set(full.loc[counted, "clean_label"]))
     classes = pd.DataFrame(index=pd.Index(names, dtype=object))
-    classes["size_raw"] = train["label"].value_counts().reindex(names).fillna(0).astype(np.int32)
+    given = full["label"].replace(merged)
+    classes["size_raw"] = given[train.index].value_counts().reindex(names).fillna(0).astype(np.int32)
     classes["size_clean"] = full.loc[counted, "clean_label"].value_counts().reindex(names).fillna(0).astype(np.int32)
     classes["oof_accuracy"] = np.float32(np.nan)
     if "given_rank" in full:
         judged = train[train["given_rank"] >= 0]
-        right = (judged["given_rank"] == 0).groupby(judged["label"]).mean()
+        right = (judged["given_rank"] == 0).groupby(given[judged.index]).mean()
         classes["oof_accuracy"] = right.reindex(names).astype(np.float32)
-    kept_raw = full[counted]["label"].value_counts().reindex(names).fillna(0)
+    kept_raw = given[counted].value_counts().reindex(names).fillna(0)
     classes["share_kept"] = (kept_raw / classes["size_raw"].clip(lower=1)).astype(np.float32)
     classes["coherence_p"] = np.float32(np.nan)
     classes["rank_p"] = np.float32(np.nan)
@@ -132,13 +148,13 @@ def _judge_classes(
     action = np.where(is_low, settings.low_count, "keep").astype(object)
     if settings.low_count == "auto" and is_low.any():
         low = [names[i] for i in np.flatnonzero(is_low)]
-        coherence_p, rank_p, described = _test_coherence(low, full, workspace, settings, options, parent)
+        coherence_p, rank_p, described = _test_coherence(low, full, given, workspace, settings, options, parent)
         classes.loc[is_low, "coherence_p"] = coherence_p
         classes.loc[is_low, "rank_p"] = rank_p
         action[is_low] = [judge_low_count(c, r) for c, r in zip(coherence_p, rank_p, strict=True)]
     classes["action"] = action
     classes["evidence"] = np.where(is_low, "model" if settings.low_count == "auto" else "setting", "").astype(object)
-    said = DecisionStore(workspace.decisions_path).class_verdicts()["verdict"]
+    said = verdicts.classes["verdict"]
     said = said[said.isin(["keep", "drop"]) & said.index.isin(classes.index)]
     classes.loc[said.index, "action"] = said
     classes.loc[said.index, "evidence"] = "person"
@@ -148,6 +164,7 @@ def _judge_classes(
 def _test_coherence(
     low: list[str],
     full: pd.DataFrame,
+    given: pd.Series[str],
     workspace: Workspace,
     settings: BalanceSettings,
     options: RunOptions,
@@ -163,7 +180,7 @@ def _test_coherence(
     alive &= full["drop_reason"] != "person"
     # a label that a person gave counts; the others stand under the label that they came with
     by_person = (full["label_evidence"] == "person") if "label_evidence" in full else full["keep"]
-    label = full["label"].where(~by_person, full["clean_label"])
+    label = given.where(~by_person, full["clean_label"])
     pool_rows = np.flatnonzero(alive)
     pool_rows = np.sort(rng.choice(pool_rows, min(len(pool_rows), _POOL_SIZE), replace=False))
     mine = np.flatnonzero(alive & label.isin(low))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,11 +12,11 @@ import pandas as pd
 from cleaner.config import EmbeddingSettings, RunOptions
 from cleaner.dataset.decisions import verdicts_digest
 from cleaner.dataset.manifest import read_manifest
-from cleaner.dataset.store import sha256_file
-from cleaner.dataset.verdicts import image_verdicts as image_verdicts  # stages take it from here
+from cleaner.dataset.store import digest_of, sha256_file
+from cleaner.dataset.verdicts import Verdicts, pick_used, require_decided
 from cleaner.dataset.workspace import Input, Parent, Workspace
 from cleaner.engine.local import count_workers
-from cleaner.errors import BadInputError, StaleStageError
+from cleaner.errors import BadInputError
 from cleaner.modeling.backbones import Backbone
 from cleaner.modeling.embeddings import Embeddings, compute_embeddings
 
@@ -23,23 +24,20 @@ from cleaner.modeling.embeddings import Embeddings, compute_embeddings
 def require_parent(workspace: Workspace, stage: str, from_file: Path | None) -> Parent:
     """The manifest that `stage` reads; raises StaleStageError if it, or what people decided since, is stale."""
     parent = workspace.parent_of(stage, from_file)
-    record = workspace.record(parent.name) if from_file is None else None
-    if record is not None and parent.name in ("noise", "labels"):
-        manifest = workspace.read(parent.name)
-        now = verdicts_digest(image_verdicts(workspace, parent.name, manifest))
-        if now != record.input_sha256("decisions"):
-            raise StaleStageError(
-                f"{parent.path} is stale: people decided more since", next_step=f"run `cleaner {parent.name}`"
-            )
+    if from_file is None:
+        require_decided(workspace, parent.name)
     return parent
 
 
-def decisions_input(workspace: Workspace, stage: str, manifest: pd.DataFrame | None) -> Input:
+def decisions_input(workspace: Workspace, stage: str, manifest: pd.DataFrame, verdicts: Verdicts) -> Input:
     """The verdicts that `stage` uses, as an input of its record; before a run, as its last manifest has it."""
     before = workspace.manifest_path(stage)
-    if stage == "noise" and manifest is not None and "noise_prob" not in manifest and before.exists():
-        manifest = read_manifest(before)
-    digest = verdicts_digest(image_verdicts(workspace, stage, manifest))
+    if stage == "noise" and "noise_prob" not in manifest and before.exists():
+        with contextlib.suppress(BadInputError):  # damaged: the stage runs again anyway
+            manifest = read_manifest(before)
+    digest = verdicts_digest(pick_used(verdicts.images, stage, manifest))
+    if stage == "balance":
+        digest = digest_of(digest, verdicts_digest(verdicts.classes))
     return Input("decisions", workspace.relative(workspace.decisions_path), digest)
 
 

@@ -175,6 +175,8 @@ def _pull_back(
 ) -> int:
     recipe = PROBE_RECIPES[number % len(PROBE_RECIPES)]
     learned = _rows_to_learn(labels, this)
+    if not len(learned):  # each positive has a twin among the negatives
+        return 0
     targets, given = targets_now(labels)[learned], labels.targets[negatives]
     round_seed = seed * 1009 + number
     key = digest_of("round", labels.identity, learned, targets, negatives, given, asdict(recipe), round_seed)

@@ -15,6 +15,7 @@ from safetensors.numpy import save as save_tensors
 from cleaner.config import LabelsSettings, RunOptions
 from cleaner.dataset.manifest import drop_rows, read_manifest, with_stage_columns, write_table
 from cleaner.dataset.store import ArrayStore, digest_of, write_atomic, write_json
+from cleaner.dataset.verdicts import pick_used, read_verdicts
 from cleaner.dataset.workspace import Workspace, clear_folder
 from cleaner.errors import BadInputError
 from cleaner.modeling.backbones import Backbone, load_backbone, num_threads
@@ -27,7 +28,6 @@ from cleaner.stages.inputs import (
     duplicate_groups,
     embed_rows,
     exact_groups,
-    image_verdicts,
     parent_input,
     require_parent,
     weights_inputs,
@@ -69,12 +69,13 @@ def run_labels(
     started = time.monotonic()
     parent = require_parent(workspace, "labels", from_file)
     manifest = read_manifest(parent.path)
-    decisions = decisions_input(workspace, "labels", manifest)
+    said = read_verdicts(workspace)
+    decisions = decisions_input(workspace, "labels", manifest, said)
     inputs = [parent_input(workspace, parent), decisions, *weights_inputs(settings.embedding)]
     current = current_result(workspace, "labels", settings, options, inputs)
     if current is not None:
         return current
-    verdicts = image_verdicts(workspace, "labels", manifest)
+    verdicts = pick_used(said.images, "labels", manifest)
     rows = _rows_to_judge(manifest, settings, parent.path)
     backbone = load_backbone(settings.embedding, options.device)
     classes = sorted(set(rows["clean_label"]) | set(verdicts.loc[verdicts["verdict"] == "label", "label"]))

@@ -14,6 +14,7 @@ import pyarrow as pa
 from cleaner.config import NoiseSettings, RunOptions
 from cleaner.dataset.importers import read_seeds, seeds_digest
 from cleaner.dataset.manifest import drop_rows, read_manifest, with_stage_columns, write_table
+from cleaner.dataset.verdicts import read_verdicts
 from cleaner.dataset.workspace import Input, Parent, Workspace
 from cleaner.errors import BadInputError
 from cleaner.modeling.backbones import load_backbone, num_threads
@@ -25,7 +26,6 @@ from cleaner.stages.inputs import (
     duplicate_groups,
     embed_rows,
     exact_groups,
-    image_verdicts,
     parent_input,
     require_parent,
     weights_inputs,
@@ -35,6 +35,7 @@ from cleaner.stages.lifecycle import StageResult, complete, current_result
 _FEW_SEEDS = 50
 """With fewer seeds of a kind than this, the probabilities count as uncalibrated."""
 _EVIDENCE_FOLDS = 5
+_FEWEST_FOR_COLD_START = 20
 _THREE_CHANNEL = ("RGB", "YCbCr")
 _ROUNDS_SCHEMA = pa.schema(
     [("round", pa.int16()), ("file_name", pa.string()), ("noise_prob", pa.float32()), ("found", pa.bool_())]
@@ -66,15 +67,16 @@ def run_noise(
     manifest = read_manifest(parent.path)
     given = _read_given_seeds(settings, manifest)
     fixed = [parent_input(workspace, parent), *_seed_inputs(settings, given), *weights_inputs(settings.embedding)]
+    said = read_verdicts(workspace)  # once: what people decide while the stage runs is for the next run
     current = current_result(
-        workspace, "noise", settings, options, [*fixed, decisions_input(workspace, "noise", manifest)]
+        workspace, "noise", settings, options, [*fixed, decisions_input(workspace, "noise", manifest, said)]
     )
     if current is not None:
         return current
     judged = manifest[manifest["keep"]].reset_index(drop=True)
     if judged.empty:
         raise BadInputError(f"{parent.path}: no image is kept", next_step="look at drop_reason in the manifest")
-    verdicts = image_verdicts(workspace, "labels", manifest).pipe(_with_normal, workspace)
+    verdicts = said.images
     backbone = load_backbone(settings.embedding, options.device)
     outside = _outside(given)
     embeddings = embed_rows(workspace, parent.images_root, judged, backbone, options, outside)
@@ -104,7 +106,7 @@ def run_noise(
         settings,
         options,
         parent,
-        fixed,
+        [*fixed, decisions_input(workspace, "noise", full, said)],
         started,
         backbone.describe(),
         str(backbone.device),
@@ -119,7 +121,7 @@ def _complete(
     settings: NoiseSettings,
     options: RunOptions,
     parent: Parent,
-    fixed: list[Input],
+    inputs: list[Input],
     started: float,
     backbone: dict[str, Any],
     device: str,
@@ -134,7 +136,7 @@ def _complete(
         settings=settings,
         options=options,
         images_root=str(parent.images_root),
-        inputs=[*fixed, decisions_input(workspace, "noise", manifest)],
+        inputs=inputs,
         started=started,
         files=("rounds.parquet",),
         counts={"noise_images": int(manifest["is_noise"].sum()), "doubtful": int(doubtful.sum())},
@@ -166,12 +168,6 @@ def _outside(given: pd.DataFrame | None) -> list[tuple[str, Path]]:
         return []
     rows = given[given["file_name"] == ""]
     return [(i, Path(p)) for i, p in zip(rows["image_id"], rows["path"], strict=True)]
-
-
-def _with_normal(verdicts: pd.DataFrame, workspace: Workspace) -> pd.DataFrame:
-    """`normal` verdicts too, which only this stage uses."""
-    every = image_verdicts(workspace, "noise", None)
-    return pd.concat([verdicts, every[every["verdict"] == "normal"]])
 
 
 def _class_evidence(features: MeanViewFeatures, judged: pd.DataFrame, num_outside: int, seed: int) -> np.ndarray:
@@ -211,7 +207,7 @@ def _pick_seeds(
         human = kind >= 0
         source = "file" if given is not None else "people"
         return _Seeds(NoiseSeeds(human, kind == 1, human), source, person, outside)
-    if given is not None or person.any():
+    if given is not None:
         absent = "noise" if not (kind == 1).any() else "normal"
         raise BadInputError(
             f"there are no {absent} seeds among the images that are kept",
@@ -220,14 +216,24 @@ def _pick_seeds(
     options.progress.warn(
         "no seeds: a cold start from the images' own evidence; a hundred seeds from a person do better (--seeds)"
     )
+    candidates = (judged["split"] == "train").to_numpy()
+    if int(candidates.sum()) < _FEWEST_FOR_COLD_START:
+        raise BadInputError(
+            "too few images of split train for a cold start",
+            expected=f"{_FEWEST_FOR_COLD_START} at least",
+            found=str(int(candidates.sum())),
+            next_step="give --seeds FILE, or a list with a column split (cleaner scan --labels)",
+        )
     cold = pick_cold_seeds(
         _looks_like_noise(judged),
         ~judged["mode"].isin(_THREE_CHANNEL).to_numpy(),
-        evidence[: len(judged)],
-        (judged["split"] == "train").to_numpy(),
+        evidence,
+        candidates,
         np.random.default_rng([options.seed, 2]),
     )
-    return _Seeds(cold, "auto", person, outside)
+    # what people said of some images stands, though it is too little to start from
+    is_noise = np.where(person, kind == 1, cold.is_noise)
+    return _Seeds(NoiseSeeds((cold.is_seed | person) & ~never, is_noise, person), "auto", person, outside)
 
 
 def _looks_like_noise(judged: pd.DataFrame) -> np.ndarray:
@@ -254,9 +260,10 @@ def _with_scores(
     is_noise = np.where(human, picked.seeds.is_noise[:num], last.noise_prob[:num] > settings.threshold)
     evidence = np.where(person, "person", np.where(human, "seed", "model")).astype(object)
     said = judged["image_id"].map(verdicts["verdict"])
-    kept_by_label = (said == "label").to_numpy() & is_noise
-    is_noise[kept_by_label] = False
-    evidence[kept_by_label | (said == "drop").to_numpy()] = "person"
+    # a label keeps the image in; one to be dropped for another reason is dropped by the next stage
+    overruled = ((said == "label").to_numpy() & is_noise) | (said == "drop").to_numpy()
+    is_noise[overruled] = False
+    evidence[overruled] = "person"
     judged["noise_prob"] = last.noise_prob[:num]
     judged["is_noise"] = is_noise.astype(bool)
     judged["noise_evidence"] = evidence
