@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from cleaner.config import BalanceSettings, LabelsSettings, NoiseSettings, RunOptions
+from cleaner.config import BalanceSettings, LabelsSettings, NoiseSettings, RunOptions, ScanSettings
 from cleaner.dataset.decision_files import import_decisions
 from cleaner.dataset.decisions import DecisionStore
+from cleaner.dataset.verdicts import require_decided
 from cleaner.dataset.workspace import Workspace
-from cleaner.errors import StaleStageError
+from cleaner.errors import BadInputError, StaleStageError
 from cleaner.progress import Silent
 from cleaner.stages.balance import run_balance
 from cleaner.stages.labels import run_labels
 from cleaner.stages.lifecycle import StageResult
 from cleaner.stages.noise import run_noise
+from cleaner.stages.scan import run_scan
 
 SETTINGS = BalanceSettings(low_count="keep")
 
@@ -217,3 +220,53 @@ def test_decisions_outlive_a_forced_run_and_undoing_one_undoes_what_it_did(small
     store.undo(int(store.events()["seq"].iloc[-1]))
     assert not run_labels(place, LabelsSettings(), RunOptions()).was_current
     pd.testing.assert_frame_equal(read(small_copy, "labels"), before)
+
+
+def test_export_and_later_stages_wait_for_what_people_decided(small_copy: Path, seeds: Path) -> None:
+    place = Workspace(small_copy)
+    run_all(small_copy, seeds)
+    noise = read(small_copy, "noise")
+    name = noise.index[noise["is_noise"]][0]
+    decide(small_copy, [(name, "normal", "")])
+    with pytest.raises(StaleStageError, match="noise"):  # two stages up, and balance itself does not use the verdict
+        run_balance(place, SETTINGS, RunOptions())
+    with pytest.raises(StaleStageError, match="noise"):
+        require_decided(place, "balance")
+    run_all(small_copy, seeds)
+    require_decided(place, "balance")
+
+
+def test_one_verdict_without_any_seeds_is_laid_over_the_cold_start(small_copy: Path) -> None:
+    kept = read(small_copy, "scan").query("keep")
+    name = kept.index[0]
+    decide(small_copy, [(name, "noise", "")])
+    run_noise(Workspace(small_copy), NoiseSettings(), RunOptions())
+    row = read(small_copy, "noise").loc[name]
+    assert row["is_noise"] and row["noise_evidence"] == "person" and not row["keep"]
+
+
+def test_merges_in_a_circle_are_named_and_merged_classes_are_counted(small_copy: Path) -> None:
+    place, classes = Workspace(small_copy), sorted(set(read(small_copy, "labels").query("keep")["clean_label"]))[:2]
+    first, second = classes
+    decide(small_copy, [(first, "merge", second)], on="class")
+    run_balance(place, SETTINGS, RunOptions())
+    table = pd.read_parquet(small_copy / "balance" / "classes.parquet").set_index("label")
+    labels = read(small_copy, "labels")
+    assert table.loc[second, "size_raw"] == labels["label"].isin(classes).sum()
+    assert table.loc[second, "size_clean"] == labels.query("keep")["clean_label"].isin(classes).sum()
+    decide(small_copy, [(second, "merge", first)], on="class")
+    with pytest.raises(BadInputError, match="circle"):
+        run_balance(place, SETTINGS, RunOptions())
+
+
+def test_an_image_that_changed_since_the_scan_is_refused_and_leaves_no_embedding(
+    small_images: Path, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    shutil.copytree(small_images / "images", images)
+    place = Workspace(tmp_path / "work")
+    run_scan(place, images, ScanSettings(), RunOptions())
+    victim = place.read("scan").query("keep")["file_name"].iloc[0]
+    (images / victim).write_bytes((images / place.read("scan").query("keep")["file_name"].iloc[-1]).read_bytes())
+    with pytest.raises(BadInputError, match=Path(victim).name):
+        run_noise(place, NoiseSettings(seeds=str(small_images / "seeds.csv")), RunOptions())

@@ -171,6 +171,8 @@ def test_rounds_that_go_in_a_circle_end_and_so_do_too_many(monkeypatch: pytest.M
     scripted(monkeypatch, circle)
     result = run(x, seeds, max_rounds=20)
     assert result.stopped == "repeats" and len(result.rounds) == 4
+    # which image it would end with hangs on when one looks: neither was found in each round of the circle
+    assert not result.rounds[-1].found.any() and (result.rounds[-1].noise_prob[50:52] <= 0.9).all()
     scripted(monkeypatch, circle)
     result = run(x, seeds, max_rounds=2)
     assert result.stopped == "max_rounds" and len(result.rounds) == 2
