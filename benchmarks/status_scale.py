@@ -103,16 +103,25 @@ def _scan_frame(rng: np.random.Generator, num: int) -> pd.DataFrame:
     return frame
 
 
+_WATCH = """
+import resource, subprocess, sys, time
+started = time.perf_counter()
+done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, check=True)
+seconds = time.perf_counter() - started
+usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+sys.stdout.buffer.write(done.stdout.rstrip() + b"\\n")
+print(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, end="", flush=True)
+"""
+
+
 def measure(root: Path, *options: str) -> tuple[float, float, float, dict[str, object]]:
     """Seconds of wall clock and of processor, peak MB of the real program, and what it said."""
-    started = time.perf_counter()
     command = [sys.executable, "-m", "cleaner", "status", "-C", str(root), "--json", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
-        assert child.stdout is not None
-        output = child.stdout.read()
-        _, _, usage = os.wait4(child.pid, 0)
-    cpu = usage.ru_utime + usage.ru_stime
-    return time.perf_counter() - started, cpu, usage.ru_maxrss / 1024, json.loads(output)
+    # through a small process: a child's peak memory counts from its parent's size at the fork
+    done = subprocess.run([sys.executable, "-c", _WATCH, *command], stdout=subprocess.PIPE, check=True)
+    said, _, usage = done.stdout.decode().rpartition("\n")
+    seconds, cpu, peak_mb = map(float, usage.split())
+    return seconds, cpu, peak_mb, json.loads(said)
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from cleaner.config import EmbeddingSettings
+from cleaner.dataset.store import sha256_file
 from cleaner.errors import BackboneError, BadInputError, UsageError
 from cleaner.modeling.backbones import Backbone, load_backbone, resolve_device, resolve_precision
 from cleaner.modeling.embeddings import compute_embeddings
@@ -174,7 +175,7 @@ def test_each_network_gets_its_own_embeddings_and_only_new_images_are_computed(w
     for number in range(4):
         paths.append(tmp_path / f"{number}.png")
         Image.fromarray(rng.integers(0, 256, (70, 60, 3), dtype=np.uint8)).save(paths[-1])
-        ids.append(f"{number:064x}")
+        ids.append(sha256_file(paths[-1]))
     seen: list[int] = []
 
     class Counting(Silent):

@@ -78,12 +78,16 @@ def _bind(host: str, port: int | None) -> socket.socket:
     raise AssertionError("the last port is returned or raised about")
 
 
+_WITHOUT_NAME = {"/": "index.html", "/favicon.ico": "favicon.svg"}
+"""Browsers ask for favicon.ico on pages that name no icon, such as those of errors."""
+
+
 def _application(desk: Desk, queue: str) -> Starlette:
     thumbnails = Thumbnails(desk.workspace.cache / "thumbnails", desk.catalogue.max_pixels)
     files = _static_files()
 
     async def static(request: Request) -> Response:
-        name = request.path_params.get("name", "index.html")
+        name = request.path_params.get("name", _WITHOUT_NAME.get(request.url.path, ""))
         if name not in files:
             return _failure(404, "no such file")
         data, kind = files[name]
@@ -137,6 +141,7 @@ def _application(desk: Desk, queue: str) -> Starlette:
     return Starlette(
         routes=[
             Route("/", static),
+            Route("/favicon.ico", static),
             Route("/static/{name}", static),
             Route("/api/state", _reading(state)),
             Route("/api/page", _reading(page)),

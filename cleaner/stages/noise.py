@@ -35,7 +35,7 @@ from cleaner.stages.lifecycle import StageResult, complete, current_result
 _FEW_SEEDS = 50
 """With fewer seeds of a kind than this, the probabilities count as uncalibrated."""
 _EVIDENCE_FOLDS = 5
-_FEWEST_FOR_COLD_START = 20
+_FEWEST_FOR_COLD_START = 4
 _THREE_CHANNEL = ("RGB", "YCbCr")
 _ROUNDS_SCHEMA = pa.schema(
     [("round", pa.int16()), ("file_name", pa.string()), ("noise_prob", pa.float32()), ("found", pa.bool_())]
