@@ -190,7 +190,7 @@ def recall_table(planted: pd.Series, ours: pd.DataFrame, theirs: pd.DataFrame) -
 
 
 def speed(data: Path, work: Path, num: int = 300, repeats: int = 3) -> str:
-    """Images a second of the inspection of each file (one process) and of cleanvision, one process each, in turn; the best of each."""
+    """Images a second: our inspection and cleanvision, one process each, in turn; the best of each."""
     from cleaner.dataset.images import inspect_image
 
     folder = work / "photos"
