@@ -19,10 +19,10 @@ import numpy as np
 import pandas as pd
 
 from cleaner.config import BalanceSettings, LabelsSettings, NoiseSettings, ScanSettings
-from cleaner.dataset.decisions import DecisionStore, Event, verdicts_digest
+from cleaner.dataset.decisions import DecisionStore, Event
 from cleaner.dataset.manifest import NOT_JUDGED, STAGES, drop_rows, stage_fields, write_manifest
-from cleaner.dataset.store import digest_of, sha256_file
-from cleaner.dataset.verdicts import image_verdicts
+from cleaner.dataset.store import sha256_file
+from cleaner.dataset.verdicts import read_verdicts, used_digest
 from cleaner.dataset.workspace import Input, StageRecord, Workspace
 from cleaner.stages.lifecycle import row_counts, settings_dict
 
@@ -65,11 +65,7 @@ def write_stage(workspace: Workspace, frame: pd.DataFrame, stage: str, counts: d
     inputs = []
     if stage != "scan":
         above = workspace.manifest_path(STAGES[STAGES.index(stage) - 1])
-        used = image_verdicts(workspace, stage, frame)
-        decisions = verdicts_digest(used)
-        if stage == "balance":
-            classes = DecisionStore(workspace.decisions_path).class_verdicts()
-            decisions = digest_of(decisions, verdicts_digest(classes))
+        decisions = used_digest(read_verdicts(workspace), stage, frame)
         inputs = [Input("parent", workspace.relative(above), sha256_file(above)), Input("decisions", "", decisions)]
     workspace.begin(stage)
     write_manifest(workspace.manifest_path(stage), frame, stage=stage, parent_sha256="")

@@ -12,9 +12,8 @@ REPO = Path(__file__).resolve().parent.parent
 SAMPLE = REPO / "sample_data"
 
 
-@pytest.fixture(scope="session")
-def sample_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with all four stages done over sample_data. Read it; to change it, take `sample_copy`."""
+def run_all_stages(source: Path, root: Path, *, workers: int) -> Path:
+    """Run scan, noise, labels and balance over `source`/images with `source`/seeds.csv in the workspace `root`."""
     from cleaner.config import BalanceSettings, LabelsSettings, NoiseSettings, RunOptions, ScanSettings
     from cleaner.dataset.workspace import Workspace
     from cleaner.stages.balance import run_balance
@@ -22,13 +21,18 @@ def sample_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from cleaner.stages.noise import run_noise
     from cleaner.stages.scan import run_scan
 
-    root = tmp_path_factory.mktemp("sample_run")
-    workspace, options = Workspace(root), RunOptions()
-    run_scan(workspace, SAMPLE / "images", ScanSettings(), options)
-    run_noise(workspace, NoiseSettings(seeds=str(SAMPLE / "seeds.csv")), options)
+    workspace, options = Workspace(root), RunOptions(workers=workers)
+    run_scan(workspace, source / "images", ScanSettings(), options)
+    run_noise(workspace, NoiseSettings(seeds=str(source / "seeds.csv")), options)
     run_labels(workspace, LabelsSettings(), options)
     run_balance(workspace, BalanceSettings(), options)
     return root
+
+
+@pytest.fixture(scope="session")
+def sample_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with all four stages done over sample_data. Read it; to change it, take `sample_copy`."""
+    return run_all_stages(SAMPLE, tmp_path_factory.mktemp("sample_run"), workers=0)
 
 
 @pytest.fixture
@@ -69,20 +73,7 @@ def small_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def small_run(small_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with all four stages done over `small_images`. Read it; to change it, take `small_copy`."""
-    from cleaner.config import BalanceSettings, LabelsSettings, NoiseSettings, RunOptions, ScanSettings
-    from cleaner.dataset.workspace import Workspace
-    from cleaner.stages.balance import run_balance
-    from cleaner.stages.labels import run_labels
-    from cleaner.stages.noise import run_noise
-    from cleaner.stages.scan import run_scan
-
-    root = tmp_path_factory.mktemp("small_run")
-    workspace, options = Workspace(root), RunOptions(workers=1)
-    run_scan(workspace, small_images / "images", ScanSettings(), options)
-    run_noise(workspace, NoiseSettings(seeds=str(small_images / "seeds.csv")), options)
-    run_labels(workspace, LabelsSettings(), options)
-    run_balance(workspace, BalanceSettings(), options)
-    return root
+    return run_all_stages(small_images, tmp_path_factory.mktemp("small_run"), workers=1)
 
 
 @pytest.fixture

@@ -33,18 +33,12 @@ def read_verdicts(workspace: Workspace) -> Verdicts:
     return Verdicts(store.image_verdicts(), store.class_verdicts())
 
 
-def image_verdicts(workspace: Workspace, stage: str, manifest: pd.DataFrame | None) -> pd.DataFrame:
-    """The verdicts in force on images of `manifest` that `stage` uses; index image_id, columns verdict, label.
+def pick_used(verdicts: pd.DataFrame, stage: str, manifest: pd.DataFrame) -> pd.DataFrame:
+    """Of `verdicts` on images, those on rows of `manifest` that `stage` uses; index image_id, columns verdict, label.
 
     The noise stage uses a `label` verdict only for an image that looks like noise, as `manifest` says, so that
     deciding on labels does not make it stale.
     """
-    verdicts = DecisionStore(workspace.decisions_path).image_verdicts()
-    return verdicts[["verdict", "label"]] if manifest is None else pick_used(verdicts, stage, manifest)
-
-
-def pick_used(verdicts: pd.DataFrame, stage: str, manifest: pd.DataFrame) -> pd.DataFrame:
-    """Of `verdicts` on images, those on rows of `manifest` that `stage` uses; columns verdict, label."""
     verdicts = verdicts.loc[verdicts.index.isin(manifest["image_id"]), ["verdict", "label"]]
     if stage == "noise":
         suspect: set[str] = set()
@@ -53,6 +47,12 @@ def pick_used(verdicts: pd.DataFrame, stage: str, manifest: pd.DataFrame) -> pd.
         verdicts = verdicts[(verdicts["verdict"] != "label") | verdicts.index.isin(suspect)]
         return verdicts.assign(label="")
     return verdicts[verdicts["verdict"].isin(["label", "noise", "drop"])]
+
+
+def used_digest(verdicts: Verdicts, stage: str, manifest: pd.DataFrame) -> str:
+    """Digest of the verdicts that `stage` uses, as its record holds it under the role `decisions`."""
+    digest = verdicts_digest(pick_used(verdicts.images, stage, manifest))
+    return digest_of(digest, verdicts_digest(verdicts.classes)) if stage == "balance" else digest
 
 
 def require_decided(workspace: Workspace, stage: str) -> None:
@@ -80,7 +80,4 @@ def is_decided_since(workspace: Workspace, stage: str, verdicts: Verdicts) -> bo
     rows = pd.DataFrame({name: [] for name in columns})
     if ids:
         rows = read_matching(workspace.manifest_path(stage), columns, pc.field("image_id").isin(ids))
-    digest = verdicts_digest(pick_used(verdicts.images, stage, rows))
-    if stage == "balance":
-        digest = digest_of(digest, verdicts_digest(verdicts.classes))
-    return digest != record.input_sha256("decisions")
+    return used_digest(verdicts, stage, rows) != record.input_sha256("decisions")

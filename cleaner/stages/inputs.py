@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 
 from cleaner.config import EmbeddingSettings, RunOptions
-from cleaner.dataset.decisions import verdicts_digest
 from cleaner.dataset.manifest import read_manifest
-from cleaner.dataset.store import digest_of, sha256_file
-from cleaner.dataset.verdicts import Verdicts, pick_used, require_decided
+from cleaner.dataset.store import sha256_file
+from cleaner.dataset.verdicts import Verdicts, require_decided, used_digest
 from cleaner.dataset.workspace import Input, Parent, Workspace
 from cleaner.engine.local import count_workers
 from cleaner.errors import BadInputError
@@ -35,9 +34,7 @@ def decisions_input(workspace: Workspace, stage: str, manifest: pd.DataFrame, ve
     if stage == "noise" and "noise_prob" not in manifest and before.exists():
         with contextlib.suppress(BadInputError):  # damaged: the stage runs again anyway
             manifest = read_manifest(before)
-    digest = verdicts_digest(pick_used(verdicts.images, stage, manifest))
-    if stage == "balance":
-        digest = digest_of(digest, verdicts_digest(verdicts.classes))
+    digest = used_digest(verdicts, stage, manifest)
     return Input("decisions", workspace.relative(workspace.decisions_path), digest)
 
 
