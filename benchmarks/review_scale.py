@@ -1,9 +1,10 @@
 """The review server over a workspace of 100,000 images: how long pages take, how much memory it holds.
 
 A page counts as there when its JSON and all of its thumbnails have come, over six connections as in a browser; nothing
-is cached before. Memory is the most that the process ever held (VmHWM).
+is cached before: the workspace's thumbnails are deleted for each run. Memory is the most that the process ever held
+(VmHWM).
 
-    python benchmarks/review_scale.py [--images 100000] [--folder /tmp/big]
+    python benchmarks/review_scale.py [--images 100000] [--folder /tmp/big] [--runs 3]
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
+import shutil
 import statistics
 import sys
 import tempfile
@@ -31,6 +33,7 @@ from cleaner.dataset.workspace import Workspace
 
 NUM_CLASSES = 500
 _NUM_PICTURES = 40
+_NUM_PAGES = 20
 
 
 def make_big(root: Path, num_images: int) -> Workspace:
@@ -81,7 +84,8 @@ def memory_mb(server: Server) -> float:
 
 
 def measure(work: Path, queue: str, limit: int) -> None:
-    """Print the figures of one queue."""
+    """Print the figures of one queue, with no thumbnail cached."""
+    shutil.rmtree(work / "cache" / "thumbnails", ignore_errors=True)
     with Server(work) as server, ThreadPoolExecutor(6) as pool:
         started = time.perf_counter()
         server.enter()
@@ -94,7 +98,7 @@ def measure(work: Path, queue: str, limit: int) -> None:
             at = time.perf_counter()
             server.decide(queue, item, "noise")
             answers.append(time.perf_counter() - at)
-        for _ in range(10):
+        for _ in range(_NUM_PAGES):
             seconds, page = load_page(server, pool, queue=queue, limit=limit, start=page["next"])
             following.append(seconds)
         at = time.perf_counter()
@@ -113,12 +117,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         root = options.folder or Path(scratch)
         if not (root / "work" / "balance" / "stage.json").exists():
             make_big(root, options.images)
-        for queue, limit in (("labels", 24), ("noise-doubtful", 60), ("noise-seeds", 24)):
+        for queue, limit in (("labels", 24), ("noise-doubtful", 60), ("noise-seeds", 24)) * options.runs:
             measure(root / "work", queue, limit)
 
 

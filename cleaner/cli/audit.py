@@ -99,7 +99,7 @@ def _lines(result: AuditResult, did: str) -> list[str]:
     for name, text in (("unsure", "unsure, not counted"), ("undecided", "on which annotators differ")):
         num = sum(getattr(s, f"num_{name}") for s in result.strata)
         lines += [f"  {num:,} {text}"] if num else []
-    if not result.num_looks and not any(sum(s.judged.values()) for s in result.strata):
+    if not result.num_looks:
         return lines
     lines.append("")
     lines.append(f"  {'left in the kept set':<30}{'share':>9}   {'95 % interval':<20}one-sided bound")

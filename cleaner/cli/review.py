@@ -85,4 +85,4 @@ def review(
     try:
         server.run()
     except KeyboardInterrupt:
-        session.console.say("review ended; every decision is saved")
+        session.console.say(f"review ended; every decision is saved · next: {session.next_command('status')}")

@@ -93,9 +93,7 @@ def find_open_sample(workspace: Workspace) -> AuditSample | None:
 
     Raises StaleStageError if samples were drawn, but every manifest that they belong to has been replaced.
     """
-    records = sorted((workspace.root / _FOLDER).glob("*/sample.json"))
-    samples = [read_sample(workspace, path.parent.name) for path in records]
-    drawn = sorted((s for s in samples if s is not None), key=lambda s: s.record.created_utc)
+    drawn = _drawn_samples(workspace)
     for sample in reversed(drawn):
         stage = workspace.record(sample.record.stage)
         if stage is not None and stage.outputs[MANIFEST] == sample.record.manifest_sha256:
@@ -106,6 +104,32 @@ def find_open_sample(workspace: Workspace) -> AuditSample | None:
             next_step="run `cleaner audit` to draw a sample of what there is now",
         )
     return None
+
+
+def find_last_sample(workspace: Workspace) -> AuditSample | None:
+    """The sample drawn last, of whatever manifest, or None: what people said of its images stays true."""
+    drawn = _drawn_samples(workspace)
+    return drawn[-1] if drawn else None
+
+
+def _drawn_samples(workspace: Workspace) -> list[AuditSample]:
+    records = sorted((workspace.root / _FOLDER).glob("*/sample.json"))
+    samples = [read_sample(workspace, path.parent.name) for path in records]
+    return sorted((s for s in samples if s is not None), key=lambda s: s.record.created_utc)
+
+
+def find_answered(events: pd.DataFrame, after_seq: int) -> set[str]:
+    """Images (image_id) on which something stands that was said in the audit after the decision `after_seq`.
+
+    `events` as `DecisionStore.events` gives them.
+    """
+    undone: set[int] = set()
+    for seq, undoes in zip(events["seq"][::-1], events["undoes_seq"][::-1], strict=True):
+        if not pd.isna(undoes) and int(seq) not in undone:
+            undone.add(int(undoes))
+    mine = events[(events["queue"] == AUDIT_QUEUE) & (events["kind"] == "image") & (events["verdict"] != "")]
+    mine = mine[(mine["seq"] > after_seq) & ~mine["seq"].isin(undone)]
+    return set(mine["key"])
 
 
 def load_open_sample(workspace: Workspace) -> pd.DataFrame:

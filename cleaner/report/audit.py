@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from cleaner.dataset.audits import (
-    AUDIT_QUEUE,
     KEPT,
     AuditRecord,
     AuditSample,
+    find_answered,
     find_open_sample,
     load_open_sample,
     read_sample,
@@ -299,7 +299,7 @@ def _answers(workspace: Workspace, sample: AuditSample) -> np.ndarray:
     in force, so that settling a disagreement, or correcting a slip elsewhere, holds here too.
     """
     store = DecisionStore(workspace.decisions_path)
-    said = _said_in_audit(store.events(), sample.record.after_seq)
+    said = find_answered(store.events(), sample.record.after_seq)
     in_force = store.image_verdicts()
     undecided = set(store.undecided()["key"])
     verdicts = dict(zip(in_force.index, zip(in_force["verdict"], in_force["label"], strict=True), strict=True))
@@ -314,17 +314,6 @@ def _answers(workspace: Workspace, sample: AuditSample) -> np.ndarray:
             verdict, chosen = verdicts.get(image_id, ("unsure", ""))
             out[row] = _outcome(stratum, verdict, chosen, given)
     return out
-
-
-def _said_in_audit(events: pd.DataFrame, after_seq: int) -> set[str]:
-    """Images on which something stands that was said in the audit."""
-    undone: set[int] = set()
-    for seq, undoes in zip(events["seq"][::-1], events["undoes_seq"][::-1], strict=True):
-        if not pd.isna(undoes) and int(seq) not in undone:
-            undone.add(int(undoes))
-    mine = events[(events["queue"] == AUDIT_QUEUE) & (events["kind"] == "image") & (events["verdict"] != "")]
-    mine = mine[(mine["seq"] > after_seq) & ~mine["seq"].isin(undone)]
-    return set(mine["key"])
 
 
 def _outcome(stratum: str, verdict: str, chosen: str, given: str) -> str:

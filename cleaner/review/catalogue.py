@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cleaner.dataset.locations import locate
 from cleaner.dataset.manifest import STAGES, read_manifest
 from cleaner.dataset.workspace import RECORD, StageRecord, Workspace
 from cleaner.errors import CleanerError, StaleStageError
@@ -20,7 +21,7 @@ _COLUMNS = (
     "file_name", "image_id", "keep", "drop_stage", "drop_reason", "clean_label", "label", "width", "height", "mode",
     "readable", "duplicate_group", "label_conflict", "num_colors", "pixel_std", "pixel_id",
     "noise_prob", "is_noise", "noise_evidence", "noise_round",
-    "given_rank", "self_confidence", "predicted_label", "predicted_confidence", "label_issue",
+    "given_rank", "self_confidence", "predicted_label", "predicted_confidence", "label_issue", "label_issue_prob",
     "class_size", "class_action",
 )  # fmt: skip
 _REPEATED = ("drop_stage", "drop_reason", "clean_label", "label", "mode", "noise_evidence", "predicted_label",
@@ -71,7 +72,7 @@ class Catalogue:
         name = PurePosixPath(str(self.rows["file_name"].iloc[row]))
         if name.is_absolute() or ".." in name.parts:
             return None
-        root = Path(self.record.images_root)
+        root = locate(self.record.images_root)
         path = root / name
         if not self.follows_links and not path.resolve().is_relative_to(root.resolve()):
             return None
@@ -101,6 +102,8 @@ class Catalogue:
             doubt = 1 - np.nan_to_num(rows["self_confidence"].to_numpy()[good].astype(np.float64)) + issue
         elif "noise_prob" in rows:
             doubt = np.nan_to_num(rows["noise_prob"].to_numpy()[good].astype(np.float64), nan=1.0)
+        elif "num_colors" in rows:  # after the scan alone: what is least like a chart or a blank
+            doubt = -rows[["num_colors", "pixel_std"]].rank(pct=True).min(axis=1).fillna(0).to_numpy()[good]
         order = good[np.lexsort((doubt, code))]
         starts = np.searchsorted(np.sort(code), np.arange(len(rows["clean_label"].cat.categories) + 1))
         return order, starts

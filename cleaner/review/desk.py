@@ -37,6 +37,7 @@ STATUSES = ("todo", "nobody", "mine", "all")
 _MAX_PER_REQUEST = 100
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
 _NOISE_QUEUES = ("noise-seeds", "noise-doubtful", "noise-found")
+_ENOUGH_SEEDS = 50  # of each kind: from there on the noise stage calls its probabilities calibrated
 
 
 class UnknownItemError(BadInputError):
@@ -161,6 +162,7 @@ class Desk:
             "done": len(done),
             "matching": int(wanted.sum()),
             "matching_done": int(wanted[done_here].sum()),
+            "hint": self._hint(name),
             "score_name": queue.score_name,
             "actions": {k: [list(a) for a in v] for k, v in find_actions(name).items()},
             "reasons": sorted({str(r) for r in items["reason"].unique()} - {""}),
@@ -258,7 +260,17 @@ class Desk:
             "seqs": [e.seq for e in events],
             "num": 0 if isinstance(queue, str) else len(queue.items),
             "done": 0 if isinstance(queue, str) else len(self._done(queue)),
+            "hint": self._hint(name),
         }
+
+    def _hint(self, name: str) -> str:
+        """How far seeds are from enough, or ''."""
+        if name != "noise-seeds":
+            return ""
+        said = [event.verdict for event in self.ledger.mine.values()]
+        num_noise, num_normal = said.count("noise"), said.count("normal")
+        enough = "enough" if min(num_noise, num_normal) >= _ENOUGH_SEEDS else f"{_ENOUGH_SEEDS} of each are enough"
+        return f"{num_noise:,} noise · {num_normal:,} normal · {enough}"
 
     def _events(self, name: str, queue: Queue | str, decision: dict[str, Any]) -> list[Event]:
         """One decision of the page as events: a duplicate conflict is one event for each of its contents."""

@@ -23,7 +23,7 @@ _NUM_CHOICES = 4
 _NUM_GLANCE = 24
 
 QUEUES = {
-    "noise-seeds": ("Noise seeds", "A thing of some class, or noise: a map, chart, logo, page of text?"),
+    "noise-seeds": ("Noise seeds", "Normal: a thing of some class. Noise: a map, chart, logo, text."),
     "noise-doubtful": ("Noise, doubtful", "The noise model is not sure. Noise, or a normal picture?"),
     "noise-found": ("Noise found", "The model calls these noise. Is any a normal picture?"),
     "labels": ("Labels", "Does the given label fit, or another one?"),
@@ -234,8 +234,14 @@ def _labels(catalogue: Catalogue, share: float) -> Queue:
     kept = np.where(rows["keep"].to_numpy()[there], "kept", "dropped")
     issue = rows["label_issue"].astype(object).to_numpy()[there]
     reason = issue + ", " + kept
-    frame = _of_rows(catalogue, there, rows["predicted_label"].astype(object).to_numpy()[there], sure, reason)
-    doubt = 1 - (np.nan_to_num(sure) - own)
+    score, doubt, score_name = sure, 1 - (np.nan_to_num(sure) - own), "confidence in the suggestion"
+    if "label_issue_prob" in rows:
+        score, score_name = (
+            rows["label_issue_prob"].to_numpy()[there].astype(np.float64),
+            "probability of a wrong label",
+        )
+        doubt = np.where(np.isnan(score), -1, -np.abs(score - 0.5))
+    frame = _of_rows(catalogue, there, rows["predicted_label"].astype(object).to_numpy()[there], score, reason)
     ordered = _in_order(frame, doubt, grouped=True)
     confused = _confusions(catalogue, wanted)
 
@@ -252,9 +258,11 @@ def _labels(catalogue: Catalogue, share: float) -> Queue:
             (ordered["suggested"].iloc[i], "predicted_confidence"),
         ):
             said.append(f"{name}: {float(rows[column].iloc[row]):.0%}")  # fmt: skip
+        if "label_issue_prob" in rows and not np.isnan(ordered["score"].iloc[i]):
+            said.append(f"wrong label: {ordered['score'].iloc[i]:.0%}")
         return said
 
-    return Queue("labels", ordered, score_name="confidence in the suggestion", choices=choices, facts=facts)
+    return Queue("labels", ordered, score_name=score_name, choices=choices, facts=facts)
 
 
 def _confusions(catalogue: Catalogue, issue: np.ndarray) -> dict[str, list[str]]:

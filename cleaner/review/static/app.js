@@ -53,6 +53,10 @@ async function load(from, { focus = 0, held = null } = {}) {
   }
   if (asked !== JSON.stringify(parameters(start))) return; // the filter has changed meanwhile
   page = next;
+  const gained = held ? queueOf(name).done - page.done : 0; // a page asked for ahead does not know of what was decided since
+  page.done += gained;
+  page.matching_done += gained;
+  if (held && queueOf(name).hint !== undefined) page.hint = queueOf(name).hint;
   applyWaiting();
   grid.show(page, $("limit").value);
   drawReasons();
@@ -186,6 +190,7 @@ function saved(entry, answer) {
     const queue = queueOf(name);
     page.matching_done += answer.done - page.done;
     [page.done, queue.done, page.num, queue.num] = [answer.done, answer.done, answer.num, answer.num];
+    page.hint = queue.hint = answer.hint;
     drawCount();
     drawQueues();
     drawPager();
@@ -247,6 +252,7 @@ function drawCount() {
   $("count").textContent = filtered
     ? `${page.matching_done.toLocaleString("en")} of ${page.matching.toLocaleString("en")} matching`
     : `${page.done.toLocaleString("en")} of ${page.num.toLocaleString("en")} decided`;
+  $("hint").textContent = page.hint;
 }
 
 function drawReasons() {
@@ -262,11 +268,11 @@ function drawReasons() {
 
 function drawEmpty() {
   const all = page.num > 0 && page.done === page.num;
-  const after = { "noise-seeds": "noise", "noise-doubtful": "noise", "noise-found": "noise", labels: "labels", conflicts: "labels", "low-count": "balance", audit: "audit" }[name];
+  const after = { "noise-seeds": "noise", "noise-doubtful": "noise", "noise-found": "noise", "low-count": "balance", audit: "audit" }[name] ?? "status";
   $("grid").replaceChildren(el(
     "div", { class: "empty" },
     el("strong", {}, all ? "All decided" : page.num ? "Nothing left that matches" : "Nothing here"),
-    all && after ? `Run cleaner ${after} next: it takes your decisions up.` : page.num ? "Change the filter above, or show all." : "This queue is empty.",
+    all ? `In the terminal, run cleaner ${after} next: it ${after === "status" ? "names the stages that take your decisions up" : "takes your decisions up"}.` : page.num ? "Change the filter above, or show all." : "This queue is empty.",
   ));
   showPanel(null);
 }

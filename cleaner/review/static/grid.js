@@ -52,6 +52,7 @@ export class Grid {
     this.root.dataset.limit = limit;
     const grouped = page.name === "labels";
     this.name = page.name;
+    this.scoreName = grouped ? page.score_name : null;
     const groups = [];
     for (const item of page.items) {
       const title = grouped ? `${item.given}\u0000${item.suggested}` : "";
@@ -83,7 +84,7 @@ export class Grid {
     const card = el(
       "div", { class: `card ${item.kind}`, role: "option", tabindex: index === 0 ? "0" : "-1", "aria-selected": "false", "data-index": index },
       face,
-      el("div", { class: "caption" }, el("div", {}, ...[first].flat()), el("div", { class: "second" }, ...second)),
+      el("div", { class: "caption" }, el("div", {}, ...[first].flat()), el("div", { class: "second", title: this.scoreName }, ...second)),
       el("button", { class: "tick", type: "button", tabindex: "-1", "aria-hidden": "true", title: "select (x)" }, "✓"),
     );
     this.cards.push(card);

@@ -34,7 +34,7 @@ export async function showPanel(item, blind, onZoom) {
   const pictures = await Promise.all(labels.map(([, label]) => typical(label)));
   if (mine !== turn) return; // another card has the focus by now
   const sections = labels.map(([role, label], i) => el("section", {}, el("h3", {}, `${role} `, el("b", {}, label)), strip(pictures[i], onZoom, label)));
-  const facts = blind ? [] : [item.file, ...item.facts].filter(Boolean);
+  const facts = blind ? [] : [...new Set([item.file, ...item.facts])].filter(Boolean);
   if (facts.length) sections.push(el("section", {}, el("h3", {}, "this one"), el("ul", { class: "facts" }, ...facts.map((f) => el("li", {}, f)))));
   $("panel").replaceChildren(...sections);
 }
