@@ -6,11 +6,13 @@ Everything here is to be had from `cleaner` itself, which loads it when it is fi
 from __future__ import annotations
 
 import dataclasses
+import os
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from cleaner.config import BalanceSettings, LabelsSettings, NoiseSettings, RunOptions, ScanSettings
+from cleaner.dataset.locations import locate
 from cleaner.dataset.workspace import Workspace
 from cleaner.progress import Progress, Silent
 from cleaner.stages.balance import run_balance
@@ -43,8 +45,9 @@ def scan(
 ) -> StageResult:
     """Look at every file below `images`; see `cleaner.ScanSettings`. An up-to-date stage is not run again."""
     place, own = _workspace(workspace), settings or ScanSettings()
+    root, options = locate(os.fspath(images)).absolute(), _options(own, seed, "auto", workers, force, progress)
     with place.lock():
-        return run_scan(place, Path(images).absolute(), own, _options(own, seed, "auto", workers, force, progress))
+        return run_scan(place, root, own, options)
 
 
 def noise(

@@ -20,6 +20,8 @@ from cleaner.errors import BadInputError, UsageError
 from cleaner.progress import Progress, Silent
 
 FAULTS_OF_LABELS = ("coarse", "fine")
+RELABEL_ABOVE = 0.8
+"""Where `--relabel` sets `relabel_above`; suggestions above it are right nine times in ten (docs/experiments.md)."""
 QUALITY_ISSUES = ("blurry", "bright", "dark", "low_information", "odd_aspect", "odd_size")
 """What scan can find about the quality of an image that is readable, sorted."""
 
@@ -39,6 +41,12 @@ class RunOptions:
     """`auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, `mps`."""
     workers: int = 0
     """Decoding workers; 0: one for each core."""
+    engine: Literal["local", "ray"] = "local"
+    """Where tasks run: in processes of this machine, or on a Ray cluster."""
+    address: str = ""
+    """The Ray cluster: HOST:PORT or `auto`; '': one on this machine alone."""
+    storage: str = ""
+    """A folder or URL that all machines reach, for results of tasks and copies of manifests; '': the workspace."""
     force: bool = False
     """Run although the stage is up to date."""
     dry_run: bool = False
@@ -51,6 +59,8 @@ class RunOptions:
     def __post_init__(self) -> None:
         _require(0 <= self.seed < 2**31, "seed", self.seed, "0 .. 2^31 - 1")
         _require(self.workers >= 0, "workers", self.workers, "0 (one for each core) or more")
+        _require(self.engine in ("local", "ray"), "engine", self.engine, "local or ray")
+        _require(not self.address or self.engine == "ray", "address", self.address, "none, without the engine ray")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,10 +144,17 @@ class LabelsSettings:
     """Schedule of passes: the first is the coarse one, those at 1 are the fine one."""
     max_rounds: int = 8
     """Rounds of pulling back, in each pass."""
+    rule: Literal["auto", "recipe"] = "auto"
+    """What is dropped: `auto`, what is probably wrong (label_issue_prob); `recipe`, coarse label issues, or fine ones
+    where the coarse pass was skipped."""
     drop: tuple[str, ...] | None = None
-    """Which label issues are dropped: any of coarse, fine; None: coarse, or fine where the coarse pass was skipped."""
+    """Drop label issues of these kinds whatever the rule says: any of coarse, fine; None: as the rule says."""
     relabel_above: float = 1.0
-    """Label issues whose predicted label is at least this probable get it as clean_label and stay; 1: never."""
+    """What would be dropped gets its suggested label and stays if that is at least this probable; 1: never."""
+    pred_probs: str = ""
+    """Out-of-fold class probabilities of your own model, a .npy (images, classes), in place of round 0."""
+    pred_ids: str = ""
+    """A text with the file_name of each of its rows."""
     clean_split: tuple[str, ...] = ()
     """Splits besides `train` that are judged and may lose rows."""
     learner: Literal["probe"] = "probe"
@@ -154,6 +171,8 @@ class LabelsSettings:
         for name in self.drop or ():
             _require(name in FAULTS_OF_LABELS, "drop", name, "coarse, fine, both with a comma between, or none")
         _require(0 < self.relabel_above <= 1, "relabel_above", self.relabel_above, "above 0, at most 1 (never)")
+        _require(self.rule in ("auto", "recipe"), "rule", self.rule, "auto or recipe")
+        _require(bool(self.pred_probs) == bool(self.pred_ids), "pred_ids", self.pred_ids, "with pred_probs, or neither")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +207,82 @@ class BalanceSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """Settings of `cleaner train`."""
+
+    val: str = ""
+    """A folder of class folders to measure on; empty: the splits of the manifest besides train."""
+    recipe: str = "final"
+    """Optimisation and augmentation, one of those that `cleaner recipes` lists."""
+    epochs: int = 0
+    """Passes over the training images, repeats counted; 0: as many as the recipe says."""
+    batch_size: int = 0
+    """Images a step; 0: as many as the recipe says. It stays where memory allows less at once."""
+    learning_rate: float = 0.0
+    """Peak learning rate; 0: the recipe's."""
+    prior: Literal["bias", "loss", "none"] = "bias"
+    """Logit adjustment: log prior as the last layer's frozen bias, added in the loss, or none."""
+    tau: float = 1.0
+    """Strength of the logit adjustment."""
+    flood: float = 0.0
+    """Level about which the training loss is kept; 0: no flooding."""
+    teacher: tuple[str, ...] = ()
+    """Checkpoints whose mean prediction is learned from too: files, or folders of them such as labels/models."""
+    teacher_share: float = 0.5
+    """Weight of the teachers against the labels."""
+    temperature: float = 2.0
+    """Both sides' logits are divided by this for distillation."""
+    norm_momentum: float = 0.9
+    """Share of a batch norm's running statistics that a step keeps."""
+    freeze_norm: bool = False
+    """Leave the running statistics of batch norm as the pre-training left them."""
+    patience: int = 0
+    """Stop after so many epochs without better validation accuracy, and take the best; 0: the last epoch counts."""
+    scratch: bool = False
+    """Begin with random weights instead of pre-trained ones."""
+    compile: bool = False
+    """Compile the network with torch.compile: minutes at first, faster steps on a GPU, other last bits."""
+    test_size: int = 0
+    """Side in pixels of what the network sees when it predicts; 0: as in training."""
+    scales: tuple[float, ...] = (1.0,)
+    """Scales of prediction: 1 is the whole image, 1.25 parts of 1/1.25 of its side; all are averaged."""
+    crops: int = 1
+    """Parts at each scale above 1: the middle, or the corners too."""
+    embedding: EmbeddingSettings = field(default_factory=EmbeddingSettings)
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.epochs <= 10_000, "epochs", self.epochs, "0 (the recipe's) .. 10000")
+        _require(0 <= self.batch_size <= 65_536, "batch_size", self.batch_size, "0 (the recipe's) .. 65536")
+        _require(0 <= self.learning_rate < 100, "learning_rate", self.learning_rate, "0 (the recipe's) .. 100")
+        _require(self.prior in ("bias", "loss", "none"), "prior", self.prior, "bias, loss or none")
+        _require(self.tau >= 0, "tau", self.tau, "0 or more")
+        _require(self.flood >= 0, "flood", self.flood, "0 (none) or more")
+        _require(0 <= self.teacher_share <= 1, "teacher_share", self.teacher_share, "0 .. 1")
+        _require(self.temperature > 0, "temperature", self.temperature, "above 0")
+        _require(0 <= self.norm_momentum < 1, "norm_momentum", self.norm_momentum, "0 .. 1 (1 excluded)")
+        _require(self.patience >= 0, "patience", self.patience, "0 (never) or more")
+        _require(self.test_size in (0, *range(32, 1025)), "test_size", self.test_size, "0, or 32 .. 1024 px")
+        _require(bool(self.scales) and all(1 <= s <= 4 for s in self.scales), "scales", self.scales, "numbers 1 .. 4")
+        _require(self.crops in (1, 5), "crops", self.crops, "1 or 5")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifySettings:
+    """Settings of `cleaner verify`."""
+
+    val: str = ""
+    """A folder of class folders that cleaning never saw; empty: audited images, else the set's own held-out splits."""
+    num_seeds: int = 5
+    """Each set is learned this often, with the seeds 0, 1, … after the run's own."""
+    learner: Literal["probe"] = "probe"
+    """What is trained on each set: `probe`, a linear head on cached embeddings."""
+    embedding: EmbeddingSettings = field(default_factory=EmbeddingSettings)
+
+    def __post_init__(self) -> None:
+        _require(2 <= self.num_seeds <= 100, "num_seeds", self.num_seeds, "2 .. 100")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """All stages' settings, as `cleaner.toml` holds them: one table a stage, `[embedding]` for all that embed."""
 
@@ -196,6 +291,8 @@ class Config:
     noise: NoiseSettings = field(default_factory=NoiseSettings)
     labels: LabelsSettings = field(default_factory=LabelsSettings)
     balance: BalanceSettings = field(default_factory=BalanceSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
+    verify: VerifySettings = field(default_factory=VerifySettings)
 
 
 Settings = TypeVar("Settings")
@@ -273,6 +370,6 @@ def read_config(path: Path) -> Config:
             raise BadInputError(
                 error.what, expected=error.expected, found=error.found, next_step=f"mend {path} and run again"
             ) from error
-    for stage in ("noise", "labels", "balance"):
+    for stage in ("noise", "labels", "balance", "train", "verify"):
         parts[stage] = dataclasses.replace(parts[stage], embedding=parts["embedding"])
     return Config(**parts)

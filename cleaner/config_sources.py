@@ -18,9 +18,12 @@ from cleaner.errors import BadInputError, UsageError
 
 CONFIG_FILE = "cleaner.toml"
 PREFIX = "CLEANER_"
-STAGES_THAT_EMBED = ("noise", "labels", "balance")
-_PATHS = {"scan": "labels_file", "noise": "seeds", "embedding": "weights"}
-"""The setting of each table that is a path."""
+STAGES_THAT_EMBED = ("noise", "labels", "balance", "train", "verify")
+_PATHS = {
+    "scan": ("labels_file",), "noise": ("seeds",), "train": ("val", "teacher"), "verify": ("val",),
+    "embedding": ("weights",),
+}  # fmt: skip
+"""The settings of each table that are paths."""
 _BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
@@ -34,12 +37,13 @@ def resolve_config(folder: Path, file: Path | None, environ: Mapping[str, str]) 
         raise BadInputError(f"{file}: no such settings file", next_step="check --config")
     path = file or folder / CONFIG_FILE
     settings = {name: getattr(read_config(path), name) for name in table_names()}
-    for table, key in _PATHS.items():
-        settings[table] = _with_absolute_path(settings[table], key, path.parent)
+    for table, keys in _PATHS.items():
+        for key in keys:
+            settings[table] = _with_absolute_path(settings[table], key, path.parent)
     for name, (table, key) in _variables(environ).items():
         value = parse_text(environ[name], _hint(table, key), name)
         settings[table] = with_values(settings[table], {key: value}, where=name)
-        if _PATHS.get(table) == key:
+        if key in _PATHS.get(table, ()):
             settings[table] = _with_absolute_path(settings[table], key, Path())
     for stage in STAGES_THAT_EMBED:
         settings[stage] = dataclasses.replace(settings[stage], embedding=settings["embedding"])
@@ -116,8 +120,12 @@ def _hint(table: str, key: str) -> Any:
 
 
 def _with_absolute_path(settings: Any, key: str, folder: Path) -> Any:
-    name = getattr(settings, key)
-    return dataclasses.replace(settings, **{key: str((folder / name).resolve())}) if name else settings
+    value = getattr(settings, key)
+    if not value:
+        return settings
+    if isinstance(value, tuple):
+        return dataclasses.replace(settings, **{key: tuple(str((folder / name).resolve()) for name in value)})
+    return dataclasses.replace(settings, **{key: str((folder / value).resolve())})
 
 
 def _docstrings(cls: type) -> dict[str, str]:

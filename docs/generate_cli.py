@@ -26,7 +26,7 @@ a JSON object. `--quiet` leaves warnings and errors, `NO_COLOR=1` no colours; on
 | 1 | failure: another process holds the workspace, no space, a fault of the program |
 | 2 | usage: the command line or a setting makes no sense |
 | 3 | bad input: a file that cannot be used, a stage that is missing or stale |
-| 4 | a gate is not passed (`audit --fail-over`) |
+| 4 | a gate is not passed (`audit --fail-over`, `verify --fail-on-hurt`) |
 | 130 | interrupted; the same command again goes on from there |
 
 **Settings**: the command line wins over `CLEANER_*` variables, these over `cleaner.toml` in the workspace (or

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import logging
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,8 +59,10 @@ class Program:
 
 
 @pytest.fixture
-def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Program:
-    return Program(monkeypatch, capsys, tmp_path)
+def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Program]:
+    before = logging.getLogger().handlers[:]
+    yield Program(monkeypatch, capsys, tmp_path)
+    logging.getLogger().handlers[:] = before  # the program's own writes to a stderr that ends with this test
 
 
 def draw_set(folder: Path, num: int = 3, side: int = 40) -> Path:

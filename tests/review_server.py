@@ -97,6 +97,7 @@ def write_stages(work: Path, images: Path, frame: pd.DataFrame) -> Workspace:
     rows["self_confidence"] = np.where(issue, 0.1 + number / 1000, 0.9).astype(np.float32)
     rows["predicted_label"] = other.where(issue, rows["label"])
     rows["predicted_confidence"] = np.where(issue, 0.6 + number / 1000, 0.9).astype(np.float32)
+    rows["suggested_label"], rows["suggested_prob"] = rows["predicted_label"], rows["predicted_confidence"]
     rows["label_issue"] = np.where(issue, "fine", "")
     rows["label_evidence"], rows["pulled_back_round"] = "model", 0
     _write(workspace, "labels", rows, images, "noise")

@@ -74,8 +74,9 @@ def test_planted_noise_images_and_wrong_labels(sample_run: Path, truth: pd.DataF
     assert found
     for name in found:
         text = text_of(sample_run, name)
-        assert "probably wrong; predicted" in text and "cross-training" in text and "round 1" in text
-        assert repr(manifest.loc[name, "predicted_label"]) in text
+        assert "probably wrong; perhaps" in text and "wrong with a probability of" in text
+        assert "cross-training" in text and "round 1" in text
+        assert repr(manifest.loc[name, "suggested_label"]) in text
 
 
 def test_a_seed_and_a_jumbled_class(sample_run: Path, truth: pd.DataFrame) -> None:

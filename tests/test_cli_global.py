@@ -40,6 +40,7 @@ ON_A_SCAN = {
     "explain": (["cat/0.png"], "explain"),
     "decide": (["cat/0.png", "--noise"], "counts"),
     "doctor": ([], "doctor"),
+    "plan": (["../images"], "plan"),
     "init": ([], "counts"),
     "export": (["../out"], "counts"),
     "decisions import": (["../said.csv"], "counts"),
@@ -146,7 +147,7 @@ def test_usage_errors_end_with_2_and_a_document(command: str, work: Path, progra
     assert tree_digest(work) == before
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c not in ("doctor", "init")])
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c not in ("doctor", "init", "recipes")])
 def test_a_workspace_or_file_that_is_not_there_ends_with_3(command: str, tmp_path: Path, program: Program) -> None:
     arguments = {c: a for c, (a, _) in ON_A_SCAN.items()}.get(command, ["absent"] if command == "run" else [])
     if command == "review":

@@ -11,17 +11,18 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
-from cleaner.config import LabelsSettings, NoiseSettings, RunOptions, ScanSettings
+from cleaner.config import EmbeddingSettings, LabelsSettings, NoiseSettings, RunOptions, ScanSettings
 from cleaner.dataset.store import ArrayStore
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, UsageError
+from cleaner.modeling.backbones import load_backbone
 from cleaner.modeling.crossval import cross_train, fit_and_judge
 from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.learner import PROBE_RECIPES
 from cleaner.modeling.probe import ProbeLearner
 from cleaner.progress import Silent
 from cleaner.scoring.label_quality import find_conflict_losers, find_spared_classes
-from cleaner.stages.inputs import assign_folds
+from cleaner.stages.inputs import assign_folds, embed_rows
 from cleaner.stages.label_rounds import LabelSet, run_pass
 from cleaner.stages.labels import run_labels
 from cleaner.stages.noise import run_noise
@@ -208,7 +209,7 @@ def test_decided_rows_are_fixed_from_round_one_on(tmp_path: Path) -> None:
 
 def test_what_is_dropped_follows_the_option(small_copy: Path) -> None:
     heard = Heard()
-    plain = label(small_copy, RunOptions(progress=heard))
+    plain = label(small_copy, RunOptions(progress=heard), rule="recipe")
     assert not [w for w in heard.warnings if "skipped" in w]  # top 5 of 12 classes
     issues = {kind: set(plain.index[plain["label_issue"] == kind]) for kind in ("coarse", "fine")}
     assert issues["fine"] and issues["coarse"]
@@ -219,7 +220,7 @@ def test_what_is_dropped_follows_the_option(small_copy: Path) -> None:
         (("fine",), {"fine"}),
         (("coarse", "fine"), {"coarse", "fine"}),
     ):
-        after = label(small_copy, drop=drop)
+        after = label(small_copy, drop=drop, rule="recipe")
         gone = after[(after["drop_stage"] == "labels") & (after["drop_reason"] != "label_conflict")]
         assert set(gone["drop_reason"]) <= {f"label_issue_{kind}" for kind in kinds}
         for kind in kinds:
@@ -227,21 +228,75 @@ def test_what_is_dropped_follows_the_option(small_copy: Path) -> None:
             assert not mine["keep"].any() and set(mine.index) <= issues[kind]
 
 
-def test_relabelling_keeps_the_sure_ones_under_their_predicted_label(small_copy: Path) -> None:
+def test_auto_drops_what_is_probably_wrong(small_copy: Path) -> None:
+    after = label(small_copy)
+    note = json.loads((small_copy / "labels" / "stage.json").read_text())
+    threshold, spared = note["notes"]["rule"]["threshold"], set(note["counts"]["classes_not_cut"])
+    judged = after["fold"] >= 0
+    assert 0.3 <= threshold <= 0.5 and after.loc[~judged, "label_issue_prob"].isna().all()
+    prob = after.loc[judged, "label_issue_prob"]
+    assert prob.between(0, 1).all() and (after.loc[judged, "suggested_label"] != after.loc[judged, "label"]).all()
+    gone = judged & after["drop_reason"].str.startswith("label_issue")
+    expected = (after["label_issue_prob"] > threshold + 1e-4) & ~after["label"].isin(spared)
+    assert (gone | ~expected | (after["drop_reason"] == "label_conflict")).all()
+    assert (after.loc[gone, "label_issue_prob"] > threshold - 1e-4).all() and (
+        after.loc[gone, "label_issue"] != ""
+    ).all()
+    assert gone.any()
+
+
+def test_relabelling_keeps_the_sure_ones_under_their_suggested_label(small_copy: Path) -> None:
     sure = label(small_copy, relabel_above=0.6)
     moved = sure["clean_label"] != sure["label"]
     assert moved.any()
-    assert (sure.loc[moved, "clean_label"] == sure.loc[moved, "predicted_label"]).all()
-    assert (sure.loc[moved, "predicted_confidence"] >= 0.6).all() and (sure.loc[moved, "label_issue"] != "").all()
-    left = (sure["label_issue"] != "") & ~moved
-    assert (sure.loc[left, "predicted_confidence"] < 0.6).all()
+    assert (sure.loc[moved, "clean_label"] == sure.loc[moved, "suggested_label"]).all()
+    assert (sure.loc[moved, "suggested_prob"] >= 0.6).all() and (sure.loc[moved, "label_issue"] != "").all()
+    dropped = sure["drop_reason"].str.startswith("label_issue")
+    assert (sure.loc[dropped, "suggested_prob"] < 0.6).all()
     assert sure.loc[moved & ~sure["label_conflict"], "keep"].all()
     assert (sure["label"] == sure.index.str.split("/").str[0]).all()
 
 
+def test_brought_predictions_stand_in_for_round_zero(small_copy: Path, tmp_path: Path) -> None:
+    own = label(small_copy)
+    names = own.index[own["fold"] >= 0].tolist()
+    classes = sorted(set(own.loc[names, "label"]))
+    probs = whole_matrix(small_copy, names, classes)
+    shuffled = np.random.default_rng(0).permutation(len(names))
+    probs_file, ids_file = tmp_path / "probs.npy", tmp_path / "ids.txt"
+    np.save(probs_file, probs[shuffled])
+    ids_file.write_text("\n".join(names[i] for i in shuffled) + "\n")
+    brought = label(small_copy, pred_probs=str(probs_file), pred_ids=str(ids_file))
+    assert brought["keep"].equals(own["keep"]) and brought["label_issue"].equals(own["label_issue"])
+    assert brought["given_rank"].equals(own["given_rank"])
+    inputs = json.loads((small_copy / "labels" / "stage.json").read_text())["inputs"]
+    assert [i["file"] for i in inputs if i["role"] == "pred_probs"] == [str(probs_file), str(ids_file)]
+
+
+def whole_matrix(workspace: Path, names: list[str], classes: list[str]) -> np.ndarray:
+    """The out-of-fold probabilities (n, K) of round 0, by cross-training again."""
+    manifest = labels_of(workspace).loc[names].reset_index()
+    backbone = load_backbone(EmbeddingSettings())
+    images = Path(json.loads((workspace / "labels" / "stage.json").read_text())["images_root"])
+    learner = ProbeLearner(embed_rows(Workspace(workspace), images, manifest, backbone, RunOptions()), len(classes))
+    given = np.searchsorted(classes, manifest["label"].to_numpy()).astype(np.int64)
+    fold = manifest["fold"].to_numpy().astype(np.int64)
+    learns = (manifest["split"] == "train").to_numpy(np.float32)
+    _, models = cross_train(
+        learner, np.arange(len(given)), given, fold, learns,
+        num_classes=len(classes), recipe=PROBE_RECIPES[0], seed=0,
+    )  # fmt: skip
+    probs = np.zeros((len(given), len(classes)), np.float32)
+    for number, model in enumerate(models):
+        mine = np.flatnonzero(fold == number)
+        for part, values in model.predict(mine):
+            probs[mine[part]] = values
+    return probs
+
+
 def test_a_pass_at_half_the_classes_or_more_is_skipped_with_a_warning(small_copy: Path) -> None:
     heard = Heard()
-    after = label(small_copy, RunOptions(progress=heard), top_k=(6, 1), max_rounds=1)
+    after = label(small_copy, RunOptions(progress=heard), top_k=(6, 1), max_rounds=1, rule="recipe")
     assert any("top 6 of 12" in warning and "skipped" in warning for warning in heard.warnings)
     assert set(rounds_of(small_copy)["pass"]) == {"fine"} and set(after["label_issue"]) == {"", "fine"}
     # without a coarse pass the fine one decides what is dropped
@@ -254,22 +309,24 @@ def test_settings_that_make_no_sense_are_refused() -> None:
             LabelsSettings(**bad)  # type: ignore[arg-type]
 
 
-def test_fold_models_are_kept_and_say_what_the_stage_said(small_run: Path) -> None:
-    models = small_run / "labels" / "models"
+def test_fold_models_are_kept_and_say_what_the_stage_said(small_copy: Path) -> None:
+    models = small_copy / "labels" / "models"
+    assert json.loads((models / "fold_0.json").read_text())["pass"] == "rule"
+    label(small_copy, rule="recipe")
     assert sorted(p.name for p in models.iterdir()) == sorted(
         f"fold_{k}.{suffix}" for k in range(5) for suffix in ("json", "safetensors")
     )
-    manifest = labels_of(small_run)
-    record = json.loads((small_run / "labels" / "stage.json").read_text())
+    manifest = labels_of(small_copy)
+    record = json.loads((small_copy / "labels" / "stage.json").read_text())
     assert {f"models/fold_{k}.safetensors" for k in range(5)} <= set(record["outputs"])
     embeddings = {}
-    for shard in (small_run / "cache" / "embeddings").rglob("*.arrays"):
+    for shard in (small_copy / "cache" / "embeddings").rglob("*.arrays"):
         arrays = ArrayStore(shard.parent).get(shard.stem)
         assert arrays is not None
         for raw, plain, mirrored in zip(arrays["image_id"], arrays["plain"], arrays["mirrored"], strict=True):
             embeddings[raw.tobytes().hex()] = (plain.astype(np.float32), mirrored.astype(np.float32))
     # the rows of the last pass: judged by the model of their fold
-    last = rounds_of(small_run).query("`pass` == 'fine' and round == 0")["file_name"]
+    last = rounds_of(small_copy).query("`pass` == 'fine' and round == 0")["file_name"]
     agreed = []
     for name in last.iloc[::5]:
         row = manifest.loc[name]

@@ -35,6 +35,9 @@ def balance(
     seed: o.Seed = 0,
     device: o.Device = "auto",
     workers: o.Workers = 0,
+    engine: o.Engine = "local",
+    address: o.Address = "",
+    storage: o.Storage = "",
     force: o.Force = False,
     dry_run: o.DryRun = False,
     quiet: o.Quiet = False,
@@ -48,7 +51,8 @@ def balance(
     Example: `cleaner balance --min-count 50 --floor 1/3`
     """
     session = open_session(
-        workspace, config=config, seed=seed, device=device, workers=workers, force=force, quiet=quiet, as_json=as_json,
+        workspace, config=config, seed=seed, device=device, workers=workers,
+        engine=engine, address=address, storage=storage, force=force, quiet=quiet, as_json=as_json,
         verbose=verbose, log_format=log_format, dry_run=dry_run,
         embedding={"backbone": backbone, "weights": weights, "image_size": image_size, "precision": precision},
     )  # fmt: skip

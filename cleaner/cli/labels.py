@@ -7,6 +7,7 @@ import typer
 
 from cleaner.cli import options as o
 from cleaner.cli.session import open_session
+from cleaner.config import RELABEL_ABOVE
 from cleaner.errors import UsageError
 
 
@@ -25,9 +26,23 @@ def labels(
             metavar="KINDS", help="coarse, fine, both (coarse,fine) or none.", show_default="coarse; fine without it"
         ),
     ] = None,
+    rule: Annotated[
+        str | None, typer.Option(metavar="RULE", help="What is dropped: auto or recipe.", show_default="auto")
+    ] = None,
+    relabel: Annotated[bool, typer.Option("--relabel", help=f"The same as --relabel-above {RELABEL_ABOVE}.")] = False,
     relabel_above: Annotated[
         float | None,
-        typer.Option(help="Give issues this sure their predicted label and keep them.", show_default="never"),
+        typer.Option(
+            help="What would be dropped, and has a suggested label this probable, gets it and stays.",
+            show_default="never",
+        ),
+    ] = None,
+    pred_probs: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.npy", help="Your own model's out-of-fold probabilities, instead of round 0."),
+    ] = None,
+    pred_ids: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The file_name of each of its rows, one a line.")
     ] = None,
     clean_split: o.CleanSplit = None,
     from_file: o.FromFile = None,
@@ -39,6 +54,9 @@ def labels(
     seed: o.Seed = 0,
     device: o.Device = "auto",
     workers: o.Workers = 0,
+    engine: o.Engine = "local",
+    address: o.Address = "",
+    storage: o.Storage = "",
     force: o.Force = False,
     dry_run: o.DryRun = False,
     quiet: o.Quiet = False,
@@ -52,7 +70,8 @@ def labels(
     Example: `cleaner labels --folds 5 --top-k 5,1`
     """
     session = open_session(
-        workspace, config=config, seed=seed, device=device, workers=workers, force=force, quiet=quiet, as_json=as_json,
+        workspace, config=config, seed=seed, device=device, workers=workers,
+        engine=engine, address=address, storage=storage, force=force, quiet=quiet, as_json=as_json,
         verbose=verbose, log_format=log_format, dry_run=dry_run,
         embedding={"backbone": backbone, "weights": weights, "image_size": image_size, "precision": precision},
     )  # fmt: skip
@@ -62,7 +81,10 @@ def labels(
         top_k=None if top_k is None else _whole_numbers("--top-k", top_k),
         max_rounds=max_rounds,
         drop=None if drop is None else _kinds(drop),
-        relabel_above=relabel_above,
+        rule=rule,
+        relabel_above=RELABEL_ABOVE if relabel and relabel_above is None else relabel_above,
+        pred_probs=None if pred_probs is None else str(pred_probs),
+        pred_ids=None if pred_ids is None else str(pred_ids),
         clean_split=clean_split,
     )
     from cleaner.stages.labels import run_labels

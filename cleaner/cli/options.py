@@ -7,12 +7,20 @@ from typing import Annotated
 
 import typer
 
+from cleaner.dataset.locations import locate
+
 _MODEL = "What the models look through"
 _RUN = "How to run"
 _OUTPUT = "Output"
 
 Images = Annotated[
-    Path, typer.Argument(help="Folder of the images; nothing in it is ever changed.", show_default=False)
+    Path,
+    typer.Argument(
+        parser=locate,
+        metavar="IMAGES",
+        help="Folder of the images, or a URL such as s3://bucket/folder; nothing in it is ever changed.",
+        show_default=False,
+    ),
 ]
 WorkspaceDir = Annotated[
     Path, typer.Option("-C", "--workspace", metavar="DIR", help="Workspace to read from and write to.")
@@ -23,7 +31,13 @@ ConfigFile = Annotated[
 ]
 FromFile = Annotated[
     Path | None,
-    typer.Option("--from", metavar="FILE", help="Manifest to read.", show_default="that of the stage before"),
+    typer.Option(
+        "--from",
+        parser=locate,
+        metavar="FILE",
+        help="Manifest to read, or its URL.",
+        show_default="that of the stage before",
+    ),
 ]
 CleanSplit = Annotated[
     list[str] | None,
@@ -56,6 +70,25 @@ Precision = Annotated[str | None, typer.Option(help="auto, fp32 or bf16.", show_
 Seed = Annotated[int, typer.Option(help="Seed of every random draw.", rich_help_panel=_RUN)]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=_RUN)]
 Workers = Annotated[int, typer.Option(help="Decoding workers; 0: one for each core.", rich_help_panel=_RUN)]
+Engine = Annotated[str, typer.Option(help="local, or ray: a Ray cluster (docs/scaling.md).", rich_help_panel=_RUN)]
+Address = Annotated[
+    str,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="The Ray cluster, or `auto`; implies --engine ray.",
+        show_default="one on this machine alone",
+        rich_help_panel=_RUN,
+    ),
+]
+Storage = Annotated[
+    str,
+    typer.Option(
+        metavar="URL",
+        help="Folder or URL that all machines reach: results of tasks, copies of manifests.",
+        show_default="the workspace",
+        rich_help_panel=_RUN,
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Run although it is up to date.", rich_help_panel=_RUN)]
 
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Only warnings and errors.", rich_help_panel=_OUTPUT)]

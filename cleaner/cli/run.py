@@ -26,6 +26,9 @@ def run(
     seed: o.Seed = 0,
     device: o.Device = "auto",
     workers: o.Workers = 0,
+    engine: o.Engine = "local",
+    address: o.Address = "",
+    storage: o.Storage = "",
     force: o.Force = False,
     dry_run: o.DryRun = False,
     quiet: o.Quiet = False,
@@ -39,7 +42,8 @@ def run(
     Example: `cleaner run photos/ -C work/ --seeds seeds.csv`
     """
     session = open_session(
-        workspace, config=config, seed=seed, device=device, workers=workers, force=force, quiet=quiet, as_json=as_json,
+        workspace, config=config, seed=seed, device=device, workers=workers,
+        engine=engine, address=address, storage=storage, force=force, quiet=quiet, as_json=as_json,
         verbose=verbose, log_format=log_format, dry_run=dry_run, creates=True, images=images,
         embedding={"backbone": backbone, "weights": weights, "image_size": image_size, "precision": precision},
     )  # fmt: skip

@@ -39,6 +39,9 @@ def scan(
     config: o.ConfigFile = None,
     seed: o.Seed = 0,
     workers: o.Workers = 0,
+    engine: o.Engine = "local",
+    address: o.Address = "",
+    storage: o.Storage = "",
     force: o.Force = False,
     dry_run: o.DryRun = False,
     quiet: o.Quiet = False,
@@ -52,7 +55,8 @@ def scan(
     Example: `cleaner scan photos/ -C work/`, `cleaner scan photos/ --drop blurry,dark`
     """
     session = open_session(
-        workspace, config=config, seed=seed, workers=workers, force=force, quiet=quiet, as_json=as_json,
+        workspace, config=config, seed=seed, workers=workers,
+        engine=engine, address=address, storage=storage, force=force, quiet=quiet, as_json=as_json,
         verbose=verbose, log_format=log_format, dry_run=dry_run, creates=True, images=images,
     )  # fmt: skip
     settings = session.given(

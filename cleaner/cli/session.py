@@ -20,6 +20,7 @@ from cleaner.cli.console import Console
 from cleaner.config import Config, EmbeddingSettings, RunOptions, with_values
 from cleaner.config_sources import CONFIG_FILE as CONFIG_FILE
 from cleaner.config_sources import resolve_config
+from cleaner.dataset.locations import locate
 from cleaner.errors import BadInputError, UsageError
 
 if TYPE_CHECKING:
@@ -112,6 +113,9 @@ def open_session(
     seed: int = 0,
     device: str = "auto",
     workers: int = 0,
+    engine: str = "local",
+    address: str = "",
+    storage: str = "",
     force: bool = False,
     quiet: bool = False,
     as_json: bool = False,
@@ -140,7 +144,12 @@ def open_session(
         )
     if not creates and not workspace.is_dir():
         raise BadInputError(f"{workspace}: no such workspace", next_step="run `cleaner scan IMAGES -C DIR` first")
-    options = RunOptions(seed=seed, device=device, workers=workers, force=force, dry_run=dry_run, progress=console)
+    one_of("--engine", engine, ("local", "ray"))
+    options = RunOptions(
+        seed=seed, device=device, workers=workers, engine="ray" if engine == "ray" or address else "local",
+        address=address, storage=str(locate(storage).absolute()) if storage else "", force=force, dry_run=dry_run,
+        progress=console,
+    )  # fmt: skip
     values = embedding or {}
     return Session(
         workspace=Workspace(workspace),
@@ -175,6 +184,8 @@ def _with_embedding(config: Config, values: dict[str, Any]) -> Config:
         noise=dataclasses.replace(config.noise, embedding=embedding),
         labels=dataclasses.replace(config.labels, embedding=embedding),
         balance=dataclasses.replace(config.balance, embedding=embedding),
+        train=dataclasses.replace(config.train, embedding=embedding),
+        verify=dataclasses.replace(config.verify, embedding=embedding),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 
 import pandas as pd
 
+from cleaner.dataset.locations import is_remote
 from cleaner.dataset.tables import write_table_file
 from cleaner.errors import BadInputError, CleanerError, UsageError
 from cleaner.progress import Progress, Silent, Task
@@ -294,6 +295,11 @@ def _why_no_folder(name: str) -> str:
 
 
 def _check_out(out: Path, images_root: Path | None, *, folder: bool) -> None:
+    if images_root is not None and is_remote(images_root):
+        raise UsageError(
+            f"{images_root}: an image folder is made of files on this machine",
+            next_step="export a list (--to csv, parquet …), or fetch the images and scan them here",
+        )
     if images_root is not None and out.resolve().is_relative_to(images_root.resolve()):
         raise UsageError(f"{out} lies among the source images in {images_root}", next_step="name another folder")
     taken = out.exists() and not (folder and out.is_dir() and not any(out.iterdir()))

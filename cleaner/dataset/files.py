@@ -9,8 +9,11 @@ import stat
 import unicodedata
 from collections import deque
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
+from typing import Any, cast
 
+from cleaner.dataset.locations import is_remote
 from cleaner.dataset.store import digest_of
 
 log = logging.getLogger(__name__)
@@ -26,7 +29,7 @@ class FoundFile:
     name: str
     """POSIX path relative to the root; bytes and characters that cannot be printed are backslash escapes."""
     path: str
-    """What to open: unlike `name`, exactly as the file system has it (surrogates for undecodable bytes)."""
+    """What to open: unlike `name`, exactly as the file system has it (surrogates for undecodable bytes); or a URL."""
     size: int
     """Bytes; 0 where not known."""
     mtime_ns: int
@@ -43,14 +46,38 @@ def list_files(root: Path, follow_symlinks: bool) -> list[FoundFile]:
     Links to files count as files. Links to folders are followed after everything else and only to folders not seen
     before, so loops end and no file is listed twice by way of a folder link. A link that leaves `root` is a row with
     fault `outside_root` unless `follow_symlinks`; a dangling one `missing`; one that loops, a folder that cannot be
-    listed, and anything that is no regular file (it is never opened) `unreadable`.
+    listed, and anything that is no regular file (it is never opened) `unreadable`. A `root` that is a URL has no links.
     """
+    if is_remote(root):
+        return _list_remote(root)
     return _Walk(root, follow_symlinks).run()
 
 
 def listing_digest(found: list[FoundFile]) -> str:
     """Hex digest of names, sizes and times: it changes whenever a file does."""
     return digest_of([[f.name, f.size, f.mtime_ns] for f in found])
+
+
+def _list_remote(root: Path) -> list[FoundFile]:
+    store, base = _opened(root)
+    found = []
+    for path, facts in store.find(base, detail=True).items():
+        name = path.removeprefix(base).lstrip("/")
+        if not any(part.startswith(".") or part.lower() in _HIDDEN for part in name.split("/")):
+            found.append(_remote_file(root, name, facts))
+    return sorted(_with_safe_names(found), key=lambda f: f.name)
+
+
+def _opened(root: Path) -> tuple[Any, str]:
+    """The fsspec file system of a `UPath` and its path there."""
+    place = cast(Any, root)
+    return place.fs, place.path.rstrip("/")
+
+
+def _remote_file(root: Path, name: str, facts: dict[str, Any]) -> FoundFile:
+    changed = facts.get("LastModified") or facts.get("mtime") or facts.get("created") or 0
+    seconds = changed.timestamp() if isinstance(changed, datetime) else float(changed)
+    return FoundFile(name, f"{str(root).rstrip('/')}/{name}", int(facts["size"] or 0), int(seconds * 1e9))
 
 
 class _Walk:
@@ -142,6 +169,12 @@ def escape_name(name: str) -> str:
 
 def find_file(root: Path, name: str, follow_symlinks: bool) -> FoundFile:
     """One file by its name below `root`, with the faults of `list_files`; `missing` where there is none."""
+    if is_remote(root):
+        store, base = _opened(root)
+        try:
+            return _with_safe_names([_remote_file(root, name, store.info(f"{base}/{name}"))])[0]
+        except FileNotFoundError:
+            return FoundFile(name, f"{root}/{name}", 0, 0, "missing")
     path = os.path.join(root, name)  # noqa: PTH118
     try:
         status = os.stat(path)  # noqa: PTH116

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from cleaner.dataset.image_measures import THUMB_PX, measure_quality
+from cleaner.dataset.locations import is_remote, read_bytes
 from cleaner.dataset.pixels import (
     FORMATS,
     decode,
@@ -75,22 +76,27 @@ def inspect_image(path: str | Path, max_pixels: int) -> ImageFacts:
 
     An image whose header promises more than `max_pixels` is not decoded (`too_large`).
     """
-    name = os.fspath(path)
+    name = str(path)
     try:
-        status = os.stat(name)  # noqa: PTH116
-        if not stat.S_ISREG(status.st_mode):
-            return ImageFacts(fault="unreadable")
-        with open(name, "rb") as file:  # noqa: PTH123
-            if status.st_size > _MAX_FILE_BYTES:
-                return _inspect_huge(file, status.st_size)
-            data = file.read()
+        data = read_bytes(name) if is_remote(name) else _read_regular(name)
     except (FileNotFoundError, NotADirectoryError):
         return ImageFacts(fault="missing")
     except OSError:
         return ImageFacts(fault="unreadable")
+    if isinstance(data, ImageFacts):
+        return data
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return _inspect_bytes(data, name, max_pixels)
+
+
+def _read_regular(name: str) -> bytes | ImageFacts:
+    """A file's bytes; its facts where it is not to be read whole."""
+    status = os.stat(name)  # noqa: PTH116
+    if not stat.S_ISREG(status.st_mode):
+        return ImageFacts(fault="unreadable")
+    with open(name, "rb") as file:  # noqa: PTH123
+        return _inspect_huge(file, status.st_size) if status.st_size > _MAX_FILE_BYTES else file.read()
 
 
 def _inspect_huge(file: Any, size: int) -> ImageFacts:
@@ -188,7 +194,7 @@ def load_rgb(path: str | Path, size_px: int, *, draft: bool = True, image_id: st
     SHA-256) is given and the bytes are others.
     """
     try:
-        data = Path(path).read_bytes()
+        data = read_bytes(path)
     except OSError as error:
         raise _changed(path, str(error)) from error
     if image_id and hashlib.sha256(data).hexdigest() != image_id:

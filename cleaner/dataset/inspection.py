@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import numpy as np
 
 from cleaner.dataset.files import FoundFile
 from cleaner.dataset.images import HASH_BYTES, ImageFacts, inspect_image
+from cleaner.dataset.locations import REQUESTS_AT_ONCE, is_remote
 from cleaner.dataset.store import Arrays, ArrayStore, digest_of
 
 INSPECTION_VERSION = 2
@@ -58,7 +62,10 @@ def inspect_files(
 def inspect_batch(batch: Batch) -> Arrays:
     """Facts of a batch of files as arrays: `facts`, JSON as uint8, and `near_hash` (B, 16) uint8, 0 where none."""
     files, max_pixels = batch
-    found = [inspect_image(file.path, max_pixels) for file in files]
+    with warnings.catch_warnings(), ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+        look = partial(inspect_image, max_pixels=max_pixels)
+        # a store answers late, and many at once; a disk does not, and one process of many has one core
+        found = list((pool.map if is_remote(files[0].path) else map)(look, [file.path for file in files]))
     rows = [
         [list(_key(file)), [getattr(facts, name) for name in _FIELDS]] for file, facts in zip(files, found, strict=True)
     ]
@@ -67,6 +74,11 @@ def inspect_batch(batch: Batch) -> Arrays:
         "facts": np.frombuffer(json.dumps(rows).encode(), dtype=np.uint8),
         "near_hash": np.frombuffer(hashes, dtype=np.uint8).reshape(-1, HASH_BYTES),
     }
+
+
+def read_facts(arrays: Arrays) -> list[ImageFacts]:
+    """The facts that `inspect_batch` found, in the order of its files."""
+    return [facts for _, facts in _unpack(arrays)]
 
 
 def _unpack(arrays: Arrays) -> Iterator[tuple[_Key, ImageFacts]]:

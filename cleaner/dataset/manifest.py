@@ -75,6 +75,10 @@ _BY_STAGE = {
         pa.field("label_issue", pa.string()),
         pa.field("pulled_back_round", pa.int16()),
         pa.field("label_evidence", pa.string()),
+        # beyond the contract: how probable it is that the label is wrong, and which is right
+        pa.field("label_issue_prob", pa.float32()),
+        pa.field("suggested_label", pa.string()),
+        pa.field("suggested_prob", pa.float32()),
     ],
     "balance": [
         pa.field("class_size", pa.int32()),
@@ -84,7 +88,7 @@ _BY_STAGE = {
 }
 _BEYOND_CONTRACT = frozenset(
     {"num_colors", "pixel_std", "pixel_id", "sharpness", "flat_share", "brightness_low", "brightness_high"}
-    | {"information", "aspect", "size_ratio", "quality"}
+    | {"information", "aspect", "size_ratio", "quality", "label_issue_prob", "suggested_label", "suggested_prob"}
 )
 NOT_JUDGED = {"string": "", "bool": False, "int8": -1, "int16": -1, "int32": -1, "int64": -1, "float": np.nan}
 """What a row holds in a column of a stage that did not judge it, by arrow type."""

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from cleaner.dataset.locations import is_remote
 from cleaner.errors import CleanerError, WorkspaceLockedError
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -45,7 +46,10 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, whole or not at all."""
+    """Write `data` to `path`, whole or not at all. A URL's store does so by itself."""
+    if is_remote(path):
+        path.write_bytes(data)
+        return
     with atomic_writer(path) as file:
         file.write(data)
 
@@ -131,9 +135,7 @@ class ArrayStore:
     def put(self, key: str, arrays: Arrays) -> None:
         """Store `arrays` under `key`, whole or not at all."""
         data = save_tensors({name: np.ascontiguousarray(array) for name, array in arrays.items()})
-        with atomic_writer(self.path(key)) as file:
-            file.write(hashlib.sha256(data).digest())
-            file.write(data)
+        write_atomic(self.path(key), hashlib.sha256(data).digest() + data)
 
     def remember(self, key: str, compute: Callable[[], Arrays]) -> Arrays:
         """What is stored under `key`, else what `compute` returns, stored before it is handed back."""

@@ -15,8 +15,9 @@ import pandas as pd
 
 from cleaner import __version__
 from cleaner.dataset.digests import DigestCache
+from cleaner.dataset.locations import is_remote, locate, read_bytes
 from cleaner.dataset.manifest import SCHEMA_VERSION, STAGES, manifest_stage, read_manifest
-from cleaner.dataset.store import exclusive_lock, sha256_file, write_json
+from cleaner.dataset.store import digest_of, exclusive_lock, sha256_file, write_atomic, write_json
 from cleaner.errors import BadInputError, StaleStageError
 
 MANIFEST = "manifest.parquet"
@@ -27,9 +28,13 @@ PARENTS = {
     "labels": ("noise", "scan"),
     "balance": ("labels", "noise", "scan"),
     "export": ("balance", "labels", "noise", "scan"),
+    "train": ("balance", "labels", "noise", "scan"),
+    "verify": ("balance", "labels", "noise", "scan"),
 }
-"""Which stage each one reads (and the export): the first of these that is complete."""
-PATH_SETTINGS = {"labels_file": "labels", "seeds": "seeds", "embedding.weights": "weights"}
+"""Which stage each one reads (export, train and verify too): the first of these that is complete."""
+PATH_SETTINGS = {
+    "labels_file": "labels", "seeds": "seeds", "val": "val", "teacher": "teacher", "embedding.weights": "weights",
+}  # fmt: skip
 """Settings that name a file, and the role of the input whose digest stands for it."""
 
 
@@ -38,7 +43,7 @@ class Input:
     """One thing that a stage was made from."""
 
     role: str
-    """parent, images, labels, seeds, decisions, pred_probs or weights."""
+    """parent, images, labels, seeds, decisions, pred_probs, weights, val, teacher, audit or against."""
     file: str
     sha256: str
 
@@ -207,7 +212,7 @@ class Workspace:
         Raises StaleStageError if there is none, or it no longer matches what it was made from.
         """
         if from_file is not None:
-            return self._parent_file(from_file)
+            return self._parent_file(self._fetched(from_file))
         for name in PARENTS[stage]:
             record = self.record(name)
             if record is None:
@@ -270,8 +275,27 @@ class Workspace:
             parent = next((i for i in record.inputs if i.role == "parent"), None)
             above = None if parent is None else self.record(manifests.get(self._resolve(parent.file), ""))
             if above is None:
-                return Path(record.images_root)
+                return locate(record.images_root)
             record = above
+
+    def _fetched(self, path: Path) -> Path:
+        """A manifest behind a URL as a file of this workspace, the record beside it; any other as it is."""
+        if not is_remote(path):
+            return path
+        folder = self.root / "fetched" / digest_of(str(path))[:12]
+        for name in (path.name, RECORD):
+            try:
+                write_atomic(folder / name, read_bytes(f"{path.parent}/{name}"))
+            except FileNotFoundError:  # a manifest is missed by whoever reads it; it may stand alone
+                (folder / name).unlink(missing_ok=True)
+        return folder / path.name
+
+    def publish(self, stage: str, storage: Path) -> None:
+        """Copy what a complete stage wrote to `storage/<stage>/`, the record, which completes it there, last."""
+        record = self.record(stage)
+        assert record is not None
+        for name in [*record.outputs, RECORD]:
+            write_atomic(storage / stage / name, (self.stage_dir(stage) / name).read_bytes())
 
     def _parent_file(self, path: Path) -> Parent:
         read_manifest(path, ["file_name", "image_id", "keep"])
@@ -287,7 +311,7 @@ class Workspace:
                 expected=f"a {RECORD} beside it, or a scan in {self.root}",
                 next_step="run `cleaner scan IMAGES` in this workspace first",
             )
-        return Parent(manifest_stage(path) or "scan", path, sha256_file(path), Path(root))
+        return Parent(manifest_stage(path) or "scan", path, sha256_file(path), locate(root))
 
 
 def changed_settings(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:

@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
 
 from cleaner.dataset.store import Arrays, ArrayStore
 from cleaner.errors import CleanerError
@@ -30,6 +31,27 @@ def count_workers(workers: int) -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # macOS
         return os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class LocalEngine:
+    """The engine of this machine; see `cleaner.engine.engine.Engine`."""
+
+    workers: int
+    """Processes; 0: one for each core."""
+    is_cluster: ClassVar[bool] = False
+
+    def map(
+        self,
+        function: Callable[[T], Arrays],
+        tasks: Sequence[tuple[str, T]],
+        *,
+        store: ArrayStore | None = None,
+        threads: int = 1,
+        gpu: bool = False,
+    ) -> Iterator[Arrays]:
+        """`map_tasks`; what a task takes of this machine is the task's own business."""
+        return map_tasks(function, tasks, workers=self.workers, store=store)
 
 
 def map_tasks(

@@ -38,6 +38,8 @@ class Backbone:
     device: torch.device
     precision: str
     """fp32 or bf16."""
+    settings: EmbeddingSettings
+    """What `load_backbone` made it from."""
 
     @property
     def key(self) -> str:
@@ -96,7 +98,15 @@ def load_backbone(settings: EmbeddingSettings, device_name: str = "auto") -> Bac
     network.reset_classifier(0)  # type: ignore[operator]
     network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Backbone(
-        network, name, digest, settings.image_size, mean, std, device, resolve_precision(settings.precision, device)
+        network,
+        name,
+        digest,
+        settings.image_size,
+        mean,
+        std,
+        device,
+        resolve_precision(settings.precision, device),
+        settings,
     )
 
 
@@ -130,6 +140,11 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 def num_threads() -> int:
     """Threads of the arithmetic, which results may depend on in the last bit."""
     return torch.get_num_threads()
+
+
+def set_num_threads(num: int) -> None:
+    """Set what `num_threads` tells, for this process."""
+    torch.set_num_threads(num)
 
 
 def keep_freed_memory() -> None:

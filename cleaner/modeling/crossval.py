@@ -6,12 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from cleaner.dataset.store import Arrays
-from cleaner.modeling.learner import Learner, Predictor, Recipe
+from cleaner.modeling.learner import Learner, Predictor, Predicts, Recipe
 
 _NO_ROWS = -30.0
 """Log prior of a class that a model has no rows of."""
+NUM_OTHERS = 31
+"""So many other classes, the most probable ones, are remembered beside the given one."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +29,26 @@ class Judgement:
     """(n,) int32: the most probable class."""
     predicted_confidence: np.ndarray
     """(n,) float32: its probability."""
+    others: np.ndarray
+    """(n, m) int32: the most probable classes besides the given one, falling; m is 0 where nobody asked for them."""
+    others_confidence: np.ndarray
+    """(n, m) float32: their probabilities."""
 
     @classmethod
-    def empty(cls, num: int) -> Judgement:
+    def empty(cls, num: int, num_others: int = 0) -> Judgement:
         """A judgement of `num` images that says nothing."""
         return cls(
             np.full(num, -1, np.int32),
             np.full(num, np.nan, np.float32),
             np.full(num, -1, np.int32),
             np.full(num, np.nan, np.float32),
+            np.full((num, num_others), -1, np.int32),
+            np.zeros((num, num_others), np.float32),
         )
+
+    def take(self, rows: np.ndarray) -> Judgement:
+        """The judgement of some rows, by number."""
+        return Judgement(**{name: values[rows] for name, values in vars(self).items()})
 
     def arrays(self) -> Arrays:
         """As named arrays, for an ArrayStore."""
@@ -47,12 +60,15 @@ class Judgement:
         return cls(**{name: arrays[name] for name in cls.__dataclass_fields__})
 
 
-def judge(predictor: Predictor, rows: np.ndarray, given: np.ndarray, scorable: np.ndarray) -> Judgement:
+def judge(
+    predictor: Predicts, rows: np.ndarray, given: np.ndarray, scorable: np.ndarray, num_others: int = 0
+) -> Judgement:
     """Judge images `rows` (n,) under their `given` (n,) class numbers; `scorable` (K,) bool: classes the model knows.
 
     Ties count against the given label only where the other class has the smaller number, so ranks are unique.
     """
-    result = Judgement.empty(len(rows))
+    num_others = min(num_others, len(scorable) - 1)
+    result = Judgement.empty(len(rows), num_others)
     for part, probs in predictor.predict(rows):
         own = given[part]
         line = np.arange(len(own))
@@ -66,6 +82,11 @@ def judge(predictor: Predictor, rows: np.ndarray, given: np.ndarray, scorable: n
         best = probs.argmax(1)
         result.predicted[part] = best
         result.predicted_confidence[part] = probs[line, best]
+        if num_others:
+            rest = torch.tensor(probs)
+            rest[torch.from_numpy(line), torch.from_numpy(own)] = -1
+            values, which = rest.topk(num_others)
+            result.others[part], result.others_confidence[part] = which.numpy(), values.numpy()
     return result
 
 
@@ -74,29 +95,32 @@ def cross_train(
     rows: np.ndarray,
     given: np.ndarray,
     fold: np.ndarray,
-    learns: np.ndarray,
+    row_weights: np.ndarray,
     *,
     num_classes: int,
     recipe: Recipe,
     seed: int,
+    targets: np.ndarray | None = None,
     on_epoch: Callable[[], None] = lambda: None,
 ) -> tuple[Judgement, list[Predictor]]:
     """Out-of-fold judgement of n images: each is judged by the model that learned from the other folds.
 
-    `rows`, `given`, `fold` (n,): row numbers, class numbers, fold numbers from 0; `learns` (n,) bool: rows that may
-    be learned from. Returns the judgement and the models, one a fold.
+    `rows`, `given`, `fold` (n,): row numbers, class numbers, fold numbers from 0; `row_weights` (n,) >= 0: how much
+    each row counts where it is learned from, 0: not at all; `targets` (n,): what is learned, if not `given`.
+    Returns the judgement, with its others, and the models, one a fold.
     """
     folds = np.unique(fold)
-    weights = np.stack([((fold != f) & learns).astype(np.float32) for f in folds])
-    prior = log_priors(given, weights, num_classes)
+    weights = np.stack([np.where(fold != f, row_weights, 0).astype(np.float32) for f in folds])
+    targets = given if targets is None else targets
+    prior = log_priors(targets, weights, num_classes)
     models = learner.fit(
-        rows, given, sample_weights=weights, log_prior=prior, recipe=recipe, seed=seed, on_epoch=on_epoch
+        rows, targets, sample_weights=weights, log_prior=prior, recipe=recipe, seed=seed, on_epoch=on_epoch
     )
-    result = Judgement.empty(len(rows))
+    result = Judgement.empty(len(rows), min(NUM_OTHERS, num_classes - 1))
     for f, model, weight in zip(folds, models, weights, strict=True):
         mine = np.flatnonzero(fold == f)
-        known = np.bincount(given, weights=weight, minlength=num_classes) > 0
-        part = judge(model, rows[mine], given[mine], known)
+        known = np.bincount(targets, weights=weight, minlength=num_classes) > 0
+        part = judge(model, rows[mine], given[mine], known, NUM_OTHERS)
         for name, values in part.arrays().items():
             getattr(result, name)[mine] = values
     return result, models

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import itertools
-from collections.abc import Iterator, Sequence
+import platform
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol, cast
 
 import numpy as np
 
+from cleaner.config import EmbeddingSettings
 from cleaner.dataset.images import load_rgb
-from cleaner.dataset.store import ArrayStore, digest_of
-from cleaner.modeling.backbones import Backbone
-from cleaner.progress import Progress
+from cleaner.dataset.locations import REQUESTS_AT_ONCE, is_remote
+from cleaner.dataset.store import Arrays, ArrayStore, digest_of
+from cleaner.errors import BackboneError
+from cleaner.modeling.backbones import Backbone, load_backbone, num_threads, set_num_threads
+from cleaner.progress import Progress, Task
 
 BATCH_SIZE = 64
 """Every batch has this size, the last one padded, so that an embedding does not depend on its neighbours."""
-_SHARD_BATCHES = 16
+_SHARD_SIZE = 16 * BATCH_SIZE
 _BATCHES_AHEAD = 3
+
+
+class Mapper(Protocol):
+    """What runs shards somewhere and yields their results in order, each kept in the store; see `Engine.map`."""
+
+    def __call__(
+        self, function: Callable[[Shard], Arrays], tasks: Sequence[tuple[str, Shard]], *, store: ArrayStore
+    ) -> Iterable[Arrays]:
+        """Yield `function(shard)` for each (key, shard)."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +59,14 @@ def compute_embeddings(
     *,
     workers: int,
     progress: Progress,
+    map_shards: Mapper | None = None,
 ) -> Embeddings:
     """Embeddings of images, one row for each of `image_ids` (which may repeat), in their order.
 
     What is in `cache` is read; only the rest is computed, and stored in shards, so that an interruption loses
-    at most one shard. A damaged shard counts as absent. Raises BadInputError, naming the file, for an image
-    that cannot be decoded.
+    at most one shard. A damaged shard counts as absent. With `map_shards(function, tasks, store=store)` other
+    machines compute the shards, the same to the last bit; without, this process does. Raises BadInputError, naming
+    the file, for an image that cannot be decoded.
     """
     store = ArrayStore(cache / "embeddings" / backbone.key[:20])
     wanted = (
@@ -61,7 +79,7 @@ def compute_embeddings(
         if key not in known:
             missing.setdefault(key, path)
     if missing:
-        parts = [(known_ids, plain, mirrored), *_compute(missing, backbone, store, workers, progress)]
+        parts = [(known_ids, plain, mirrored), *_compute(missing, backbone, store, workers, progress, map_shards)]
         known_ids = np.concatenate([p[0] for p in parts])
         plain = np.concatenate([p[1] for p in parts if len(p[0])])
         mirrored = np.concatenate([p[2] for p in parts if len(p[0])])
@@ -93,35 +111,127 @@ def _as_keys(raw: np.ndarray) -> np.ndarray:
 
 
 def _compute(
-    missing: dict[bytes, Path], backbone: Backbone, store: ArrayStore, workers: int, progress: Progress
+    missing: dict[bytes, Path],
+    backbone: Backbone,
+    store: ArrayStore,
+    workers: int,
+    progress: Progress,
+    map_shards: Mapper | None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    keys, paths = list(missing), list(missing.values())
-    with progress.task("embedding", len(keys)) as task:
-        batches = _decoded_batches(keys, paths, backbone.image_size, workers)
-        starts = list(range(0, len(keys), BATCH_SIZE))
-        for shard in (starts[i : i + _SHARD_BATCHES] for i in range(0, len(starts), _SHARD_BATCHES)):
-            views = []
-            for start in shard:
-                pixels = next(batches)
-                num = len(pixels)
-                if num < BATCH_SIZE:
-                    pixels = np.concatenate([pixels, np.repeat(pixels[-1:], BATCH_SIZE - num, axis=0)])
-                plain, mirrored = backbone.embed(pixels)
-                views.append((plain[:num], mirrored[:num]))
-                task.advance(min(BATCH_SIZE, len(keys) - start))
-            ids = np.array(keys[shard[0] : shard[-1] + BATCH_SIZE], dtype="S32")
-            plain, mirrored = (np.concatenate([v[i] for v in views]) for i in (0, 1))
-            raw = np.frombuffer(b"".join(k.ljust(32, b"\0") for k in ids.tolist()), np.uint8).reshape(-1, 32)
-            store.put(digest_of(raw)[:24], {"image_id": raw, "plain": plain, "mirrored": mirrored})
-            yield ids, plain, mirrored
+    ids, paths = [k.ljust(32, b"\0").hex() for k in missing], list(missing.values())
+    with progress.task("embedding", len(ids)) as task:
+        if map_shards is not None:
+            shards = _embed_elsewhere(ids, paths, backbone, store, map_shards, task)
+        else:
+            shards = _embed_here(ids, paths, backbone, store, workers, task)
+        for arrays in shards:
+            yield _as_keys(arrays["image_id"]), arrays["plain"], arrays["mirrored"]
 
 
-def _decoded_batches(keys: list[bytes], paths: list[Path], size_px: int, workers: int) -> Iterator[np.ndarray]:
+def _embed_here(
+    ids: list[str], paths: list[Path], backbone: Backbone, store: ArrayStore, workers: int, task: Task
+) -> Iterator[Arrays]:
+    for arrays in _embed(ids, paths, backbone, workers, task.advance):
+        raw = arrays["image_id"]
+        store.put(_shard_key(raw), arrays)
+        yield arrays
+
+
+def _embed_elsewhere(
+    ids: list[str], paths: list[Path], backbone: Backbone, store: ArrayStore, map_shards: Mapper, task: Task
+) -> Iterator[Arrays]:
+    # an `auto` is settled here, once, and not by each machine for itself
+    settings = dataclasses.replace(backbone.settings, precision=cast(Any, backbone.precision))
+    tasks = []
+    for start in range(0, len(ids), _SHARD_SIZE):
+        part = slice(start, start + _SHARD_SIZE)
+        shard = Shard(
+            tuple(ids[part]), tuple(map(str, paths[part])), settings, backbone.device.type, num_threads(), backbone.key
+        )
+        tasks.append((_shard_key(_raw_ids(shard.image_ids)), shard))
+    for arrays in map_shards(embed_shard, tasks, store=store):
+        task.advance(len(arrays["image_id"]))
+        yield arrays
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Images to be embedded on whatever machine: ids, paths and how, never pixels or weights."""
+
+    image_ids: tuple[str, ...]
+    paths: tuple[str, ...]
+    settings: EmbeddingSettings
+    device: str
+    threads: int
+    """Of the arithmetic, here as on the machine that asks: results depend on their number in the last bit."""
+    backbone_key: str
+    """`Backbone.key` of the machine that asks; the worker's must be the same."""
+
+
+def embed_shard(shard: Shard) -> Arrays:
+    """The embeddings of a shard: image_id (B, 32) uint8, plain and mirrored (B, D) float16.
+
+    Raises BackboneError if this machine's backbone is not the one that was asked for.
+    """
+    backbone = _load_once(shard.settings, shard.device)
+    set_num_threads(shard.threads)
+    if backbone.key != shard.backbone_key:
+        raise BackboneError(
+            f"{platform.node()}: its backbone is not that of the machine that asked",
+            expected="equal weights, precision and kind of device on all nodes",
+            next_step="install the same packages on all nodes, and the weights where all can read them",
+        )
+    (arrays,) = _embed(list(shard.image_ids), list(shard.paths), backbone, shard.threads, lambda num: None)
+    return arrays
+
+
+@functools.lru_cache(maxsize=1)
+def _load_once(settings: EmbeddingSettings, device: str) -> Backbone:
+    return load_backbone(settings, device)
+
+
+def _embed(
+    ids: Sequence[str],
+    paths: Sequence[str | Path],
+    backbone: Backbone,
+    workers: int,
+    advance: Callable[[int], None],
+) -> Iterator[Arrays]:
+    """The shards of images, in order, at most `_SHARD_SIZE` each; decoding goes on while the network works."""
+    batches = _decoded_batches(ids, paths, backbone.image_size, workers)
+    for first in range(0, len(ids), _SHARD_SIZE):
+        shard = ids[first : first + _SHARD_SIZE]
+        views = []
+        for _ in range(0, len(shard), BATCH_SIZE):
+            pixels = next(batches)
+            num = len(pixels)
+            if num < BATCH_SIZE:
+                pixels = np.concatenate([pixels, np.repeat(pixels[-1:], BATCH_SIZE - num, axis=0)])
+            plain, mirrored = backbone.embed(pixels)
+            views.append((plain[:num], mirrored[:num]))
+            advance(num)
+        plain, mirrored = (np.concatenate([v[i] for v in views]) for i in (0, 1))
+        yield {"image_id": _raw_ids(shard), "plain": plain, "mirrored": mirrored}
+
+
+def _raw_ids(ids: Sequence[str]) -> np.ndarray:
+    """Image ids as (n, 32) uint8."""
+    return np.frombuffer(bytes.fromhex("".join(ids)), np.uint8).reshape(-1, 32)
+
+
+def _shard_key(raw_ids: np.ndarray) -> str:
+    return digest_of(raw_ids)[:24]
+
+
+def _decoded_batches(
+    ids: Sequence[str], paths: Sequence[str | Path], size_px: int, workers: int
+) -> Iterator[np.ndarray]:
     """Batches (B, size, size, 3) uint8, decoded by threads, a few batches ahead of the network.
 
-    Raises BadInputError for a file whose bytes are not those of its key: it changed since it was scanned.
+    Raises BadInputError for a file whose bytes are not those of its id: it changed since it was scanned.
     """
-    pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="decode")
+    threads = max(1, workers) * (REQUESTS_AT_ONCE if len(paths) and is_remote(paths[0]) else 1)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     pending: list[list[Future[np.ndarray]]] = []
     starts = iter(range(0, len(paths), BATCH_SIZE))
     try:
@@ -130,8 +240,8 @@ def _decoded_batches(keys: list[bytes], paths: list[Path], size_px: int, workers
                 part = slice(start, start + BATCH_SIZE)
                 pending.append(
                     [
-                        pool.submit(load_rgb, p, size_px, image_id=k.ljust(32, b"\0").hex())
-                        for k, p in zip(keys[part], paths[part], strict=True)
+                        pool.submit(load_rgb, path, size_px, image_id=image_id)
+                        for image_id, path in zip(ids[part], paths[part], strict=True)
                     ]
                 )
             if not pending:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,7 +18,7 @@ class Recipe:
 
     name: str
     view: str
-    """Which cached view is trained on: plain or mirrored."""
+    """Which cached view is trained on: plain, mirrored, or either of them, drawn anew for each row and batch."""
     learning_rate: float
     weight_decay: float
     mixup: float
@@ -27,18 +27,20 @@ class Recipe:
 
 
 PROBE_RECIPES = (
-    Recipe("plain", "plain", 1e-3, 1e-1, 0.0, 20),
-    Recipe("mirrored-mixup", "mirrored", 1e-3, 1e-2, 0.4, 24),
-    Recipe("plain-decay", "plain", 2e-3, 1.0, 0.0, 16),
-    Recipe("mirrored", "mirrored", 2e-3, 1e-1, 0.0, 16),
-    Recipe("plain-mixup", "plain", 1e-3, 1e-2, 0.4, 24),
-    Recipe("mirrored-decay", "mirrored", 1e-3, 1.0, 0.0, 20),
+    Recipe("either-mixup", "either", 3e-4, 1e-1, 0.4, 20),
+    Recipe("mirrored-mixup", "mirrored", 3e-4, 1e-1, 0.4, 20),
+    Recipe("either-more-mixup", "either", 3e-4, 1e-1, 0.8, 20),
+    Recipe("plain-mixup-decay", "plain", 5e-4, 1.0, 0.4, 16),
+    Recipe("either-brief", "either", 5e-4, 1e-1, 0.4, 12),
+    Recipe("mirrored", "mirrored", 3e-4, 1e-1, 0.0, 16),
 )
-"""Rotation of the probe's recipes: consecutive ones differ in view and in optimisation or augmentation."""
+"""Rotation of the probe's recipes: consecutive ones differ in view and in optimisation or augmentation.
+
+Small steps and few of them: a head that learns longer learns the wrong labels too (docs/experiments.md)."""
 
 
-class Predictor(Protocol):
-    """A fitted model."""
+class Predicts(Protocol):
+    """Anything that has class probabilities for images."""
 
     def predict(self, rows: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         """Class probabilities of images given by row number, in chunks.
@@ -46,12 +48,20 @@ class Predictor(Protocol):
         Yields (slice into `rows`, (B, K) float32, rows sum to 1).
         """
 
+
+class Predictor(Predicts, Protocol):
+    """A fitted model."""
+
     def state(self) -> Arrays:
         """All of the model's arrays by name, as its checkpoint holds them."""
 
 
 class Learner(Protocol):
     """Trains classifiers on the images it was built over."""
+
+    @property
+    def recipes(self) -> Sequence[Recipe]:
+        """What the rounds rotate through; the first one is that of round 0."""
 
     def fit(
         self,

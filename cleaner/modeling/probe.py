@@ -12,13 +12,15 @@ from torch.nn import functional
 
 from cleaner.dataset.store import Arrays
 from cleaner.modeling.embeddings import Embeddings
-from cleaner.modeling.learner import Predictor, Recipe
+from cleaner.modeling.learner import PROBE_RECIPES, Predictor, Recipe
 
 _BATCH_SIZE = 512
 _NEVER = -1e4
 """Bias of a class without training rows: its probability is 0."""
 _CHUNK_VALUES = 200_000
 """Probabilities computed at once: rows a chunk = this / classes."""
+_KEPT_BYTES = 1 << 30
+"""Features of all rows are kept ready while they take less than this."""
 
 
 class ProbeLearner:
@@ -28,16 +30,27 @@ class ProbeLearner:
     and standardised by the mean and deviation over all images.
     """
 
+    recipes = PROBE_RECIPES
+
     def __init__(self, embeddings: Embeddings, num_classes: int) -> None:
         self.num_classes = num_classes
         self._views = {"plain": embeddings.plain, "mirrored": embeddings.mirrored}
         mean, std = feature_moments(embeddings.plain)
         self._mean, self._std = torch.from_numpy(mean), torch.from_numpy(std)
+        self._kept: dict[str, torch.Tensor] = {}
+        if 2 * 4 * embeddings.plain.size <= _KEPT_BYTES:
+            every = np.arange(len(embeddings.plain))
+            self._kept = {view: self._compute_features(view, every) for view in self._views}
 
     def features(self, view: str, rows: np.ndarray) -> torch.Tensor:
         """Standardised features (n, D) float32 of a view's rows."""
-        x = torch.from_numpy(self._views[view][rows]).float()
-        return (hellinger(x) - self._mean) / self._std
+        if view in self._kept:
+            return self._kept[view][torch.from_numpy(rows)]
+        return self._compute_features(view, rows)
+
+    def _compute_features(self, view: str, rows: np.ndarray) -> torch.Tensor:
+        x = hellinger(torch.from_numpy(self._views[view][rows]).float())
+        return x.sub_(self._mean).div_(self._std)
 
     def fit(
         self,
@@ -71,10 +84,9 @@ class ProbeLearner:
         for _ in range(recipe.epochs):
             order = torch.randperm(len(rows), generator=generator)
             for batch in torch.split(order, _BATCH_SIZE):
-                x, target = self._batch(rows, batch, y, recipe, generator)
+                x, other, share = self._batch(rows, batch, recipe, generator)
                 logits = functional.linear(x, weight, bias).view(len(batch), num_models, num_classes) + prior
-                loss = -(target[:, None, :] * logits.log_softmax(-1)).sum(-1)  # (B, M)
-                loss = (loss * w[:, batch].T).mean(0).sum()
+                loss = -_mixed_log_prob(logits.log_softmax(-1), y, w, batch, other, share).mean(0).sum()
                 optimizer.zero_grad(set_to_none=True)
                 torch.autograd.backward(loss)
                 for group in optimizer.param_groups:
@@ -89,19 +101,22 @@ class ProbeLearner:
         return [Probe(self, heads_w[m].clone(), heads_b[m].clone(), recipe) for m in range(num_models)]
 
     def _batch(
-        self, rows: np.ndarray, batch: torch.Tensor, y: torch.Tensor, recipe: Recipe, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        x = self.features(recipe.view, rows[batch.numpy()])
-        target = functional.one_hot(y[batch], self.num_classes).float()
-        if recipe.mixup > 0:
-            # max(lambda, 1 - lambda), so that a row's own weight still stands for it
-            concentration = torch.full((len(batch), 2), recipe.mixup)
-            gamma = torch._standard_gamma(concentration, generator=generator)
-            share = (gamma.max(1).values / gamma.sum(1).clamp_min(1e-12)).unsqueeze(1)
-            other = torch.randperm(len(batch), generator=generator)
-            x = share * x + (1 - share) * x[other]
-            target = share * target + (1 - share) * target[other]
-        return x, target
+        self, rows: np.ndarray, batch: torch.Tensor, recipe: Recipe, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Features (B, D), the rows that each is mixed with (B,), and its own share of the mixture (B, 1)."""
+        drawn = rows[batch.numpy()]
+        if recipe.view == "either":
+            x = self.features("plain", drawn)
+            flipped = torch.rand(len(batch), generator=generator) < 0.5
+            x[flipped] = self.features("mirrored", drawn[flipped.numpy()])
+        else:
+            x = self.features(recipe.view, drawn)
+        if recipe.mixup == 0:
+            return x, batch, torch.ones(len(batch), 1)
+        gamma = torch._standard_gamma(torch.full((len(batch), 2), recipe.mixup), generator=generator)
+        share = (gamma.max(1).values / gamma.sum(1).clamp_min(1e-12)).unsqueeze(1)
+        other = torch.randperm(len(batch), generator=generator)
+        return share * x + (1 - share) * x[other], batch[other], share
 
 
 @dataclass(frozen=True)
@@ -129,6 +144,26 @@ class Probe:
         """See Predictor.state: `weight` (K, D), `bias` (K,), and the `mean` and `std` (D,) that features take."""
         tensors = {"weight": self.weight, "bias": self.bias, "mean": self.learner._mean, "std": self.learner._std}
         return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+def _mixed_log_prob(
+    log_probs: torch.Tensor,
+    y: torch.Tensor,
+    w: torch.Tensor,
+    own: torch.Tensor,
+    other: torch.Tensor,
+    share: torch.Tensor,
+) -> torch.Tensor:
+    """Weighted log probability (B, M) of the mixed targets.
+
+    Each half counts by its own row's weight, and a mixture with a row that a model must not learn from not at all:
+    else the held-out fold would seep in through its partners.
+    """
+    own_w, other_w = w[:, own].T, w[:, other].T  # (B, M)
+    index = torch.stack([y[own], y[other]], 1)[:, None, :].expand(-1, log_probs.shape[1], -1)
+    both = log_probs.gather(-1, index)  # (B, M, 2)
+    mixed = share * own_w * both[..., 0] + (1 - share) * other_w * both[..., 1]
+    return mixed * ((own_w > 0) & (other_w > 0))
 
 
 def _class_weight(targets: np.ndarray, sample_weights: np.ndarray, num_classes: int) -> np.ndarray:

@@ -26,6 +26,7 @@ from cleaner.report.noise import compute_noise, render_noise
 from cleaner.report.page import render_page
 from cleaner.report.provenance import compute_provenance, render_provenance
 from cleaner.report.thumbnails import Thumbnails
+from cleaner.report.verification import compute_verification, render_verification
 
 REPORT_SCHEMA_VERSION = 1
 
@@ -81,10 +82,12 @@ def compute_figures(data: ReportData) -> dict[str, Any]:
         "duplicates": compute_duplicates(data),
         "classes": compute_classes(data),
         "audit": compute_audit(data),
+        "verify": compute_verification(data),
         "provenance": compute_provenance(data),
     }
     optional = [name for name in ("noise", "labels") if figures[name]]
-    figures["sections"] = ["funnel", *optional, "duplicates", "classes", "audit", "provenance"]
+    verified = ["verify"] if figures["verify"] else []
+    figures["sections"] = ["funnel", *optional, "duplicates", "classes", "audit", *verified, "provenance"]
     clean: dict[str, Any] = plain(figures)
     return clean
 
@@ -98,6 +101,7 @@ def _render(figures: dict[str, Any], data: ReportData, thumbnails: Thumbnails, p
         "duplicates": lambda: render_duplicates(figures["duplicates"], data, thumbnails),
         "classes": lambda: render_classes(figures["classes"], data, thumbnails),
         "audit": lambda: render_audit(data),
+        "verify": lambda: render_verification(figures["verify"]),
         "provenance": lambda: render_provenance(figures["provenance"]),
     }
     sections = []

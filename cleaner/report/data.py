@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cleaner.dataset.decisions import DecisionStore
+from cleaner.dataset.locations import locate
 from cleaner.dataset.manifest import STAGES
 from cleaner.dataset.workspace import StageRecord, Workspace
 from cleaner.errors import BadInputError, CleanerError, StaleStageError
@@ -125,7 +126,7 @@ def _images_root(workspace: Workspace, record: StageRecord) -> tuple[Path, str]:
     try:
         return workspace.parent_of("export").images_root, ""
     except CleanerError as error:
-        return Path(record.images_root), error.what
+        return locate(record.images_root), error.what
 
 
 def _classes(workspace: Workspace, stage: str) -> pd.DataFrame | None:

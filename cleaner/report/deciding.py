@@ -6,6 +6,7 @@ import difflib
 from pathlib import Path
 
 from cleaner.dataset.decisions import VERDICTS, DecisionStore, Event
+from cleaner.dataset.locations import locate
 from cleaner.dataset.lookup import find_images
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, StaleStageError, UsageError
@@ -87,4 +88,4 @@ def _scan(workspace: Workspace) -> tuple[Path, Path]:
     record = workspace.record("scan")
     if record is None:
         raise StaleStageError(f"{workspace.root}: no scan", next_step="run `cleaner scan IMAGES` first")
-    return workspace.manifest_path("scan"), Path(record.images_root)
+    return workspace.manifest_path("scan"), locate(record.images_root)

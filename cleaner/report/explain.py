@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from cleaner.dataset.decisions import DecisionStore
+from cleaner.dataset.locations import locate
 from cleaner.dataset.lookup import FoundImage, find_images
 from cleaner.dataset.manifest import STAGES, read_matching
 from cleaner.dataset.workspace import Workspace
@@ -51,7 +52,7 @@ def explain_images(workspace: Workspace, asked: list[str], num_neighbours: int =
         raise StaleStageError(f"{workspace.root}: no stage has run", next_step="run `cleaner scan IMAGES` first")
     record = workspace.record(stage)
     assert record is not None
-    found = find_images(workspace.manifest_path(stage), Path(record.images_root), asked)
+    found = find_images(workspace.manifest_path(stage), locate(record.images_root), asked)
     return [_explain(workspace, stage, image, num_neighbours) for image in found]
 
 

@@ -112,10 +112,13 @@ def _labels(seen: Seen, rounds: list[dict[str, Any]]) -> list[str]:
     words = [f"fold {row['fold']}: judged by models that had not seen it"]
     for r in rounds:
         words.append(_label_round(r, passes.get(r["pass"], 0), row["label"]))
+    prob, rule = row.get("label_issue_prob", math.nan), seen.records["labels"].notes.get("rule", {})
+    if not math.isnan(prob):
+        words.append(f"wrong with a probability of {_share(prob)}; dropped above {_share(rule['threshold'])}")
     if row["label_evidence"] == "person":
         return [*words, f"a person decided: {row['clean_label']!r}" if row["keep"] else "a person threw it out"]
     if row["label_issue"]:
-        guess = f"predicted {row['predicted_label']!r} ({_share(row['predicted_confidence'])})"
+        guess = f"perhaps {row['suggested_label']!r} ({_share(row['suggested_prob'])})"
         words.append(f"{row['label_issue']} label issue: {row['label']!r} is probably wrong; {guess}")
     elif row["pulled_back_round"] > 0:
         words.append(f"pulled back in round {row['pulled_back_round']}: the label stands")

@@ -11,7 +11,7 @@ from cleaner.report.markup import Safe, number, percent, tag
 
 _NAV = {
     "funnel": "Overview", "noise": "Noise images", "labels": "Wrong labels", "duplicates": "Copies",
-    "classes": "Classes", "audit": "Audit", "provenance": "How it was made",
+    "classes": "Classes", "audit": "Audit", "verify": "Did it help?", "provenance": "How it was made",
 }  # fmt: skip
 
 

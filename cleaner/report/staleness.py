@@ -10,6 +10,7 @@ from cleaner import __version__
 from cleaner.config import Config
 from cleaner.dataset.files import list_files, listing_digest
 from cleaner.dataset.importers import read_seeds, seeds_digest
+from cleaner.dataset.locations import locate
 from cleaner.dataset.store import sha256_file
 from cleaner.dataset.verdicts import Verdicts, is_decided_since
 from cleaner.dataset.workspace import PATH_SETTINGS, StageRecord, Workspace, changed_settings, flat_settings
@@ -89,7 +90,7 @@ def _is_touched_since(path: Path, created_utc: str) -> bool:
 
 
 def _changed_images(record: StageRecord) -> str:
-    root = Path(record.images_root)
+    root = locate(record.images_root)
     if not root.is_dir():
         return f"the images are not there: {root}"
     found = list_files(root, bool(record.settings.get("follow_symlinks")))

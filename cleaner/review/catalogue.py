@@ -21,11 +21,12 @@ _COLUMNS = (
     "file_name", "image_id", "keep", "drop_stage", "drop_reason", "clean_label", "label", "width", "height", "mode",
     "readable", "duplicate_group", "label_conflict", "num_colors", "pixel_std", "pixel_id",
     "noise_prob", "is_noise", "noise_evidence", "noise_round",
-    "given_rank", "self_confidence", "predicted_label", "predicted_confidence", "label_issue", "label_issue_prob",
+    "given_rank", "self_confidence", "predicted_label", "label_issue", "label_issue_prob",
+    "suggested_label", "suggested_prob",
     "class_size", "class_action",
 )  # fmt: skip
 _REPEATED = ("drop_stage", "drop_reason", "clean_label", "label", "mode", "noise_evidence", "predicted_label",
-             "label_issue", "class_action")  # fmt: skip
+             "suggested_label", "label_issue", "class_action")  # fmt: skip
 """Text columns with few distinct values: kept as categories, so that a row costs no string."""
 _NUM_TYPICAL = 24
 MAX_PIXELS = 100_000_000

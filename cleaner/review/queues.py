@@ -88,7 +88,7 @@ def find_queue(name: str, catalogue: Catalogue, share: float = 1.0) -> Queue | s
             return "run `cleaner noise` first"
         return _noise(catalogue, name)
     if name == "labels":
-        return _labels(catalogue, share) if "label_issue" in rows else "run `cleaner labels` first"
+        return _labels(catalogue, share) if "suggested_label" in rows else "run `cleaner labels` first"
     if name == "conflicts":
         return _conflicts(catalogue)
     assert name == "low-count"
@@ -229,19 +229,15 @@ def _labels(catalogue: Catalogue, share: float) -> Queue:
     if share < 1:  # by the content's digest, so that every run draws the same ones
         ids = rows["image_id"].to_numpy()[there]
         there = there[np.array([int(i[:12], 16) / 16**12 < share for i in ids], dtype=bool)]
-    sure = rows["predicted_confidence"].to_numpy()[there].astype(np.float64)
+    sure = rows["suggested_prob"].to_numpy()[there].astype(np.float64)
+    prob = rows["label_issue_prob"].to_numpy()[there].astype(np.float64)
     own = np.nan_to_num(rows["self_confidence"].to_numpy()[there].astype(np.float64))
     kept = np.where(rows["keep"].to_numpy()[there], "kept", "dropped")
-    issue = rows["label_issue"].astype(object).to_numpy()[there]
-    reason = issue + ", " + kept
-    score, doubt, score_name = sure, 1 - (np.nan_to_num(sure) - own), "confidence in the suggestion"
-    if "label_issue_prob" in rows:
-        score, score_name = (
-            rows["label_issue_prob"].to_numpy()[there].astype(np.float64),
-            "probability of a wrong label",
-        )
-        doubt = np.where(np.isnan(score), -1, -np.abs(score - 0.5))
-    frame = _of_rows(catalogue, there, rows["predicted_label"].astype(object).to_numpy()[there], score, reason)
+    reason = rows["label_issue"].astype(object).to_numpy()[there] + ", " + kept
+    by_rule = not np.isnan(prob).all()  # the rule recipe has no probabilities
+    score, score_name = (prob, "probability of a wrong label") if by_rule else (sure, "confidence in the suggestion")
+    doubt = np.where(np.isnan(prob), -1, -np.abs(prob - 0.5)) if by_rule else 1 - (np.nan_to_num(sure) - own)
+    frame = _of_rows(catalogue, there, rows["suggested_label"].astype(object).to_numpy()[there], score, reason)
     ordered = _in_order(frame, doubt, grouped=True)
     confused = _confusions(catalogue, wanted)
 
@@ -253,23 +249,19 @@ def _labels(catalogue: Catalogue, share: float) -> Queue:
     def facts(i: int) -> list[str]:
         row = int(ordered["row"].iloc[i])
         said = [str(ordered["reason"].iloc[i])]
-        for name, column in (
-            (ordered["given"].iloc[i], "self_confidence"),
-            (ordered["suggested"].iloc[i], "predicted_confidence"),
-        ):
-            said.append(f"{name}: {float(rows[column].iloc[row]):.0%}")  # fmt: skip
-        if "label_issue_prob" in rows and not np.isnan(ordered["score"].iloc[i]):
+        if by_rule and not np.isnan(ordered["score"].iloc[i]):
             said.append(f"wrong label: {ordered['score'].iloc[i]:.0%}")
-        return said
+        said.append(f"{ordered['given'].iloc[i]}: {float(rows['self_confidence'].iloc[row]):.0%}")
+        return [*said, f"{ordered['suggested'].iloc[i]}: {float(rows['suggested_prob'].iloc[row]):.0%}"]
 
     return Queue("labels", ordered, score_name=score_name, choices=choices, facts=facts)
 
 
 def _confusions(catalogue: Catalogue, issue: np.ndarray) -> dict[str, list[str]]:
     """For each given label what its label issues were taken for, the most frequent first."""
-    pairs = catalogue.rows.loc[issue, ["label", "predicted_label"]].astype(object)
+    pairs = catalogue.rows.loc[issue, ["label", "suggested_label"]].astype(object)
     counts = pairs.value_counts().reset_index()
-    return {str(label): [str(p) for p in of["predicted_label"]] for label, of in counts.groupby("label", sort=False)}
+    return {str(label): [str(p) for p in of["suggested_label"]] for label, of in counts.groupby("label", sort=False)}
 
 
 def _conflicts(catalogue: Catalogue) -> Queue:
@@ -318,8 +310,8 @@ def _low_count(catalogue: Catalogue) -> Queue:
     )  # fmt: skip
     ordered = _in_order(frame, doubt, grouped=False)
     taken_for: dict[str, list[str]] = {}
-    if "predicted_label" in rows:
-        taken_for = _confusions(catalogue, (rows["predicted_label"] != "").to_numpy())
+    if "suggested_label" in rows:
+        taken_for = _confusions(catalogue, (rows["suggested_label"] != "").to_numpy())
 
     def key(i: int) -> str:
         return str(ordered["key"].iloc[i])

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from cleaner.config import EmbeddingSettings, RunOptions
+from cleaner.dataset.locations import locate
 from cleaner.dataset.manifest import read_manifest
 from cleaner.dataset.store import sha256_file
 from cleaner.dataset.verdicts import Verdicts, require_decided, used_digest
 from cleaner.dataset.workspace import Input, Parent, Workspace
+from cleaner.engine.engine import open_engine
 from cleaner.engine.local import count_workers
 from cleaner.errors import BadInputError
-from cleaner.modeling.backbones import Backbone
+from cleaner.modeling.backbones import Backbone, num_threads
 from cleaner.modeling.embeddings import Embeddings, compute_embeddings
 
 
@@ -55,6 +58,11 @@ def weights_inputs(settings: EmbeddingSettings) -> list[Input]:
     return [Input("weights", str(path), sha256_file(path))]
 
 
+def task_cache(workspace: Workspace, options: RunOptions) -> Path:
+    """Where tasks put their results, wherever they run."""
+    return locate(options.storage) if options.storage else workspace.cache.absolute()
+
+
 def embed_rows(
     workspace: Workspace,
     images_root: Path,
@@ -66,9 +74,13 @@ def embed_rows(
     """Embeddings of manifest rows in their order, followed by those of `outside` images (image_id, path)."""
     ids = [*rows["image_id"], *(i for i, _ in outside)]
     paths = [*(images_root / name for name in rows["file_name"]), *(p for _, p in outside)]
+    engine = open_engine(options)
+    on_gpu = backbone.device.type == "cuda"
     return compute_embeddings(
-        ids, paths, backbone, workspace.cache, workers=count_workers(options.workers), progress=options.progress
-    )
+        ids, paths, backbone, task_cache(workspace, options),
+        workers=count_workers(options.workers), progress=options.progress,
+        map_shards=partial(engine.map, threads=num_threads(), gpu=on_gpu) if engine.is_cluster else None,
+    )  # fmt: skip
 
 
 def exact_groups(manifest: pd.DataFrame) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from cleaner.dataset.store import Arrays, ArrayStore, digest_of
 from cleaner.modeling.crossval import Judgement, cross_train, fit_and_judge
-from cleaner.modeling.learner import PROBE_RECIPES, Learner
+from cleaner.modeling.learner import Learner, Recipe
 from cleaner.progress import Progress
 
 _QUIET_ROUNDS = 2
@@ -81,12 +81,14 @@ def run_pass(
     seed: int,
     store: ArrayStore,
     progress: Progress,
+    predictions: Judgement | None = None,
 ) -> Pass:
     """Judge `rows` (m,) under their given labels: those in the top k are positive, the rest is retried and pulled back.
 
-    Every fit is stored under a key of all it depends on, so that an interrupted or repeated run takes it up.
+    `predictions` of all rows, where somebody brought them, stand in for the cross-training. Every fit is stored under
+    a key of all it depends on, so that an interrupted or repeated run takes it up.
     """
-    this = _round_zero(labels, learner, rows, name, top_k, seed, store, progress)
+    this = _round_zero(labels, learner, rows, name, top_k, seed, store, progress, predictions)
     _apply_decisions(labels, this)
     quiet = 0
     for number in range(1, max_rounds + 1):
@@ -107,6 +109,39 @@ def targets_now(labels: LabelSet) -> np.ndarray:
     return np.where(labels.decided >= 0, labels.decided, labels.targets)
 
 
+def cross_train_stored(
+    labels: LabelSet,
+    learner: Learner,
+    rows: np.ndarray,
+    row_weights: np.ndarray,
+    recipe: Recipe,
+    *,
+    targets: np.ndarray,
+    title: str,
+    seed: int,
+    store: ArrayStore,
+    progress: Progress,
+) -> tuple[Judgement, list[Arrays]]:
+    """Cross-train `rows` (m,), or take up the stored result; see `cross_train`. Returns it and the fold models' arrays.
+
+    `row_weights`, `targets` (n,) are over all rows of `labels`.
+    """
+    given, fold, weights, learned = labels.targets[rows], labels.fold[rows], row_weights[rows], targets[rows]
+    key = digest_of("cross-training", labels.identity, rows, given, learned, fold, weights, asdict(recipe), seed)
+
+    def compute() -> Arrays:
+        with progress.task(f"{title} cross-training ({recipe.name})", recipe.epochs) as task:
+            judgement, models = cross_train(
+                learner, rows, given, fold, weights, targets=learned,
+                num_classes=labels.num_classes, recipe=recipe, seed=seed, on_epoch=task.advance,
+            )  # fmt: skip
+        states = {f"{_MODEL}{i}.{k}": v for i, m in enumerate(models) for k, v in m.state().items()}
+        return judgement.arrays() | states
+
+    arrays = store.remember(key, compute)
+    return Judgement.from_arrays(arrays), _model_states(arrays)
+
+
 def _round_zero(
     labels: LabelSet,
     learner: Learner,
@@ -116,30 +151,25 @@ def _round_zero(
     seed: int,
     store: ArrayStore,
     progress: Progress,
+    predictions: Judgement | None,
 ) -> Pass:
-    recipe = PROBE_RECIPES[0]
-    targets, fold, learns = labels.targets[rows], labels.fold[rows], labels.learns[rows]
-    key = digest_of("cross-training", labels.identity, rows, targets, fold, learns, asdict(recipe), seed)
-
-    def compute() -> Arrays:
-        with progress.task(f"{name} (top {top_k}) cross-training", recipe.epochs) as task:
-            judgement, models = cross_train(
-                learner, rows, targets, fold, learns,
-                num_classes=labels.num_classes, recipe=recipe, seed=seed, on_epoch=task.advance,
-            )  # fmt: skip
-        states = {f"{_MODEL}{i}.{k}": v for i, m in enumerate(models) for k, v in m.state().items()}
-        return judgement.arrays() | states
-
-    arrays = store.remember(key, compute)
-    judgement = Judgement.from_arrays(arrays)
+    models: list[Arrays] = []
+    if predictions is not None:
+        judgement, recipe_name = predictions.take(rows), "predictions"
+    else:
+        recipe_name = learner.recipes[0].name
+        judgement, models = cross_train_stored(
+            labels, learner, rows, labels.learns.astype(np.float32), learner.recipes[0],
+            targets=labels.targets, title=f"{name} (top {top_k})", seed=seed, store=store, progress=progress,
+        )  # fmt: skip
     num = len(labels.targets)
     positive, unscored = np.zeros(num, bool), np.zeros(num, bool)
     unscored[rows] = judgement.given_rank < 0
     positive[rows] = (judgement.given_rank >= 0) & (judgement.given_rank < top_k)
     back = np.full(num, -1, np.int16)
     back[positive] = 0
-    this = Pass(name, top_k, rows, positive, unscored, back, models=_model_states(arrays))
-    this.rounds.append(Round(0, recipe.name, rows, judgement, positive[rows].copy()))
+    this = Pass(name, top_k, rows, positive, unscored, back, models=models)
+    this.rounds.append(Round(0, recipe_name, rows, judgement, positive[rows].copy()))
     num_negative = len(rows) - int(positive.sum()) - int(unscored.sum())
     progress.say(f"  {name} (top {top_k})  cross-training  {int(positive.sum()):,} positive  {num_negative:,} negative")
     return this
@@ -173,7 +203,7 @@ def _pull_back(
     store: ArrayStore,
     progress: Progress,
 ) -> int:
-    recipe = PROBE_RECIPES[number % len(PROBE_RECIPES)]
+    recipe = learner.recipes[number % len(learner.recipes)]
     learned = _rows_to_learn(labels, this)
     if not len(learned):  # each positive has a twin among the negatives
         return 0

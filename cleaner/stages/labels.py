@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +13,28 @@ import pyarrow as pa
 from safetensors.numpy import save as save_tensors
 
 from cleaner.config import LabelsSettings, RunOptions
-from cleaner.dataset.manifest import drop_rows, read_manifest, with_stage_columns, write_table
-from cleaner.dataset.store import ArrayStore, digest_of, write_atomic, write_json
+from cleaner.dataset.manifest import read_manifest, write_table
+from cleaner.dataset.predictions import read_predictions
+from cleaner.dataset.store import Arrays, ArrayStore, digest_of, sha256_file, write_atomic, write_json
 from cleaner.dataset.verdicts import pick_used, read_verdicts
-from cleaner.dataset.workspace import Workspace, clear_folder
+from cleaner.dataset.workspace import Input, Workspace, clear_folder
 from cleaner.errors import BadInputError
 from cleaner.modeling.backbones import Backbone, load_backbone, num_threads
-from cleaner.modeling.learner import PROBE_RECIPES
+from cleaner.modeling.crossval import NUM_OTHERS, Judgement, judge
+from cleaner.modeling.learner import Learner
 from cleaner.modeling.probe import ProbeLearner
-from cleaner.scoring.label_quality import find_conflict_losers, find_spared_classes
 from cleaner.stages.inputs import (
     assign_folds,
     decisions_input,
     duplicate_groups,
     embed_rows,
-    exact_groups,
     parent_input,
     require_parent,
     weights_inputs,
 )
-from cleaner.stages.label_rounds import LabelSet, Pass, run_pass
+from cleaner.stages.label_decisions import Judged, decide
+from cleaner.stages.label_rounds import LabelSet, Pass, cross_train_stored, run_pass
+from cleaner.stages.label_rule import Doubts, run_rule
 from cleaner.stages.lifecycle import StageResult, complete, current_result
 
 _ROUNDS_SCHEMA = pa.schema(
@@ -43,19 +45,6 @@ _ROUNDS_SCHEMA = pa.schema(
     ]
 )  # fmt: skip
 _THROWN_OUT = -2
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """The rows that are judged, and what the passes said of them."""
-
-    rows: pd.DataFrame
-    """n rows of the manifest."""
-    classes: list[str]
-    labels: LabelSet
-    passes: list[Pass]
-    skipped: list[int]
-    """Values of top_k that are half the classes or more."""
 
 
 def run_labels(
@@ -71,7 +60,9 @@ def run_labels(
     manifest = read_manifest(parent.path)
     said = read_verdicts(workspace)
     decisions = decisions_input(workspace, "labels", manifest, said)
-    inputs = [parent_input(workspace, parent), decisions, *weights_inputs(settings.embedding)]
+    inputs = [
+        parent_input(workspace, parent), decisions, *weights_inputs(settings.embedding), *_predictions_inputs(settings),
+    ]  # fmt: skip
     current = current_result(workspace, "labels", settings, options, inputs)
     if current is not None:
         return current
@@ -80,12 +71,16 @@ def run_labels(
     backbone = load_backbone(settings.embedding, options.device)
     classes = sorted(set(rows["clean_label"]) | set(verdicts.loc[verdicts["verdict"] == "label", "label"]))
     labels = _label_set(rows, classes, verdicts, settings, options, backbone)
+    predictions = _read_predictions(settings, manifest, rows, classes, labels)
     embeddings = embed_rows(workspace, parent.images_root, rows, backbone, options)
     folder = workspace.begin("labels")
-    passes, skipped = _run_passes(workspace, labels, ProbeLearner(embeddings, len(classes)), settings, options)
-    judged = _Judged(rows, classes, labels, passes, skipped)
-    full, counts = _decide(manifest, judged, verdicts, settings)
-    files = [_write_rounds(folder, judged), *_write_models(folder, judged, backbone)]
+    learner = ProbeLearner(embeddings, len(classes))
+    store = ArrayStore(workspace.cache / "labels")
+    passes, skipped = _run_passes(labels, learner, settings, options, store, predictions)
+    doubts = _run_rule(labels, learner, settings, options, store, predictions)
+    judged = Judged(rows, classes, labels, passes, skipped, doubts)
+    full, counts = decide(manifest, judged, verdicts, settings)
+    files = [_write_rounds(folder, judged), *_write_models(folder, judged, learner, backbone)]
     result = complete(
         workspace, "labels", full,
         settings=settings, options=options, images_root=str(parent.images_root), inputs=inputs, started=started,
@@ -136,11 +131,42 @@ def _label_set(
     )
 
 
+def _predictions_inputs(settings: LabelsSettings) -> list[Input]:
+    """The predictions that people brought, if any, as inputs of the record."""
+    if not settings.pred_probs:
+        return []
+    found = []
+    for name in (settings.pred_probs, settings.pred_ids):
+        if not Path(name).is_file():
+            raise BadInputError(f"{name}: no such file", next_step="check --pred-probs and --pred-ids")
+        found.append(Input("pred_probs", name, sha256_file(Path(name))))
+    return found
+
+
+def _read_predictions(
+    settings: LabelsSettings, manifest: pd.DataFrame, rows: pd.DataFrame, classes: list[str], labels: LabelSet
+) -> Judgement | None:
+    """What people's own predictions say of the rows; None without them."""
+    if not settings.pred_probs:
+        return None
+    learned = sorted(set(rows["clean_label"]))
+    predictor = read_predictions(
+        Path(settings.pred_probs), Path(settings.pred_ids), rows["file_name"].tolist(),
+        manifest["file_name"].tolist(), classes, learned,
+    )  # fmt: skip
+    scorable = np.isin(np.array(classes, dtype=object), learned)
+    return judge(predictor, np.arange(len(rows)), labels.targets, scorable, NUM_OTHERS)
+
+
 def _run_passes(
-    workspace: Workspace, labels: LabelSet, learner: ProbeLearner, settings: LabelsSettings, options: RunOptions
+    labels: LabelSet,
+    learner: Learner,
+    settings: LabelsSettings,
+    options: RunOptions,
+    store: ArrayStore,
+    predictions: Judgement | None,
 ) -> tuple[list[Pass], list[int]]:
     """The schedule of passes, each over the positives of the one before."""
-    store = ArrayStore(workspace.cache / "labels")
     rows = np.arange(len(labels.targets))
     num_classes = len(np.unique(labels.targets))
     passes: list[Pass] = []
@@ -153,104 +179,34 @@ def _run_passes(
         this = run_pass(
             labels, learner, rows,
             name="coarse" if top_k > 1 else "fine", top_k=top_k, max_rounds=settings.max_rounds,
-            seed=options.seed, store=store, progress=options.progress,
+            seed=options.seed, store=store, progress=options.progress, predictions=None if passes else predictions,
         )  # fmt: skip
         passes.append(this)
         rows = np.flatnonzero(this.positive)
     return passes, skipped
 
 
-def _decide(
-    manifest: pd.DataFrame, judged: _Judged, verdicts: pd.DataFrame, settings: LabelsSettings
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The stage's columns for all rows, and who is dropped."""
-    values, spared = _columns(judged)
-    full = with_stage_columns(manifest, "labels")
-    mine = manifest["file_name"].isin(judged.rows["file_name"]).to_numpy()
-    for name, column in values.items():
-        full.loc[mine, name] = column
-    _obey(full, mine, verdicts)
-    confident = full["predicted_confidence"].to_numpy() >= settings.relabel_above
-    relabelled = mine & (full["label_issue"] != "").to_numpy() & confident & (settings.relabel_above < 1)
-    full.loc[relabelled, "clean_label"] = full.loc[relabelled, "predicted_label"]
-    num_conflicts = _settle_conflicts(full, mine)
-    cut = mine & ~relabelled & ~manifest["clean_label"].isin(spared).to_numpy()
-    for kind in _dropped_kinds(judged, settings):
-        drop_rows(full, cut & (full["label_issue"] == kind).to_numpy(), "labels", f"label_issue_{kind}")
-    kept_issue = full["keep"] & (full["label_issue"] != "") & ~relabelled
-    counts = {
-        "classes": len(judged.classes),
-        "label_issues": {k: int((full["label_issue"] == k).sum()) for k in ("coarse", "fine")},
-        "for_people": int(kept_issue.sum()),
-        "relabelled": int(relabelled.sum()),
-        "conflicts": num_conflicts,
-        "not_scored": int((mine & (full["given_rank"] < 0)).sum()),
-        "classes_not_cut": sorted(spared),
-    }
-    return full, counts
+def _run_rule(
+    labels: LabelSet,
+    learner: Learner,
+    settings: LabelsSettings,
+    options: RunOptions,
+    store: ArrayStore,
+    predictions: Judgement | None,
+) -> Doubts | None:
+    """The rule auto over all rows; it begins with the first pass's cross-training, which is in the store."""
+    if settings.rule != "auto":
+        return None
+    zero = predictions
+    if zero is None:
+        zero, _ = cross_train_stored(
+            labels, learner, np.arange(len(labels.targets)), labels.learns.astype(np.float32), learner.recipes[0],
+            targets=labels.targets, title="rule", seed=options.seed, store=store, progress=options.progress,
+        )  # fmt: skip
+    return run_rule(labels, learner, zero, seed=options.seed, store=store, progress=options.progress)
 
 
-def _columns(judged: _Judged) -> tuple[dict[str, np.ndarray], set[str]]:
-    """The stage's columns over the judged rows, by name, and the names of classes that are not cut."""
-    names = np.array(judged.classes, dtype=object)
-    blank = with_stage_columns(judged.rows[["file_name"]], "labels")
-    out = {name: blank[name].to_numpy(copy=True) for name in blank.columns if name != "file_name"}
-    spared: set[str] = set()
-    for this in judged.passes:
-        zero, rows = this.rounds[0].judgement, this.rows
-        out["given_rank"][rows] = zero.given_rank
-        out["self_confidence"][rows] = zero.self_confidence
-        out["predicted_label"][rows] = names[zero.predicted]
-        out["predicted_confidence"][rows] = zero.predicted_confidence
-        out["pulled_back_round"][rows] = this.pulled_back_round[rows]
-        negative = ~this.positive[rows] & ~this.unscored[rows]
-        out["label_issue"][rows[negative & (judged.labels.decided[rows] == -1)]] = this.name
-        targets = judged.labels.targets[rows]
-        spared |= set(names[find_spared_classes(targets, ~negative, judged.labels.num_classes)])
-    if judged.passes:
-        out["fold"] = judged.labels.fold.astype(np.int8)
-        out["label_evidence"][:] = "model"
-    return out, spared
-
-
-def _obey(full: pd.DataFrame, mine: np.ndarray, verdicts: pd.DataFrame) -> None:
-    """People's verdicts on judged rows, in place."""
-    said = full["image_id"].map(verdicts["verdict"])
-    label = mine & (said == "label").to_numpy()
-    out = mine & said.isin(["noise", "drop"]).to_numpy()
-    full.loc[label, "clean_label"] = full.loc[label, "image_id"].map(verdicts["label"])
-    full.loc[label | out, "label_evidence"] = "person"
-    full.loc[label | out, "label_issue"] = ""
-    drop_rows(full, out, "labels", "person")
-
-
-def _settle_conflicts(full: pd.DataFrame, mine: np.ndarray) -> int:
-    """Of exact copies in one split, the one with the best claim stays; the others are dropped, in place."""
-    splits = pd.factorize(full["split"])[0]
-    groups = exact_groups(full) * (splits.max(initial=0) + 1) + splits
-    contested = mine & full["keep"].to_numpy()
-    sizes = np.bincount(groups[contested], minlength=groups.max(initial=0) + 1)
-    contested &= sizes[groups] > 1
-    rank = full["given_rank"].to_numpy().astype(np.int64)
-    rank = np.where(rank < 0, np.iinfo(np.int32).max, rank)
-    # a person's label first, then positives, then the better rank, then the more confident, then the first by name
-    person = (full["label_evidence"] == "person").to_numpy()
-    as_given = person & (full["label"] == full["clean_label"]).to_numpy()
-    issue = (full["label_issue"] != "").to_numpy()
-    confidence = -np.nan_to_num(full["self_confidence"].to_numpy().astype(np.float64))
-    order = np.lexsort((np.arange(len(full)), confidence, rank, issue, ~person, ~as_given))
-    losers = find_conflict_losers(groups, contested, order)
-    drop_rows(full, losers, "labels", "label_conflict")
-    return int(losers.sum())
-
-
-def _dropped_kinds(judged: _Judged, settings: LabelsSettings) -> tuple[str, ...]:
-    if settings.drop is not None:
-        return settings.drop
-    return ("coarse",) if any(p.name == "coarse" for p in judged.passes) else ("fine",)
-
-
-def _write_rounds(folder: Path, judged: _Judged) -> str:
+def _write_rounds(folder: Path, judged: Judged) -> str:
     names = judged.rows["file_name"].to_numpy()
     classes = np.array(judged.classes, dtype=object)
     parts = [
@@ -269,36 +225,46 @@ def _write_rounds(folder: Path, judged: _Judged) -> str:
     return "rounds.parquet"
 
 
-def _write_models(folder: Path, judged: _Judged, backbone: Backbone) -> list[str]:
-    """The fold models of the last pass: safetensors and a JSON that says what they take and yield."""
+def _write_models(folder: Path, judged: Judged, learner: Learner, backbone: Backbone) -> list[str]:
+    """The fold models of the last cross-training: safetensors and a JSON that says what they take and yield."""
     clear_folder(folder / "models")
-    if not judged.passes:
-        return []
+    models: list[Arrays] = judged.passes[-1].models if judged.passes else []
+    name, recipe = (judged.passes[-1].name if judged.passes else ""), learner.recipes[0]
+    if judged.doubts is not None and judged.doubts.models:
+        models, name = judged.doubts.models, "rule"
+        recipe = learner.recipes[(len(judged.doubts.rounds) - 1) % len(learner.recipes)]
     files = []
     card = {
         "learner": "probe",
         "input": "(sign(e) * sqrt(|e|) - mean) / std of an embedding e",
         "backbone": backbone.describe(),
         "classes": judged.classes,
-        "pass": judged.passes[-1].name,
-        "recipe": asdict(PROBE_RECIPES[0]),
+        "pass": name,
+        "recipe": asdict(recipe),
     }
-    for number, state in enumerate(judged.passes[-1].models):
-        name = f"models/fold_{number}"
+    for number, state in enumerate(models):
+        file = f"models/fold_{number}"
         write_atomic(
-            folder / f"{name}.safetensors", save_tensors({k: np.ascontiguousarray(v) for k, v in state.items()})
+            folder / f"{file}.safetensors", save_tensors({k: np.ascontiguousarray(v) for k, v in state.items()})
         )
-        write_json(folder / f"{name}.json", {"fold": number} | card)
-        files += [f"{name}.safetensors", f"{name}.json"]
+        write_json(folder / f"{file}.json", {"fold": number} | card)
+        files += [f"{file}.safetensors", f"{file}.json"]
     return files
 
 
-def _notes(judged: _Judged) -> dict[str, Any]:
+def _notes(judged: Judged) -> dict[str, Any]:
     passes = [
         {"pass": p.name, "top_k": p.top_k, "judged": len(p.rows), "stable": p.stable, "rounds": _round_notes(p)}
         for p in judged.passes
     ]
-    return {"passes": passes, "skipped_top_k": judged.skipped}
+    notes: dict[str, Any] = {"passes": passes, "skipped_top_k": judged.skipped}
+    if judged.doubts is not None:
+        notes["rule"] = {
+            "threshold": round(judged.doubts.threshold, 4),
+            "recalibrated_by": judged.doubts.num_reviewed,
+            "rounds": judged.doubts.rounds,
+        }
+    return notes
 
 
 def _round_notes(this: Pass) -> list[dict[str, Any]]:
@@ -308,7 +274,7 @@ def _round_notes(this: Pass) -> list[dict[str, Any]]:
     ]
 
 
-def _warnings(judged: _Judged, counts: dict[str, Any]) -> list[str]:
+def _warnings(judged: Judged, counts: dict[str, Any]) -> list[str]:
     warnings = []
     spared = counts["classes_not_cut"]
     if spared:

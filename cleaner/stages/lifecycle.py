@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from cleaner.config import RunOptions
+from cleaner.dataset.locations import locate
 from cleaner.dataset.manifest import write_manifest
 from cleaner.dataset.workspace import MANIFEST, Input, StageRecord, Workspace
 
@@ -93,7 +94,10 @@ def complete(
         notes=notes or {},
         command_line=list(options.command_line),
     )
-    return StageResult(workspace.write_record(record, [MANIFEST, *files]), was_current=False)
+    done = workspace.write_record(record, [MANIFEST, *files])
+    if options.storage:
+        workspace.publish(stage, locate(options.storage))
+    return StageResult(done, was_current=False)
 
 
 def row_counts(manifest: pd.DataFrame, stage: str) -> dict[str, Any]:

@@ -213,9 +213,7 @@ def _pick_seeds(
             f"there are no {absent} seeds among the images that are kept",
             next_step=f"add some {absent} images to the seeds, or decide on some, and run `cleaner noise` again",
         )
-    options.progress.warn(
-        "no seeds: a cold start from the images' own evidence; a hundred seeds from a person do better (--seeds)"
-    )
+    options.progress.warn(_cold_start_warning(int((kind == 1).sum()), int((kind == 0).sum())))
     candidates = (judged["split"] == "train").to_numpy()
     if int(candidates.sum()) < _FEWEST_FOR_COLD_START:
         raise BadInputError(
@@ -234,6 +232,14 @@ def _pick_seeds(
     # what people said of some images stands, though it is too little to start from
     is_noise = np.where(person, kind == 1, cold.is_noise)
     return _Seeds(NoiseSeeds((cold.is_seed | person) & ~never, is_noise, person), "auto", person, outside)
+
+
+def _cold_start_warning(num_noise: int, num_normal: int) -> str:
+    """Why the stage starts without a person's seeds: at most one kind was decided on."""
+    absent = "normal" if num_noise else "noise"
+    given = f"{max(num_noise, num_normal)} {'noise' if num_noise else 'normal'} seeds from decisions"
+    missing = f"no {absent} seeds (only {given})" if num_noise or num_normal else "no seeds"
+    return f"{missing}: a cold start from the images' own evidence; a hundred seeds from a person do better (--seeds)"
 
 
 def _looks_like_noise(judged: pd.DataFrame) -> np.ndarray:

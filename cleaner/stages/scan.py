@@ -19,13 +19,15 @@ from cleaner.dataset.files import FoundFile, find_file, is_inside, list_files, l
 from cleaner.dataset.images import HASH_BYTES, UNIFORM_STD, ImageFacts, inspect_image
 from cleaner.dataset.inspection import inspect_files
 from cleaner.dataset.label_lists import read_labels
+from cleaner.dataset.locations import is_remote
 from cleaner.dataset.manifest import drop_rows
 from cleaner.dataset.store import ArrayStore, digest_of, sha256_file
 from cleaner.dataset.workspace import Input, Workspace
-from cleaner.engine.local import map_tasks
+from cleaner.engine.engine import open_engine
 from cleaner.errors import BadInputError, UsageError
 from cleaner.scoring.duplicates import find_near_duplicates
 from cleaner.scoring.image_quality import compute_aspect, compute_size_ratio, find_issues, name_issues
+from cleaner.stages.inputs import task_cache
 from cleaner.stages.lifecycle import StageResult, complete, current_result
 
 _MAX_SHOWN = 3
@@ -89,6 +91,8 @@ def _checked_root(images_root: Path, workspace: Workspace) -> Path:
             expected="the images root: a folder with one folder of images for each class",
             next_step="check the path, and run `cleaner scan IMAGES`",
         )
+    if is_remote(images_root):
+        return images_root
     root = images_root.resolve()
     home = os.path.realpath(workspace.root)
     below = os.path.relpath(home, root).split("/")
@@ -151,13 +155,13 @@ def _inspect(
     workspace: Workspace, root: Path, files: list[FoundFile], settings: ScanSettings, options: RunOptions
 ) -> list[ImageFacts]:
     def run(function: Any, tasks: Any, store: ArrayStore) -> Any:
-        return map_tasks(function, tasks, workers=options.workers, store=store)
+        return open_engine(options).map(function, tasks, store=store)
 
     with options.progress.task("scan", len(files)) as task:
         return inspect_files(
             files,
             max_pixels=settings.max_pixels,
-            folder=workspace.cache / "scan" / digest_of(str(root))[:16],
+            folder=task_cache(workspace, options) / "scan" / digest_of(str(root))[:16],
             map_tasks=run,
             advance=task.advance,
         )

@@ -1,0 +1,289 @@
+"""The trial of the label rule: ours against cleanlab's seven filters on the very same out-of-fold probabilities.
+
+    python benchmarks/label_decisions.py DATA [--sets NAME …] [--seeds 0 1 2] [--part test|tune] [--work DIR]
+
+DATA is the folder with the packs (../shared/data). Sets: cifar10n under its human labels (aggre, random1), tiny50 with
+symmetric, similar and pair noise of 0, 10, 20, 40 % (sym20, sim40, …), each also with a long tail of 20 (sym20t).
+Labels are flipped as lay_out.py does, embeddings computed once. Each seed draws flips and folds anew. cleanlab gets the
+whole matrix of round 0; the best of its seven filters is chosen with the truth known: an oracle. Ours: the rule `auto`
+with its default settings, and the plain recipe's drops. Figures are of `--part` (lay_out.py), F1 of rows dropped.
+Columns:
+
+  cleanlab, which  the best filter's F1, and its name; default: prune_by_noise_rate
+  top1             given label not predicted
+  auto, recipe     ours; P, R, AP: precision, recall, average precision; ceiling: best F1 at any threshold
+  clean            share of right images wrongly removed, by us and by cleanlab's best
+  head             accuracy on the clean test images of a head trained on what was kept: raw, cleanlab's best, ours
+  calib            largest gap between mean probability and share truly wrong, over ten bins of 200 images at least
+  sugg, cover      share of suggestions above RELABEL_ABOVE that are right, and the share of wrong labels they cover
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from cleanlab.filter import find_label_issues
+from PIL import Image
+from sklearn.metrics import average_precision_score
+
+from cleaner.config import RELABEL_ABOVE, EmbeddingSettings
+from cleaner.dataset.store import ArrayStore
+from cleaner.modeling.backbones import load_backbone
+from cleaner.modeling.crossval import Judgement, cross_train, log_priors
+from cleaner.modeling.embeddings import BATCH_SIZE, Embeddings
+from cleaner.modeling.learner import PROBE_RECIPES, Predictor
+from cleaner.modeling.probe import ProbeLearner
+from cleaner.progress import Silent
+from cleaner.scoring.label_quality import find_spared_classes
+from cleaner.stages.inputs import assign_folds
+from cleaner.stages.label_rounds import LabelSet, run_pass
+from cleaner.stages.label_rule import run_rule
+
+FILTERS = (
+    "prune_by_noise_rate", "prune_by_class", "both", "confident_learning", "predicted_neq_given",
+    "low_normalized_margin", "low_self_confidence",
+)  # fmt: skip
+KINDS = {"sym": "symmetric", "sim": "similar", "pair": "pair"}
+SETS = ["aggre", "random1", "clean", "cleant"] + [
+    f"{kind}{rate}{tail}" for tail in ("", "t") for kind in KINDS for rate in (10, 20, 40)
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--part", choices=["tune", "test"], default="test")
+    parser.add_argument("--work", type=Path, default=Path("/tmp/cleaner-label-decisions"))
+    args = parser.parse_args()
+    rows = []
+    for name in args.sets:
+        for seed in args.seeds:
+            row = {"set": name, "seed": seed} | trial(args.data, name, seed, args.part, args.work)
+            rows.append(row)
+            print(json.dumps(row), file=sys.stderr, flush=True)
+    table = pd.DataFrame(rows)
+    numbers = table.drop(columns=["seed", "which"]).groupby("set", sort=False)
+    which = table.groupby("set", sort=False)["which"].agg(lambda w: "/".join(sorted(set(w))))
+    mean, std = numbers.mean(), numbers.std(ddof=1).fillna(0)
+    shown = mean.map("{:.3f}".format) + std.map(" ±{:.3f}".format)
+    shown.insert(1, "which", which)
+    with pd.option_context("display.width", 400, "display.max_columns", 50):
+        print(shown.T.to_string())
+
+
+def trial(data: Path, name: str, seed: int, part: str, work: Path) -> dict[str, object]:
+    """One set under one seed."""
+    views, given, clean, is_tune, test_views, test_clean = load(data, name, seed, work)
+    classes, targets = np.unique(given, return_inverse=True)
+    right = np.searchsorted(classes, clean)
+    counts = is_tune if part == "tune" else ~is_tune
+    wrong = targets != right
+    num_classes = len(classes)
+    learner = ProbeLearner(views, num_classes)
+    rows = np.arange(len(targets))
+    fold = assign_folds(rows, targets, 5, np.random.default_rng([seed, 3]))
+    labels = LabelSet(targets, fold, rows, np.ones(len(rows), bool), np.full(len(rows), -1), num_classes, name)
+    zero, models = cross_train(
+        learner, rows, targets, fold, np.ones(len(rows), np.float32),
+        num_classes=num_classes, recipe=PROBE_RECIPES[0], seed=seed,
+    )  # fmt: skip
+    probs = out_of_fold(models, fold, num_classes)
+    with tempfile.TemporaryDirectory() as scratch:
+        store = ArrayStore(Path(scratch))
+        doubts = run_rule(labels, learner, zero, seed=seed, store=store, progress=Silent())
+        recipe = recipe_drops(labels, learner, seed, store, zero)
+    spared = find_spared_classes(targets, ~doubts.flagged, num_classes)
+    auto = doubts.flagged & ~spared[targets]
+    theirs = {f: find_label_issues(targets, probs, filter_by=f, n_jobs=1) for f in FILTERS}
+    if wrong.any():
+        best = max(FILTERS, key=lambda f: prf(theirs[f], wrong, counts)[2])
+    else:
+        best = min(FILTERS, key=lambda f: theirs[f][counts].mean())
+    score = doubts.issue_prob
+    p, r, f1 = prf(auto, wrong, counts)
+    row: dict[str, object] = {
+        "cleanlab": prf(theirs[best], wrong, counts)[2], "which": best,
+        "cleanlab_default": prf(theirs[FILTERS[0]], wrong, counts)[2],
+        "top1": prf(probs.argmax(1) != targets, wrong, counts)[2],
+        "recipe": prf(recipe, wrong, counts)[2],
+        "auto": f1, "auto_P": p, "auto_R": r,
+        "AP0": ranking(1 - probs[rows, targets], wrong, counts)[0],
+        "ceiling0": ranking(1 - probs[rows, targets], wrong, counts)[1],
+        "AP": ranking(score, wrong, counts)[0], "ceiling": ranking(score, wrong, counts)[1],
+        "threshold": doubts.threshold,
+        "clean": float(auto[counts & ~wrong].mean()), "clean_cleanlab": float(theirs[best][counts & ~wrong].mean()),
+        "clean_recipe": float(recipe[counts & ~wrong].mean()),
+    }  # fmt: skip
+    for kept_by, drop in (("raw", np.zeros(len(rows), bool)), ("cleanlab", theirs[best]), ("auto", auto)):
+        row[f"head_{kept_by}"] = head_accuracy(views, targets, drop, test_views, np.searchsorted(classes, test_clean))
+    row["calib"] = calibration_gap(score[counts], wrong[counts])
+    sure = counts & auto & (doubts.noise.suggested_prob >= RELABEL_ABOVE)
+    row["sugg"] = float((doubts.noise.suggested == right)[sure].mean()) if sure.any() else 1.0
+    row["cover"] = float((sure & wrong).sum() / max(1, (wrong & counts).sum()))
+    row["rounds"] = len(doubts.rounds) - 1
+    return row
+
+
+def recipe_drops(labels: LabelSet, learner: ProbeLearner, seed: int, store: ArrayStore, zero: Judgement) -> np.ndarray:
+    """What the plain recipe drops: coarse label issues, or fine ones where the coarse pass would be skipped."""
+    top_k = 5 if labels.num_classes > 2 * 5 else 1
+    rows = np.arange(len(labels.targets))
+    result = run_pass(
+        labels,
+        learner,
+        rows,
+        name="trial",
+        top_k=top_k,
+        max_rounds=8,
+        seed=seed,
+        store=store,
+        progress=Silent(),
+        predictions=zero,
+    )
+    negative = ~result.positive & ~result.unscored
+    return negative & ~find_spared_classes(labels.targets, ~negative, labels.num_classes)[labels.targets]
+
+
+def out_of_fold(models: list[Predictor], fold: np.ndarray, num_classes: int) -> np.ndarray:
+    """The whole matrix of round 0, (N, K) float64, for cleanlab."""
+    probs = np.zeros((len(fold), num_classes))
+    for f, model in enumerate(models):
+        mine = np.flatnonzero(fold == f)
+        for part, values in model.predict(mine):
+            probs[mine[part]] = values
+    return probs / probs.sum(1, keepdims=True)
+
+
+def head_accuracy(
+    views: Embeddings, targets: np.ndarray, dropped: np.ndarray, test_views: Embeddings, test_targets: np.ndarray
+) -> float:
+    """Accuracy on the clean test images of a head trained on what was not dropped."""
+    both = Embeddings(*(np.concatenate(v) for v in zip(vars(views).values(), vars(test_views).values(), strict=True)))
+    num_classes = int(targets.max()) + 1
+    learner = ProbeLearner(both, num_classes)
+    kept = np.flatnonzero(~dropped)
+    weights = np.ones((1, len(kept)), np.float32)
+    prior = log_priors(targets[kept], weights, num_classes)
+    (model,) = learner.fit(
+        kept, targets[kept], sample_weights=weights, log_prior=prior, recipe=PROBE_RECIPES[0], seed=0
+    )
+    test_rows = len(targets) + np.arange(len(test_targets))
+    found = np.concatenate([probs.argmax(1) for _, probs in model.predict(test_rows)])
+    return float((found == test_targets).mean())
+
+
+def prf(found: np.ndarray, true: np.ndarray, counts: np.ndarray) -> tuple[float, float, float]:
+    """Precision, recall and F1 over the rows that count."""
+    hits = int((found & true & counts).sum())
+    precision, recall = hits / max(1, (found & counts).sum()), hits / max(1, (true & counts).sum())
+    return precision, recall, 2 * precision * recall / max(precision + recall, 1e-9)
+
+
+def ranking(score: np.ndarray, wrong: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
+    """Average precision, and the best F1 at any threshold."""
+    score, wrong = score[counts], wrong[counts]
+    if not wrong.any():
+        return float("nan"), float("nan")
+    hits = np.cumsum(wrong[np.argsort(-score, kind="stable")])
+    return float(average_precision_score(wrong, score)), float(
+        (2 * hits / (np.arange(1, len(wrong) + 1) + wrong.sum())).max()
+    )
+
+
+def calibration_gap(prob: np.ndarray, wrong: np.ndarray) -> float:
+    """Largest gap between mean probability and share wrong, over ten bins; those under 200 images join the next."""
+    bins = np.minimum((prob * 10).astype(int), 9)
+    gap, pending = 0.0, np.zeros(len(prob), bool)
+    for number in range(10):
+        pending |= bins == number
+        if pending.sum() >= 200:
+            gap = max(gap, abs(float(prob[pending].mean() - wrong[pending].mean())))
+            pending = np.zeros(len(prob), bool)
+    return gap
+
+
+def load(
+    data: Path, name: str, seed: int, work: Path
+) -> tuple[Embeddings, np.ndarray, np.ndarray, np.ndarray, Embeddings, np.ndarray]:
+    """Training embeddings, given and clean labels, which are `tune`; test embeddings and labels."""
+    pack = "cifar10n" if name in ("aggre", "random1") else "tiny50"
+    frame = pd.read_parquet(data / f"{pack}.parquet")
+    plain, mirrored = embed(pack, frame, work)
+    train = (frame["split"] == "train").to_numpy()
+    test = Embeddings(plain[~train], mirrored[~train])
+    test_clean = frame.loc[~train, "clean"].to_numpy(object)
+    plain, mirrored = plain[train], mirrored[train]
+    frame = frame[train].drop(columns="image").reset_index(drop=True)
+    clean = frame["clean"].to_numpy(object)
+    if pack == "cifar10n":
+        is_tune = (frame["file_name"].str[6:11].astype(int) < 25_000).to_numpy()
+        return Embeddings(plain, mirrored), frame[name].to_numpy(object), clean, is_tune, test, test_clean
+    rng = np.random.default_rng(seed)
+    is_tune = np.isin(clean, sorted(set(clean))[::2])
+    if name.endswith("t"):
+        keep = long_tail(frame, 20.0, rng)
+        plain, mirrored, clean, is_tune = plain[keep], mirrored[keep], clean[keep], is_tune[keep]
+    body = name.removesuffix("t")
+    kind, rate = ("sym", 0.0) if body == "clean" else (body.rstrip("0123456789"), int(body[-2:]) / 100)
+    given = flip(clean, rate, KINDS[kind], data, rng)
+    return Embeddings(plain, mirrored), given, clean, is_tune, test, test_clean
+
+
+def long_tail(frame: pd.DataFrame, ratio: float, rng: np.random.Generator) -> np.ndarray:
+    """Rows that remain of each class, as in lay_out.py."""
+    names = list(rng.permutation(frame["clean"].unique()))
+    share = {c: ratio ** (-i / (len(names) - 1)) for i, c in enumerate(names)}
+    parts = [g.index[: max(1, round(len(g) * share[c]))] for c, g in frame.groupby("clean")]
+    return np.concatenate([p.to_numpy() for p in parts])
+
+
+def flip(clean: np.ndarray, rate: float, kind: str, data: Path, rng: np.random.Generator) -> np.ndarray:
+    """Wrong labels, as in lay_out.py."""
+    classes = list(np.unique(clean))
+    nearest = json.loads((data / "tiny50_nearest_class.json").read_text())
+    given = clean.copy()
+    for i in np.flatnonzero(rng.random(len(clean)) < rate):
+        if kind == "similar":
+            given[i] = nearest[clean[i]]
+        else:
+            step = 1 if kind == "pair" else int(rng.integers(1, len(classes)))
+            given[i] = classes[(classes.index(clean[i]) + step) % len(classes)]
+    return given
+
+
+def embed(pack: str, frame: pd.DataFrame, work: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Both views of every image of a pack, (N, D) float16, kept in `work`."""
+    path = work / f"{pack}.npz"
+    if not path.exists():
+        backbone = load_backbone(EmbeddingSettings())
+        images = frame["image"].to_numpy()
+        views = []
+        with ThreadPoolExecutor(2) as pool:
+            for start in range(0, len(images), BATCH_SIZE):
+                pixels = np.stack(list(pool.map(decode, images[start : start + BATCH_SIZE])))
+                views.append(backbone.embed(pixels))
+                if start % (100 * BATCH_SIZE) == 0:
+                    print(f"embedding {pack}: {start:,} of {len(images):,}", file=sys.stderr)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, plain=np.concatenate([v[0] for v in views]), mirrored=np.concatenate([v[1] for v in views]))
+    arrays = np.load(path)
+    return arrays["plain"], arrays["mirrored"]
+
+
+def decode(data: bytes) -> np.ndarray:
+    """Pixels (160, 160, 3) uint8."""
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB").resize((160, 160), Image.Resampling.BICUBIC))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""`cleaner recipes`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cleaner.cli import options as o
+from cleaner.cli.console import Console
+from cleaner.cli.session import open_session
+
+
+def recipes(
+    workspace: o.WorkspaceDir = Path(),
+    show: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Write a contact sheet of N kept images.", show_default="list the recipes only"
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The contact sheet.", show_default="recipes.png in the workspace"),
+    ] = None,
+    seed: o.Seed = 0,
+    quiet: o.Quiet = False,
+    as_json: o.Json = False,
+    debug: o.Debug = False,
+) -> None:
+    """List the recipes: the optimisation and augmentation that rounds rotate through, and that `train --recipe` takes.
+
+    Example: `cleaner recipes`, `cleaner recipes --show 8 -C work/`
+    """
+    from cleaner.stages.recipe_list import list_recipes, write_contact_sheet
+
+    listed = list_recipes()
+    sheet = ""
+    if show is None:
+        console = Console(quiet=quiet, as_json=as_json)
+    else:
+        session = open_session(workspace, seed=seed, quiet=quiet, as_json=as_json)
+        console, path = session.console, out or workspace / "recipes.png"
+        num = write_contact_sheet(session.workspace, path, show, seed)
+        sheet = str(path)
+        console.result([f"{path}: {num} images as each augmentation and each recipe shows them"])
+    if show is None:
+        for learner, those in listed.items():
+            console.result([f"{learner}", *(f"  {recipe['name']:<16}{_line(recipe)}" for recipe in those)])
+    console.document({"recipes": listed, "contact_sheet": sheet})
+
+
+def _line(recipe: dict[str, Any]) -> str:
+    augment = recipe.get("augment")
+    parts = [f"{recipe.get('optimizer', 'adamw')} {recipe['learning_rate']:g}", f"decay {recipe['weight_decay']:g}"]
+    parts.append(f"{recipe['epochs']} epochs")
+    parts.append(recipe["view"] if augment is None else " ".join(f"{name} {p:g}" for name, p in augment))
+    for name in ("cutmix", "mixup", "label_smoothing", "ema"):
+        if recipe.get(name):
+            parts.append(f"{name.replace('_', ' ')} {recipe[name]:g}")
+    if recipe.get("layer_decay", 1) < 1:
+        parts.append(f"layer decay {recipe['layer_decay']:g}")
+    return " · ".join(parts)

@@ -1,0 +1,194 @@
+"""The engine of a Ray cluster: the same tasks and completion marks, on as many machines as there are."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import secrets
+import socket
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar, TypeVar
+
+from cleaner.dataset.store import Arrays, ArrayStore
+from cleaner.engine.local import count_workers
+from cleaner.errors import CleanerError
+
+T = TypeVar("T")
+_TASKS_AHEAD = 3
+"""Tasks submitted for each that can run: enough that no node waits, few enough that a lost driver loses little."""
+_MAX_RETRIES = 5
+"""Losses of a worker or a node that one task survives; after so many it is taken to be what kills them."""
+_CONNECT_TIMEOUT_S = 10
+_ALONE = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's own switch to bind its services to the loopback interface
+    "RAY_enable_metrics_collection": "0",
+}
+"""Environment of a cluster that is this machine alone."""
+_TOKEN_PATH = Path(".ray") / "auth_token"
+
+
+class RayEngine:
+    """Tasks on a Ray cluster; see `cleaner.engine.engine.Engine`.
+
+    Only arguments travel (paths and ids, never pixels); results go to the store, which all nodes must reach. A task
+    of a node that is lost runs again elsewhere, and finds its own completion mark if it had come that far.
+    """
+
+    is_cluster: ClassVar[bool] = True
+
+    def __init__(self, address: str, workers: int) -> None:
+        """Join the cluster at `address` (HOST:PORT or `auto`); '': one on this machine, which ends with this process.
+
+        Without an address, `workers` cores are used (0: all). Raises CleanerError if Ray is not installed, the
+        cluster does not answer, or it wants a token that is not there.
+        """
+        self._ray = _connect(address, workers)
+
+    def map(
+        self,
+        function: Callable[[T], Arrays],
+        tasks: Sequence[tuple[str, T]],
+        *,
+        store: ArrayStore | None = None,
+        threads: int = 1,
+        gpu: bool = False,
+    ) -> Iterator[Arrays]:
+        """Yield `function(argument)` for each (key, argument) of `tasks`, in their order; see `Engine.map`.
+
+        After an error the few tasks that were submitted are left to finish, and to leave their marks, or to end with
+        this process: to cancel them by force crashes the driver where one is just done (Ray 2.60, task_manager.cc).
+        """
+        done = set(store.stored_keys()) if store is not None else set()
+        cores = min(threads, self._cores_of_largest_node())
+        submit = (
+            self._ray.remote(_run_in_worker)
+            .options(num_cpus=cores, num_gpus=int(gpu), max_retries=_MAX_RETRIES, scheduling_strategy="SPREAD")
+            .remote
+        )
+        waiting: deque[tuple[str, T, Any]] = deque()
+        rest = iter(tasks)
+        while True:
+            room = _TASKS_AHEAD * self._num_slots(cores, gpu) - len(waiting)
+            for key, argument in itertools.islice(rest, max(room, 0)):
+                waiting.append((key, argument, None if key in done else submit(function, key, argument, store)))
+            if not waiting:
+                return
+            key, argument, reference = waiting.popleft()
+            result = self._result(reference) if reference is not None else None
+            if result is None and store is not None:
+                result = _collect(store, key, function, argument, was_done=reference is None)
+            assert result is not None
+            yield result
+
+    def _result(self, reference: Any) -> Arrays | None:
+        try:
+            result: Arrays | None = self._ray.get(reference)
+        except self._ray.exceptions.RayError as error:
+            cause = getattr(error, "cause", None)  # what the function raised
+            if isinstance(cause, Exception) and not isinstance(cause, self._ray.exceptions.RayError):
+                raise cause from None
+            raise CleanerError(
+                "a task failed on the Ray cluster",
+                expected=f"cleaner of this version on all nodes, and nodes that live ({_MAX_RETRIES} may be lost)",
+                found=f"{type(error).__name__}: {cause or error}".splitlines()[0],
+                next_step="see `ray status`; then run the same command again: finished tasks are kept",
+            ) from error
+        return result
+
+    def _cores_of_largest_node(self) -> int:
+        cores = [int(node["Resources"].get("CPU", 0)) for node in self._ray.nodes() if node["Alive"]]
+        return max([1, *cores])
+
+    def _num_slots(self, cores: int, gpu: bool) -> int:
+        """How many tasks can run at once on the nodes there are now; at least 1."""
+        there = self._ray.cluster_resources()
+        slots = there.get("CPU", 0) // cores
+        return max(1, int(min(slots, there.get("GPU", 0)) if gpu else slots))
+
+
+def _run_in_worker(function: Callable[[T], Arrays], key: str, argument: T, store: ArrayStore | None) -> Arrays | None:
+    """The result; None where it lies in the store, be it from an attempt whose node was lost on the way back."""
+    if store is None:
+        return function(argument)
+    if store.get(key) is None:
+        store.put(key, function(argument))
+    return None
+
+
+def _collect(
+    store: ArrayStore, key: str, function: Callable[[T], Arrays], argument: T, *, was_done: bool
+) -> Arrays | None:
+    result = store.get(key)
+    if result is None and was_done:  # a damaged mark counts as none
+        result = function(argument)
+        store.put(key, result)
+    if result is None:
+        raise CleanerError(
+            f"{store.root}: what a node has written there is not to be seen from here",
+            expected="storage that all nodes share",
+            next_step="use a workspace on a shared file system, or --storage URL (docs/scaling.md)",
+        )
+    return result
+
+
+def _connect(address: str, workers: int) -> ModuleType:
+    """The module `ray`, connected. Usage statistics off, token authentication on, no dashboard."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    if os.environ["RAY_AUTH_MODE"] == "token" and not _has_token():
+        if address:
+            raise CleanerError(
+                f"no token for the Ray cluster at {address}",
+                expected="the cluster's token in RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token",
+                next_step="copy it from the head node (docs/scaling.md)",
+            )
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # a cluster of one process needs none that outlives it
+    if not address:
+        os.environ.update({name: os.environ.get(name, value) for name, value in _ALONE.items()})
+    try:
+        import ray
+    except ImportError as error:
+        raise CleanerError(
+            "Ray is not installed", next_step='run `pip install "cleaner[ray]"`, or leave --engine at local'
+        ) from error
+    if ray.is_initialized():
+        return ray
+    _require_listener(address)
+    alone: dict[str, Any] = {"num_cpus": count_workers(workers), "include_dashboard": False}
+    where = {"address": address} if address else alone
+    try:
+        ray.init(**where, namespace="cleaner", log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise _no_answer(address, error) from error
+    return ray
+
+
+def _require_listener(address: str) -> None:
+    """Ray ends the whole process where nobody listens; so ask first."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        raise _no_answer(address, error) from error
+
+
+def _no_answer(address: str, error: Exception) -> CleanerError:
+    reason = error.__cause__ or error
+    is_refused = "AuthenticationError" in str(reason)
+    found = "it refuses this token" if is_refused else f"{type(reason).__name__}: {reason}".splitlines()[0]
+    return CleanerError(
+        f"the Ray cluster at {address or 'this machine'} does not answer",
+        found=found,
+        next_step="run on a node of the cluster; see `ray status`, and docs/scaling.md for how to start one",
+    )
+
+
+def _has_token() -> bool:
+    named = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    return named or (Path.home() / _TOKEN_PATH).exists()

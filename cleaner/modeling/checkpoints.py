@@ -1,0 +1,69 @@
+"""Checkpoints of a training: tensors as safetensors, everything else as JSON, and no moment without a whole one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as save_tensors
+
+from cleaner.dataset.store import sha256_file, write_atomic, write_json
+
+_DOCUMENT = "state.json"
+Tensors = dict[str, torch.Tensor]
+
+
+def save_checkpoint(folder: Path, tensors: Tensors, document: dict[str, Any], *, step: int) -> None:
+    """Write a checkpoint: the tensors first, then the JSON that names them; the one before goes last of all."""
+    path = folder / f"state_{step:08d}.safetensors"
+    write_atomic(path, save_tensors({k: v.detach().cpu().contiguous() for k, v in tensors.items()}))
+    write_json(folder / _DOCUMENT, document | {"step": step, "file": path.name, "sha256": sha256_file(path)})
+    for old in folder.glob("state_*.safetensors"):
+        if old != path:
+            old.unlink()
+
+
+def load_checkpoint(folder: Path, key: str) -> tuple[Tensors, dict[str, Any]] | None:
+    """The tensors and the JSON of a checkpoint whose `key` this is; None if there is none, or it is damaged."""
+    try:
+        document = json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))
+        path = folder / document["file"]
+        if document["key"] != key or sha256_file(path) != document["sha256"]:
+            return None
+        return load_file(path), document
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        return None
+
+
+def pack_optimizer(optimizer: torch.optim.Optimizer) -> Tensors:
+    """An optimizer's moments as tensors by name; what else it holds follows from its settings."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{number}.{name}": value
+        for number, entry in state.items()
+        for name, value in entry.items()
+        if isinstance(value, torch.Tensor)
+    }
+
+
+def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors) -> None:
+    """The inverse of pack_optimizer, in place."""
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, value in tensors.items():
+        number, _, name = key.partition(".")
+        state.setdefault(int(number), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def with_prefix(prefix: str, tensors: Tensors) -> Tensors:
+    """The tensors under `prefix.`name."""
+    return {f"{prefix}.{name}": value for name, value in tensors.items()}
+
+
+def under_prefix(prefix: str, tensors: Tensors) -> Tensors:
+    """Those tensors that with_prefix put under `prefix`, by their own names."""
+    return {k.removeprefix(f"{prefix}."): v for k, v in tensors.items() if k.startswith(f"{prefix}.")}

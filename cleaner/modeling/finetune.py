@@ -1,0 +1,269 @@
+"""The `finetune` learner: a whole timm network, trained by a recipe, predicting from several views of an image."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from safetensors.torch import save as save_tensors
+from torch import nn
+
+from cleaner.config import EmbeddingSettings
+from cleaner.dataset.store import Arrays, digest_of, write_atomic
+from cleaner.modeling.backbones import resolve_device
+from cleaner.modeling.diagnosis import NormHealth, diagnose_norms
+from cleaner.modeling.learner import Predictor, Recipe
+from cleaner.modeling.networks import Blueprint, classifier_of, load_blueprint
+from cleaner.modeling.objective import MIN_PRIOR, Objective
+from cleaner.modeling.pixels import Pixels, load_pixels
+from cleaner.modeling.recipes import FinetuneRecipe
+from cleaner.modeling.training import Run, Sample, Trainer
+from cleaner.progress import Progress
+
+CHUNK = 64
+"""Images predicted at once; every chunk has this size, the last one padded, so that none depends on its neighbours."""
+_DIAGNOSED = 1024
+_NEVER = -1e4
+"""Bias of a class without training rows: its probability is 0."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """What a prediction looks at; the probabilities of all views are averaged."""
+
+    scales: tuple[float, ...] = (1.0,)
+    """1: the whole image; 1.25: parts of 1/1.25 of its side, so that everything is that much larger."""
+    crops: int = 1
+    """Parts at each scale above 1: 1 (the middle) or 5 (and the corners)."""
+    mirrored: bool = True
+    """Each view from left to right, too."""
+
+    def cut(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
+        """The views of images (B, 3, H, W), each (B, 3, h, w)."""
+        height, width = images.shape[-2:]
+        for scale in self.scales:
+            h, w = round(height / scale), round(width / scale)
+            down, right = height - h, width - w
+            corners = [(down // 2, right // 2)]
+            if scale > 1 and self.crops == 5:
+                corners += [(0, 0), (0, right), (down, 0), (down, right)]
+            for top, left in corners:
+                view = images[..., top : top + h, left : left + w]
+                yield view
+                if self.mirrored:
+                    yield view.flip(-1)
+
+
+class FinetuneLearner:
+    """Trains whole networks on cached pixels, one model after the other."""
+
+    def __init__(
+        self, pixels: Pixels, blueprint: Blueprint, num_classes: int, *, workers: int, progress: Progress,
+        views: Views | None = None, test_size: int = 0,
+    ) -> None:  # fmt: skip
+        self.pixels, self.blueprint, self.num_classes = pixels, blueprint, num_classes
+        self.views = views or Views()
+        self._viewer = blueprint.at(test_size or blueprint.image_size)
+        self._workers, self._progress = workers, progress
+        self._spare: nn.Module | None = None
+
+    @property
+    def identity(self) -> str:
+        """Digest of images and network: what a cached judgement depends on besides recipe, rows and seed."""
+        return digest_of(
+            "finetune",
+            self.pixels.digest,
+            self.blueprint.key,
+            asdict(self.views),
+            self._viewer.image_size,
+            self.num_classes,
+        )
+
+    def card(self) -> dict[str, Any]:
+        """What the JSON beside a fold model's state says: enough to load it, and to feed it (see teachers.py)."""
+        return {"learner": "finetune", "num_classes": self.num_classes} | self.blueprint.card()
+
+    def fit(
+        self,
+        rows: np.ndarray,
+        targets: np.ndarray,
+        *,
+        sample_weights: np.ndarray,
+        log_prior: np.ndarray,
+        recipe: Recipe,
+        seed: int,
+        checkpoint_dir: Path | None = None,
+        on_epoch: Callable[[], None] = lambda: None,
+    ) -> list[Predictor]:
+        """See Learner.fit; the M models are trained in turn, and `on_epoch` is called once for each M model epochs.
+
+        The log prior is each network's frozen last bias. With `checkpoint_dir` an interrupted fit goes on where it
+        was, in whatever model and step, to the same weights.
+        """
+        assert isinstance(recipe, FinetuneRecipe), "the probe's recipes say nothing of a whole network"
+        num_models, num_epochs = len(sample_weights), 0
+
+        def count_epoch() -> None:
+            nonlocal num_epochs
+            num_epochs += 1
+            if num_epochs % num_models == 0:
+                on_epoch()
+
+        models: list[Predictor] = []
+        for number, (weights, prior) in enumerate(zip(sample_weights, log_prior, strict=True)):
+            used = np.flatnonzero(weights > 0)
+            sample = Sample(self.pixels, rows[used], targets[used], weights[used], np.ones(len(used), np.int64))
+            folder = None if checkpoint_dir is None else checkpoint_dir / f"model_{number}"
+            run = Run(workers=self._workers, folder=folder, progress=self._progress, on_epoch=count_epoch)
+            objective = Objective(log_prior=prior, label_smoothing=recipe.label_smoothing)
+            network, _ = self.train_one(sample, recipe, objective, seed=seed * 100 + number, run=run)
+            models.append(FinetunedModel(self, {k: v.numpy().copy() for k, v in portable_state(network).items()}))
+        return models
+
+    def train_one(
+        self,
+        sample: Sample,
+        recipe: FinetuneRecipe,
+        objective: Objective,
+        *,
+        seed: int,
+        run: Run,
+        identity: str = "",
+        validate: Callable[[nn.Module], float] | None = None,
+        patience: int = 0,
+    ) -> tuple[nn.Module, list[float]]:
+        """Train one network; return it in eval mode, without the prior, and the mean loss of each epoch.
+
+        See Trainer.train; `validate` gets networks without the prior, too. `identity` stands for what the objective
+        holds and arrays do not show: the teacher.
+        """
+        network = self.blueprint.build(self.num_classes, seed)
+        freeze_bias(network, objective)
+        key = digest_of(
+            self.identity, asdict(recipe), sample.rows, sample.targets, sample.weights, sample.repeats,
+            {k: v for k, v in vars(objective).items() if k not in ("log_prior", "teacher")}, objective.log_prior,
+            identity, patience, seed, torch.get_num_threads(),
+        )  # fmt: skip
+        trainer = Trainer(network, self.blueprint, sample, recipe, objective, seed=seed, key=key, run=run)
+        judge = None if validate is None else lambda n: validate(without_prior(copy.deepcopy(n), objective))
+        network = without_prior(trainer.train(judge, patience), objective)
+        return network, trainer.losses
+
+    @torch.inference_mode()
+    def predict_with(self, network: nn.Module, rows: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        """Probabilities of images by row number, in chunks, as Predictor.predict yields them; bias included."""
+        network.eval()
+        for start in range(0, len(rows), CHUNK):
+            part = slice(start, min(start + CHUNK, len(rows)))
+            num = part.stop - start
+            padded = np.concatenate([rows[part], np.repeat(rows[part][-1:], CHUNK - num)])
+            images = torch.from_numpy(self.pixels.take(padded)).permute(0, 3, 1, 2)
+            yield part, predict_images(network, self._viewer, self.views, images)[:num].cpu().numpy()
+
+    def diagnose(self, network: nn.Module, sample: Sample, seed: int) -> NormHealth | None:
+        """How the batch norms of a trained network stand, seen on a part of what it learned from; None without any."""
+        rng = np.random.default_rng([seed, 6])
+        part = rng.permutation(len(sample.rows))[:_DIAGNOSED]  # mixed as in training: batch statistics hang on it
+        batches = []
+        for positions in np.array_split(part, -(-len(part) // CHUNK)):
+            images = torch.from_numpy(self.pixels.take(sample.rows[positions])).permute(0, 3, 1, 2)
+            batches.append((self.blueprint.prepare(images), sample.targets[positions]))
+        return diagnose_norms(network, batches, self.num_classes)
+
+    def load(self, state: Arrays) -> nn.Module:
+        """A network that holds a model's state; the next call takes it back and fills it anew."""
+        if self._spare is None:
+            self._spare = self.blueprint.build(self.num_classes, 0)
+        self._spare.load_state_dict({k: torch.from_numpy(v) for k, v in state.items()})
+        return self._spare.eval()
+
+
+@dataclass(frozen=True)
+class FinetunedModel:
+    """A trained network, kept as arrays until it predicts: five of them need no room on a GPU."""
+
+    learner: FinetuneLearner
+    arrays: Arrays
+
+    def predict(self, rows: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        """See Predictor.predict; the mean over the learner's views, without the prior."""
+        yield from self.learner.predict_with(self.learner.load(self.arrays), rows)
+
+    def state(self) -> Arrays:
+        """See Predictor.state: the network's state dict; its last bias is 0, or -10000 for classes never seen."""
+        return self.arrays
+
+
+def predict_images(network: nn.Module, blueprint: Blueprint, views: Views, images: torch.Tensor) -> torch.Tensor:
+    """Probabilities (B, K) float32 of images (B, 3, H, W) in 0 .. 255: the mean over their views."""
+    total: torch.Tensor | None = None
+    num = 0
+    for view in views.cut(images.to(blueprint.device)):
+        with torch.autocast(blueprint.device.type, torch.bfloat16, enabled=blueprint.precision == "bf16"):
+            logits = network(blueprint.prepare(view))
+        probs = logits.float().softmax(1)
+        total = probs if total is None else total + probs
+        num += 1
+    assert total is not None
+    return total / num
+
+
+def freeze_bias(network: nn.Module, objective: Objective) -> None:
+    """Make the log prior the last layer's bias, which is not trained, if the objective wants it so; else leave it."""
+    if objective.prior_form == "bias":
+        bias = classifier_of(network).bias
+        assert bias is not None
+        with torch.no_grad():
+            bias.copy_(torch.from_numpy(np.asarray(objective.log_prior, np.float32)))
+        bias.requires_grad_(False)
+
+
+def without_prior(network: nn.Module, objective: Objective) -> nn.Module:
+    """The network as it predicts: a frozen bias becomes 0, or -10000 for a class without rows. In place."""
+    bias = classifier_of(network).bias
+    assert bias is not None
+    absent = torch.from_numpy(np.asarray(objective.log_prior) < MIN_PRIOR).to(bias.device)
+    with torch.no_grad():
+        if objective.prior_form == "bias":
+            bias.zero_()
+        bias.masked_fill_(absent, _NEVER)
+    return network
+
+
+def choose_learner(name: Literal["probe", "finetune", "auto"], device_name: str) -> Literal["probe", "finetune"]:
+    """What `auto` stands for on a device: `finetune` on a CUDA GPU, where it is a matter of minutes, else `probe`."""
+    if name != "auto":
+        return name
+    return "finetune" if resolve_device(device_name).type == "cuda" else "probe"
+
+
+def load_learner(
+    image_ids: Sequence[str],
+    paths: Sequence[Path],
+    num_classes: int,
+    settings: EmbeddingSettings,
+    device: str,
+    *,
+    cache: Path,
+    workers: int,
+    progress: Progress,
+) -> FinetuneLearner:
+    """A FinetuneLearner over images in their order, the network and its resolution as `settings` have them."""
+    blueprint = load_blueprint(settings, device)
+    pixels = load_pixels(image_ids, paths, settings.image_size, cache, workers=workers, progress=progress)
+    return FinetuneLearner(pixels, blueprint, num_classes, workers=workers, progress=progress)
+
+
+def portable_state(network: nn.Module) -> dict[str, torch.Tensor]:
+    """The network's state dict on the CPU, in the plain order of memory."""
+    return {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+
+
+def save_network(network: nn.Module, path: Path) -> None:
+    """Write a network's state as safetensors, as `timm.create_model(…, checkpoint_path=path)` takes it."""
+    write_atomic(path, save_tensors(portable_state(network)))

@@ -1,0 +1,193 @@
+"""Checkpoints as teachers: trained networks and probes, of any architecture, whose mean prediction a student learns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from cleaner.config import EmbeddingSettings
+from cleaner.errors import BadInputError
+from cleaner.modeling.backbones import load_backbone, resolve_device, resolve_precision
+from cleaner.modeling.networks import Blueprint
+from cleaner.modeling.objective import Teacher
+from cleaner.modeling.probe import hellinger
+
+CLASS_MAP = "class_map.json"
+_NEXT = "give a checkpoint of `cleaner train`, or of `cleaner labels` (labels/models)"
+
+
+@dataclass(frozen=True)
+class NetworkTeacher:
+    """A fine-tuned network."""
+
+    network: nn.Module
+    blueprint: Blueprint
+    columns: torch.Tensor
+    """(K,) int64: where each of the student's classes stands among the teacher's."""
+
+    @torch.no_grad()
+    def probs(self, images: torch.Tensor) -> torch.Tensor:
+        """See Teacher.probs."""
+        device = self.blueprint.device
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.blueprint.precision == "bf16"):
+            logits = self.network(self.blueprint.prepare(images))
+        probs: torch.Tensor = logits.float()[:, self.columns].softmax(1)
+        return probs
+
+
+@dataclass(frozen=True)
+class ProbeTeacher:
+    """Several probes on one frozen backbone, such as the folds of a labels stage."""
+
+    blueprint: Blueprint
+    heads: list[dict[str, torch.Tensor]]
+    """weight (K, D), bias (K,), mean and std (D,) of each."""
+    columns: torch.Tensor
+
+    @torch.no_grad()
+    def probs(self, images: torch.Tensor) -> torch.Tensor:
+        """See Teacher.probs."""
+        device, body = self.blueprint.device, self.blueprint.body
+        assert body is not None
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.blueprint.precision == "bf16"):
+            features = hellinger(body(self.blueprint.prepare(images)).float())
+        each = [
+            nn.functional.linear((features - h["mean"]) / h["std"], h["weight"], h["bias"])[:, self.columns].softmax(1)
+            for h in self.heads
+        ]
+        return torch.stack(each).mean(0)
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """The mean of several teachers."""
+
+    teachers: list[tuple[Teacher, int]]
+    """Each with how many checkpoints it stands for."""
+
+    @property
+    def size(self) -> int:
+        """Checkpoints in all."""
+        return sum(num for _, num in self.teachers)
+
+    def probs(self, images: torch.Tensor) -> torch.Tensor:
+        """See Teacher.probs."""
+        return torch.stack([t.probs(images) * num for t, num in self.teachers]).sum(0) / self.size
+
+
+def find_checkpoints(paths: Sequence[Path]) -> list[Path]:
+    """The files that `paths` name, each a .safetensors or a folder of them. Raises BadInputError if there is none."""
+    found: list[Path] = []
+    for path in paths:
+        files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+        if not files or not files[0].is_file():
+            raise BadInputError(f"{path}: no checkpoint", expected="a .safetensors file, or a folder", next_step=_NEXT)
+        found += files
+    return found
+
+
+def load_teachers(files: Sequence[Path], classes: Sequence[str], settings: EmbeddingSettings, device: str) -> Ensemble:
+    """The teachers in `files`, asked for `classes` in their order; probes look through their own backbone.
+
+    Raises BadInputError, naming the file, if one cannot be read, lacks a class or looks through another backbone.
+    """
+    teachers: list[tuple[Teacher, int]] = []
+    probes: list[tuple[Path, dict[str, Any]]] = []
+    for path in files:
+        card = read_card(path)
+        columns = _columns(card["classes"], classes, path)
+        if card.get("learner") == "probe":
+            probes.append((path, card))
+        else:
+            teachers.append((_network_teacher(path, card, columns, device), 1))
+    if probes:
+        columns = _columns(probes[0][1]["classes"], classes, probes[0][0])
+        teachers.append((_probe_teacher(probes, columns, settings, device), len(probes)))
+    return Ensemble(teachers)
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """What lies beside a checkpoint and says what it takes and yields: `NAME.json`, or class_map.json of its folder."""
+    for beside in (path.with_suffix(".json"), path.with_name(CLASS_MAP)):
+        if beside.is_file():
+            try:
+                card = json.loads(beside.read_text(encoding="utf-8"))
+                if isinstance(card, dict) and isinstance(card.get("classes"), list):
+                    return card
+            except ValueError:
+                pass
+            raise BadInputError(f"{beside}: says nothing of classes", next_step=_NEXT)
+    raise BadInputError(f"{path}: nothing beside it says which classes it knows", next_step=_NEXT)
+
+
+def _columns(theirs: list[str], ours: Sequence[str], path: Path) -> torch.Tensor:
+    place = {name: i for i, name in enumerate(theirs)}
+    lacking = [name for name in ours if name not in place]
+    if lacking:
+        raise BadInputError(
+            f"{path}: a teacher that does not know {len(lacking)} of the classes",
+            found=f"no {', '.join(lacking[:5])}",
+            next_step="train the teacher on the same classes, or give another one",
+        )
+    return torch.tensor([place[name] for name in ours])
+
+
+def _network_teacher(path: Path, card: dict[str, Any], columns: torch.Tensor, device_name: str) -> NetworkTeacher:
+    device = resolve_device(device_name)
+    try:
+        network = timm.create_model(card["architecture"], pretrained=False, num_classes=len(card["classes"]))
+        network.load_state_dict(_read_tensors(path))
+        mean, std = ((v[0], v[1], v[2]) for v in (card["mean"], card["std"]))
+        blueprint = Blueprint(
+            card["architecture"], None, "", card["image_size"], mean, std, device, resolve_precision("auto", device)
+        )
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise BadInputError(
+            f"{path}: does not fit what lies beside it", found=str(error)[:300], next_step=_NEXT
+        ) from error
+    network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    return NetworkTeacher(network, blueprint, columns.to(device))
+
+
+def _probe_teacher(
+    probes: list[tuple[Path, dict[str, Any]]], columns: torch.Tensor, settings: EmbeddingSettings, device: str
+) -> ProbeTeacher:
+    b = load_backbone(_probe_settings(probes[0][1]["backbone"], settings), device)
+    heads = []
+    for path, card in probes:
+        if card["backbone"]["weights_sha256"] != b.weights_sha256 or card["classes"] != probes[0][1]["classes"]:
+            raise BadInputError(
+                f"{path}: a probe of other classes or on another backbone than is at hand",
+                expected=f"{b.name} with weights {b.weights_sha256[:12]}…",
+                found=str(card["backbone"]["name"]),
+                next_step="give the same --backbone and --weights as to `cleaner labels`",
+            )
+        heads.append({name: tensor.float().to(b.device) for name, tensor in _read_tensors(path).items()})
+    blueprint = Blueprint(b.name, b.network, b.weights_sha256, b.image_size, b.mean, b.std, b.device, b.precision)
+    return ProbeTeacher(blueprint, heads, columns.to(b.device))
+
+
+def _probe_settings(card: dict[str, Any], settings: EmbeddingSettings) -> EmbeddingSettings:
+    """What a probe looks through, by its card; weights from a file only where this run's network has them, too."""
+    embedded = EmbeddingSettings.backbone
+    name = "efficientnet_lite0" if settings.backbone == embedded else settings.backbone
+    same = replace(settings, image_size=card["image_size"], precision=card["precision"])
+    if name == card["name"]:
+        return same
+    return replace(same, weights="", backbone=embedded if card["name"] == "efficientnet_lite0" else card["name"])
+
+
+def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise BadInputError(f"{path}: not a readable checkpoint", found=str(error)[:300], next_step=_NEXT) from error

@@ -1,0 +1,301 @@
+"""The training loop: one network, one recipe; resumable at any step, the same result in whatever pieces memory allows.
+
+Shapes: B rows of a batch, K classes, S side in pixels. What a step draws is seeded by (seed, step) alone, so the
+number of the step is all of the random state that a checkpoint has to hold.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from timm.optim import create_optimizer_v2
+from timm.utils import ModelEmaV3
+from torch import nn
+
+from cleaner.errors import CleanerError
+from cleaner.modeling.augment import augment, mix_batch
+from cleaner.modeling.checkpoints import (
+    load_checkpoint,
+    pack_optimizer,
+    save_checkpoint,
+    under_prefix,
+    unpack_optimizer,
+    with_prefix,
+)
+from cleaner.modeling.networks import Blueprint, seeded
+from cleaner.modeling.objective import Objective
+from cleaner.modeling.pixels import Pixels
+from cleaner.modeling.recipes import FinetuneRecipe
+from cleaner.progress import Progress, Silent
+
+_BATCHES_AHEAD = 3
+_SAVE_EVERY_S = 60.0
+_ORDER, _PIXELS, _MIXING, _FORWARD = 1, 2, 3, 4
+"""What a seed is for."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What is learned from: n rows of pixels."""
+
+    pixels: Pixels
+    rows: np.ndarray
+    """(n,) int64 row numbers in `pixels`."""
+    targets: np.ndarray
+    """(n,) int64 class numbers."""
+    weights: np.ndarray
+    """(n,) float32 > 0."""
+    repeats: np.ndarray
+    """(n,) int64: how often an epoch shows each row."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """How a training runs, without influence on what comes out (but for the last bits, by micro-batch)."""
+
+    workers: int = 1
+    compile: bool = False
+    """Compile the network with torch.compile."""
+    folder: Path | None = None
+    """Where checkpoints go, and are looked for; None: nowhere."""
+    progress: Progress = Silent()  # noqa: RUF009 - it holds no state
+    on_step: Callable[[], None] = lambda: None
+    on_epoch: Callable[[], None] = lambda: None
+
+
+def count_steps(num_shown: int, recipe: FinetuneRecipe) -> int:
+    """Steps of a whole training whose epochs show `num_shown` images; the rest of one is another in the next."""
+    return recipe.epochs * (num_shown // min(recipe.batch_size, num_shown))
+
+
+class Trainer:
+    """One network on its way through a recipe."""
+
+    def __init__(
+        self, network: nn.Module, blueprint: Blueprint, sample: Sample, recipe: FinetuneRecipe, objective: Objective,
+        *, seed: int, key: str, run: Run,
+    ) -> None:  # fmt: skip
+        self.network, self.sample, self.recipe, self.objective = network, sample, recipe, objective
+        self._blueprint, self._seed, self._key, self._run = blueprint, seed, key, run
+        self.shown = np.repeat(np.arange(len(sample.rows)), sample.repeats)
+        self.batch_size = min(recipe.batch_size, len(self.shown))
+        self.num_steps = count_steps(len(self.shown), recipe)
+        self.steps_per_epoch = self.num_steps // recipe.epochs
+        self.micro_batch = self.batch_size
+        self.step = 0
+        self.losses: list[float] = []
+        """Mean training loss of each finished epoch."""
+        self._loss_sum = 0.0
+        self._best: dict[str, Any] = {"score": -math.inf, "epoch": -1}
+        self._best_state: dict[str, torch.Tensor] = {}
+        self._norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        for norm in self._norms:
+            norm.momentum = 1 - recipe.norm_momentum
+        # timm leaves norms and biases without decay (filter_bias_and_bn): recipe.md, section 4
+        self.optimizer = create_optimizer_v2(
+            network, opt=recipe.optimizer, lr=recipe.learning_rate, weight_decay=recipe.weight_decay,
+            layer_decay=recipe.layer_decay if recipe.layer_decay < 1 else None,
+        )  # fmt: skip
+        self.ema = ModelEmaV3(network, decay=recipe.ema, use_warmup=True) if recipe.ema else None
+        self._forward: Callable[[torch.Tensor], torch.Tensor] = torch.compile(network) if run.compile else network
+        self._saved_at = time.monotonic()
+        weights = torch.from_numpy(sample.weights.astype(np.float32))
+        self._weights = weights / weights[torch.from_numpy(self.shown)].mean().clamp_min(1e-12)
+
+    @property
+    def result(self) -> nn.Module:
+        """The network as it predicts: the moving average where the recipe keeps one."""
+        return self.ema.module if self.ema is not None else self.network
+
+    def train(self, validate: Callable[[nn.Module], float] | None = None, patience: int = 0) -> nn.Module:
+        """Train to the end, from the last checkpoint where there is one, and return the network in eval mode.
+
+        With `patience` the training ends after so many epochs in which `validate` (higher is better) found nothing
+        better, and the best network is returned. Raises CleanerError if the loss is no number any more, or if not
+        even one image fits into memory.
+        """
+        self._resume()
+        stopped = bool(patience) and self._is_stale(patience)
+        with contextlib.closing(self._batches()) as batches:
+            while self.step < self.num_steps and not stopped:
+                loss = self._take_step(*next(batches))
+                self.step += 1
+                self._loss_sum += loss
+                self._run.on_step()
+                if self.step % self.steps_per_epoch == 0:
+                    self.losses.append(self._loss_sum / self.steps_per_epoch)
+                    self._loss_sum = 0.0
+                    if validate is not None and patience:
+                        self._remember_best(validate)
+                        stopped = self._is_stale(patience)
+                    self._save()
+                    self._run.on_epoch()
+                elif time.monotonic() - self._saved_at > _SAVE_EVERY_S:
+                    self._save()
+        result = self.result
+        if self._best_state:
+            result.load_state_dict(self._best_state)
+        return result.eval()
+
+    # --- data ---------------------------------------------------------------------------------------------------------
+
+    def _batches(self) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
+        """Augmented pixels (B, 3, H, W) uint8 and positions (B,) of each step from here on, prepared by threads."""
+        with ThreadPoolExecutor(max(1, self._run.workers), thread_name_prefix="augment") as pool:
+            ahead = deque(
+                pool.submit(self._prepare, s) for s in range(self.step, min(self.step + _BATCHES_AHEAD, self.num_steps))
+            )
+            try:
+                while ahead:
+                    batch = ahead.popleft().result()
+                    following = self.step + len(ahead) + 1
+                    if following < self.num_steps:
+                        ahead.append(pool.submit(self._prepare, following))
+                    yield batch
+            finally:
+                for future in ahead:
+                    future.cancel()
+
+    def _prepare(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        epoch, number = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng([self._seed, _ORDER, epoch]).permutation(self.shown)
+        positions = order[number * self.batch_size : (number + 1) * self.batch_size]
+        images = torch.from_numpy(self.sample.pixels.take(self.sample.rows[positions])).permute(0, 3, 1, 2)
+        rngs = [np.random.default_rng([self._seed, _PIXELS, step, i]) for i in range(len(positions))]
+        augmented = [augment(image, self.recipe.augment, rng) for image, rng in zip(images, rngs, strict=True)]
+        return torch.stack(augmented), torch.from_numpy(positions)
+
+    # --- one step -----------------------------------------------------------------------------------------------------
+
+    def _take_step(self, images: torch.Tensor, positions: torch.Tensor) -> float:
+        device = self._blueprint.device
+        self.network.train()
+        if self.recipe.freeze_norm:
+            for norm in self._norms:
+                norm.eval()
+        for group in self.optimizer.param_groups:
+            rate = self.recipe.learning_rate * learning_rate_share(self.step / self.num_steps, self.recipe.warmup)
+            group["lr"] = rate * group.get("lr_scale", 1.0)
+        labels = torch.from_numpy(self.sample.targets)[positions]
+        targets = nn.functional.one_hot(labels, len(self.objective.log_prior)) * self._weights[positions, None]
+        with seeded(device, self._seed, _MIXING, self.step):
+            x, targets = mix_batch(
+                images.float().to(device), targets.to(device), mixup=self.recipe.mixup, cutmix=self.recipe.cutmix
+            )
+        loss = self._accumulate(x, targets)
+        if not math.isfinite(loss):
+            raise CleanerError(
+                f"training with recipe {self.recipe.name} diverged: the loss is {loss} at step {self.step}",
+                next_step="use a lower learning rate, or another recipe",
+            )
+        if loss < self.objective.flood:  # the gradient of |loss - b| + b
+            torch._foreach_neg_([p.grad for p in self.network.parameters() if p.grad is not None])
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
+        self.optimizer.step()
+        if self.ema is not None:
+            self.ema.update(self.network, step=self.step + 1)
+        return loss
+
+    def _accumulate(self, x: torch.Tensor, targets: torch.Tensor) -> float:
+        """Loss of the batch and, left in the parameters, its gradients, in pieces that memory has room for."""
+        while True:
+            self.optimizer.zero_grad(set_to_none=True)
+            try:
+                with seeded(self._blueprint.device, self._seed, _FORWARD, self.step):
+                    pieces = [slice(i, i + self.micro_batch) for i in range(0, len(x), self.micro_batch)]
+                    return sum(self._backward(x[piece], targets[piece], len(x)) for piece in pieces)
+            except RuntimeError as error:  # torch.OutOfMemoryError is one
+                if not is_out_of_memory(error):
+                    raise
+            self._halve_micro_batch()
+
+    def _backward(self, x: torch.Tensor, targets: torch.Tensor, num_rows: int) -> float:
+        device, teacher = self._blueprint.device, self.objective.teacher
+        soft = None if teacher is None else teacher.probs(x)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self._blueprint.precision == "bf16"):
+            logits = self._forward(self._blueprint.prepare(x))
+        loss = self.objective.losses(logits.float(), targets, soft).sum() / num_rows
+        loss.backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach())
+
+    def _halve_micro_batch(self) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if self.micro_batch == 1:
+            raise CleanerError(
+                "out of memory: not even one image fits",
+                next_step="use a smaller --image-size, a smaller network, or another device",
+            )
+        self.micro_batch = -(-self.micro_batch // 2)
+        self._run.progress.warn(
+            f"out of memory: {self.micro_batch} images at once from now on; the batch stays at {self.batch_size}, "
+            "and so does the learning rate"
+        )
+
+    # --- early stop and checkpoints -----------------------------------------------------------------------------------
+
+    def _remember_best(self, validate: Callable[[nn.Module], float]) -> None:
+        score = validate(self.result.eval())
+        if score > self._best["score"]:
+            self._best = {"score": score, "epoch": len(self.losses) - 1}
+            self._best_state = {k: v.detach().clone() for k, v in self.result.state_dict().items()}
+
+    def _is_stale(self, patience: int) -> bool:
+        return bool(self._best_state) and len(self.losses) - 1 - int(self._best["epoch"]) >= patience
+
+    def _save(self) -> None:
+        self._saved_at = time.monotonic()
+        if self._run.folder is None:
+            return
+        tensors = with_prefix("network", self.network.state_dict()) | with_prefix("best", self._best_state)
+        tensors |= with_prefix("optimizer", pack_optimizer(self.optimizer))
+        if self.ema is not None:
+            tensors |= with_prefix("ema", self.ema.module.state_dict())
+        document = {
+            "key": self._key, "seed": self._seed, "num_steps": self.num_steps, "micro_batch": self.micro_batch,
+            "losses": self.losses, "loss_sum": self._loss_sum, "best": self._best if self._best_state else None,
+        }  # fmt: skip
+        save_checkpoint(self._run.folder, tensors, document, step=self.step)
+
+    def _resume(self) -> None:
+        found = None if self._run.folder is None else load_checkpoint(self._run.folder, self._key)
+        if found is None:
+            return
+        tensors, document = found
+        self.network.load_state_dict(under_prefix("network", tensors))
+        unpack_optimizer(self.optimizer, under_prefix("optimizer", tensors))
+        if self.ema is not None:
+            self.ema.module.load_state_dict(under_prefix("ema", tensors))
+        device = self._blueprint.device
+        self._best_state = {k: v.to(device) for k, v in under_prefix("best", tensors).items()}
+        self._best = document["best"] or self._best
+        self.step, self.micro_batch = document["step"], document["micro_batch"]
+        self.losses, self._loss_sum = document["losses"], document["loss_sum"]
+        for _ in range(self.step):
+            self._run.on_step()
+        for _ in self.losses:
+            self._run.on_epoch()
+        self._run.progress.say(f"  training goes on at step {self.step:,} of {self.num_steps:,}")
+
+
+def learning_rate_share(progress: float, warmup: float) -> float:
+    """Share of the peak learning rate at `progress` 0 .. 1: a straight line up over `warmup`, then a cosine to 0."""
+    if progress < warmup:
+        return max(progress, 0.01 * warmup) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / max(1 - warmup, 1e-9)))
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory is at its end, on a GPU or in the host's allocator."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -1,0 +1,250 @@
+"""`cleaner plan`: what a run will take, from a short trial of its own parts on a sample of the files."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import resource
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cleaner.config import Config, RunOptions
+from cleaner.dataset.class_folders import read_folders
+from cleaner.dataset.files import FoundFile, list_files
+from cleaner.dataset.images import ImageFacts
+from cleaner.dataset.inspection import BATCH_FILES, inspect_batch, read_facts
+from cleaner.dataset.locations import locate
+from cleaner.engine.local import LocalEngine, count_workers
+from cleaner.errors import BadInputError
+from cleaner.modeling.backbones import load_backbone
+from cleaner.modeling.class_evidence import MeanViewFeatures, compute_class_evidence
+from cleaner.modeling.embeddings import BATCH_SIZE, Embeddings, compute_embeddings
+from cleaner.modeling.learner import PROBE_RECIPES
+from cleaner.modeling.probe import ProbeLearner
+from cleaner.progress import Silent, Task
+
+_TRIAL_FILES = 6 * BATCH_SIZE
+"""Files that are tried: six batches of the network, the first of which is not timed."""
+_TRIAL_BATCH = 16
+"""Files in one task of the trial's scan: enough tasks that all workers are busy and the rate shows."""
+_TRIAL_ROWS = 2048
+"""Rows that heads are tried on, drawn with replacement from the sample's embeddings; four of their batches."""
+_ROUNDS_PER_PASS = 8
+"""Of the labels stage: 4 and 5 on sample_data, all 8 on tiny50 with a fifth of its labels wrong."""
+_SMALL_CLASS_S = 0.03
+"""The balance stage's test of one small class: 1.3 s for 39 of tiny50, 0.3 s for 7 of sample_data."""
+_NOISE_ROUNDS_SHARE = 4.0
+"""The rounds of the noise stage take one to seven times as long as its class evidence (sample_data, tiny50)."""
+_EMBEDDING_COPIES = 3
+"""How often embeddings lie in memory at the peak: as read, joined, and in the rows' order."""
+_MANIFEST_ROW_BYTES = 2500
+"""Of memory for a row, copies that a stage makes included."""
+_MANIFEST_DISK_BYTES = 4 * 220
+"""Of disk for a row in four manifests and the tables of the rounds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a run is expected to take."""
+
+    num_files: int
+    num_bytes: int
+    num_classes: int
+    num_tried: int
+    """Files that the trial read."""
+    trial_s: float
+    """How long the trial took."""
+    scan_rate: float
+    """Files a second, by all workers."""
+    embedding_rate: float
+    """Images a second, both views, from file to embedding."""
+    seconds: dict[str, float]
+    """start, scan, embedding, noise, labels, balance; they add up to `total_s`. Embedding is done by noise."""
+    total_s: float
+    memory_bytes: dict[str, int]
+    """program, embeddings, manifest; they add up to `total_memory_bytes`, the peak."""
+    total_memory_bytes: int
+    disk_bytes: dict[str, int]
+    """scan, embeddings, manifests; they add up to `total_disk_bytes`."""
+    total_disk_bytes: int
+
+
+@dataclass(frozen=True)
+class _Rate:
+    """Time of n things: `start_s` once, and `each_s` for each."""
+
+    start_s: float
+    each_s: float
+
+    def time_of(self, num: int) -> float:
+        return self.start_s + self.each_s * num if num else 0.0
+
+
+def plan_run(images_root: Path, config: Config, options: RunOptions) -> Plan:
+    """Estimate time, memory and disk of scan, noise, labels and balance over `images_root` on this machine.
+
+    Reads a sample of the files, embeds it and fits heads for a few steps; writes nothing but a temporary folder.
+    Raises BadInputError if there are no files, or none of the sample is an image.
+    """
+    start_s, begun = time.process_time(), time.monotonic()  # what it took to import all this, it takes again
+    found = [f for f in list_files(images_root, config.scan.follow_symlinks) if not f.fault]
+    if not found:
+        raise BadInputError(f"{images_root}: holds no files", next_step="check the path")
+    listing_s = time.monotonic() - begun
+    rng = np.random.default_rng(options.seed)
+    chosen = rng.permutation(len(found))[:_TRIAL_FILES]
+    sample = [found[i] for i in chosen]
+    with options.progress.task("trial scan", len(sample)) as task:
+        scan, facts, row_bytes = _try_scan(sample, len(found), config, options, task)
+    readable = [(fact.image_id, locate(file.path)) for file, fact in zip(sample, facts, strict=True) if not fact.fault]
+    if not readable:
+        raise BadInputError(
+            f"{images_root}: none of {len(sample)} files tried is an image", next_step="run `cleaner scan IMAGES`"
+        )
+    num_images = math.ceil(len(found) * len(readable) / len(sample))
+    sizes = Counter(read_folders(found, config.scan.label_from)[0])
+    num_classes, num_small = max(2, len(sizes)), sum(size < config.balance.min_count for size in sizes.values())
+    with options.progress.task("trial embedding", len(readable)) as task:
+        network, embeddings = _try_embedding(readable, config, options, task)
+    heads = _try_heads(embeddings, num_images, num_classes, config, rng)
+    seconds = {
+        "start": start_s,
+        "scan": listing_s + scan.time_of(len(found)),
+        "embedding": network.each_s * BATCH_SIZE * math.ceil(num_images / BATCH_SIZE),
+        "noise": network.start_s + heads["noise"],
+        "labels": network.start_s + heads["labels"],
+        "balance": network.start_s + _SMALL_CLASS_S * num_small,
+    }
+    memory, disk = _sizes(len(found), num_images, embeddings, row_bytes)
+    return Plan(
+        num_files=len(found), num_bytes=sum(f.size for f in found), num_classes=num_classes,
+        num_tried=len(sample), trial_s=time.monotonic() - begun,
+        scan_rate=1 / scan.each_s, embedding_rate=1 / network.each_s,
+        seconds=seconds, total_s=sum(seconds.values()),
+        memory_bytes=memory, total_memory_bytes=sum(memory.values()),
+        disk_bytes=disk, total_disk_bytes=sum(disk.values()),
+    )  # fmt: skip
+
+
+def _sizes(
+    num_files: int, num_images: int, embeddings: Embeddings, row_bytes: int
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Bytes of memory at the peak and of disk, by what takes them."""
+    embedded = num_images * 2 * embeddings.plain.shape[1] * embeddings.plain.itemsize
+    memory = {
+        "program": _peak_memory_bytes(),
+        "embeddings": _EMBEDDING_COPIES * embedded,
+        "manifest": _MANIFEST_ROW_BYTES * num_files,
+    }
+    disk = {
+        "scan": row_bytes * num_files,
+        "embeddings": embedded + 32 * num_images,
+        "manifests": _MANIFEST_DISK_BYTES * num_files,
+    }
+    return memory, disk
+
+
+def _try_scan(
+    sample: list[FoundFile], num_files: int, config: Config, options: RunOptions, task: Task
+) -> tuple[_Rate, list[ImageFacts], int]:
+    """Its rate with as many processes as the run will have, the sample's facts, and bytes kept for each."""
+    workers = 1 if num_files <= BATCH_FILES else count_workers(options.workers)
+    parts = [tuple(sample[i : i + _TRIAL_BATCH]) for i in range(0, len(sample), _TRIAL_BATCH)]
+    tasks = [(str(i), (part, config.scan.max_pixels)) for i, part in enumerate(parts)]
+    begun = time.monotonic()
+    stamps, facts, num_bytes = [begun], [], 0
+    for part, arrays in zip(parts, LocalEngine(workers).map(inspect_batch, tasks), strict=True):
+        stamps.append(time.monotonic())
+        facts += read_facts(arrays)
+        num_bytes += sum(a.nbytes for a in arrays.values())
+        task.advance(len(part))
+    return _rate(stamps, [len(p) for p in parts], workers), facts, num_bytes // len(sample)
+
+
+def _try_embedding(
+    readable: list[tuple[str, Path]], config: Config, options: RunOptions, task: Task
+) -> tuple[_Rate, Embeddings]:
+    """Its rate, where the start is that of loading the network, and the sample's embeddings."""
+    begun = time.monotonic()
+    backbone = load_backbone(config.embedding, options.device)
+    loaded = time.monotonic()
+    clock = _Clock(task)
+    ids, paths = zip(*readable, strict=True)
+    with tempfile.TemporaryDirectory(prefix="cleaner-plan-") as folder:
+        embeddings = compute_embeddings(
+            ids, paths, backbone, Path(folder), workers=count_workers(options.workers), progress=clock
+        )
+    # the network is paid for by batches, full or not
+    rate = _rate([loaded, *clock.stamps], [BATCH_SIZE] * len(clock.stamps))
+    return dataclasses.replace(rate, start_s=loaded - begun), embeddings
+
+
+def _rate(stamps: list[float], steps: list[int], at_once: int = 1) -> _Rate:
+    """From the times at which steps of so many things were done, the first time being the beginning.
+
+    The first `at_once` steps hold the start of whatever does the work; without more there is nothing to tell it from.
+    """
+    if len(steps) <= at_once:
+        return _Rate(0.0, max(stamps[-1] - stamps[0], 1e-6) / sum(steps))
+    each = max(stamps[-1] - stamps[at_once], 1e-6) / sum(steps[at_once:])
+    return _Rate(max(0.0, stamps[at_once] - stamps[0] - each * sum(steps[:at_once])), each)
+
+
+class _Clock(Silent):
+    """Progress that notes when steps are done, and passes them on."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self.stamps: list[float] = []
+
+    @contextmanager
+    def task(self, name: str, total: int) -> Iterator[Task]:
+        """Whatever runs, it is this clock's one task."""
+        yield self
+
+    def advance(self, num: int = 1) -> None:
+        """Note the time."""
+        self.stamps.append(time.monotonic())
+        self._task.advance(num)
+
+
+def _try_heads(
+    embeddings: Embeddings, num_images: int, num_classes: int, config: Config, rng: np.random.Generator
+) -> dict[str, float]:
+    """Seconds of the noise and the labels stage without embedding, from one epoch each on a few thousand rows."""
+    num_rows = min(num_images, _TRIAL_ROWS)
+    some = embeddings.take(rng.integers(0, len(embeddings.plain), num_rows))
+    targets = rng.integers(0, num_classes, num_rows)
+    begun = time.monotonic()
+    fold = rng.integers(0, config.labels.folds, num_rows)
+    compute_class_evidence(MeanViewFeatures(some), targets, fold, num_classes, np.ones(num_rows, bool))
+    evidence_s = (time.monotonic() - begun) * num_images / num_rows
+    learner = ProbeLearner(some, num_classes)
+    one_epoch = [dataclasses.replace(PROBE_RECIPES[i], epochs=1) for i in (0, 1)]
+    epoch_s = []
+    for recipe, num_models in ((one_epoch[0], 1), (one_epoch[0], config.labels.folds), (one_epoch[1], 1)):
+        begun = time.monotonic()
+        learner.fit(
+            np.arange(num_rows), targets, sample_weights=np.ones((num_models, num_rows), np.float32),
+            log_prior=np.zeros((num_models, num_classes), np.float32), recipe=recipe, seed=0,
+        )  # fmt: skip
+        epoch_s.append((time.monotonic() - begun) * num_images / num_rows)
+    _, folds_s, round_s = epoch_s  # the very first fit also pays for what torch sets up once
+    epochs = [recipe.epochs for recipe in PROBE_RECIPES]
+    one_pass = epochs[0] * folds_s + _ROUNDS_PER_PASS * float(np.mean(epochs)) * round_s
+    num_passes = sum(k == 1 or 2 * k < num_classes for k in config.labels.top_k)
+    return {"noise": (1 + _NOISE_ROUNDS_SHARE) * evidence_s, "labels": num_passes * one_pass}
+
+
+def _peak_memory_bytes() -> int:
+    """The most that this process has held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

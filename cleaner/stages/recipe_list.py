@@ -1,0 +1,49 @@
+"""What `cleaner recipes` lists, and the contact sheet that shows what the recipes do to images."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from cleaner.dataset.images import load_rgb
+from cleaner.dataset.store import write_atomic
+from cleaner.dataset.workspace import Workspace
+from cleaner.errors import BadInputError
+from cleaner.modeling.contact_sheet import TILE_PX, draw_contact_sheet
+from cleaner.modeling.learner import PROBE_RECIPES
+from cleaner.modeling.recipes import FINETUNE_RECIPES
+
+
+def list_recipes() -> dict[str, list[dict[str, Any]]]:
+    """Every recipe's settings by learner: those of the probe, and those of fine-tuning, in the rounds' order."""
+    return {
+        "probe": [dataclasses.asdict(recipe) for recipe in PROBE_RECIPES],
+        "finetune": [dataclasses.asdict(recipe) for recipe in FINETUNE_RECIPES],
+    }
+
+
+def write_contact_sheet(workspace: Workspace, out: Path, num_images: int, seed: int) -> int:
+    """Write a PNG with `num_images` kept images of the last stage, as each recipe shows them; returns how many it has.
+
+    Raises StaleStageError where no stage has run, BadInputError where no image is kept.
+    """
+    manifest = workspace.manifest(columns=["file_name", "image_id", "keep"])
+    parent = workspace.parent_of("train")
+    kept = manifest[manifest["keep"]]
+    if kept.empty:
+        raise BadInputError("no image is kept: there is nothing to show", next_step="see drop_reason in the manifest")
+    rng = np.random.default_rng([seed, 7])
+    rows = kept.iloc[np.sort(rng.choice(len(kept), min(len(kept), num_images), replace=False))]
+    images = [
+        load_rgb(parent.images_root / name, TILE_PX, image_id=key)
+        for name, key in zip(rows["file_name"], rows["image_id"], strict=True)
+    ]
+    buffer = io.BytesIO()
+    Image.fromarray(draw_contact_sheet(np.stack(images), FINETUNE_RECIPES, seed)).save(buffer, "PNG")
+    write_atomic(out, buffer.getvalue())
+    return len(images)

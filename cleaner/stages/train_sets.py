@@ -1,0 +1,127 @@
+"""What `train` learns from and is measured on."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cleaner.config import RunOptions, ScanSettings
+from cleaner.dataset.class_folders import TRAIN, read_folders
+from cleaner.dataset.files import FoundFile, list_files, listing_digest
+from cleaner.dataset.images import inspect_image
+from cleaner.dataset.locations import locate
+from cleaner.dataset.workspace import Input
+from cleaner.engine.local import count_workers
+from cleaner.errors import BadInputError
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """n images with a class each."""
+
+    image_ids: list[str]
+    paths: list[Path]
+    targets: np.ndarray
+    """(n,) int64 class numbers."""
+    repeats: np.ndarray
+    """(n,) int64: how often an epoch shows each."""
+    source: str = ""
+    """Where held-out images are from, for people."""
+    warnings: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+def training_images(manifest: pd.DataFrame, images_root: Path, path: Path) -> tuple[list[str], ImageSet]:
+    """The classes, sorted, and the kept images of split train under their clean label, repeated as balance says.
+
+    Raises BadInputError if fewer than two classes are left in the manifest at `path`.
+    """
+    kept = manifest[manifest["keep"] & (manifest["split"] == TRAIN)]
+    repeats = kept["repeats"].to_numpy(np.int64) if "repeats" in kept else np.ones(len(kept), np.int64)
+    kept, repeats = kept[repeats > 0], repeats[repeats > 0]
+    classes = sorted(set(kept["clean_label"]))
+    if len(classes) < 2:
+        raise BadInputError(
+            f"{path}: too little to train on",
+            expected="kept images of split train in two classes at least",
+            found=f"{len(kept)} images in {len(classes)} classes",
+            next_step="look at drop_reason in it",
+        )
+    return classes, _of_rows(kept, images_root, classes, repeats, "")
+
+
+def validation_files(val: str) -> tuple[list[FoundFile], list[Input]]:
+    """The files below the folder `val` ('' : none), and what they are as an input of the record."""
+    if not val:
+        return [], []
+    folder = locate(val)
+    if not folder.is_dir():
+        raise BadInputError(f"{folder}: no such folder", expected="class folders of images", next_step="check --val")
+    files = list_files(folder, follow_symlinks=False)
+    return files, [Input("val", str(folder), listing_digest(files))]
+
+
+def validation_images(
+    manifest: pd.DataFrame, images_root: Path, classes: list[str], val: str, files: list[FoundFile], options: RunOptions
+) -> ImageSet:
+    """Held-out images: those below `val` where it is given, else the kept ones of the manifest's other splits.
+
+    Images of other classes, unreadable ones and such as are among the training images are left out, with a warning.
+    """
+    if val:
+        found = _read_folder(val, files, options)
+    else:
+        found = manifest.loc[manifest["keep"] & (manifest["split"] != TRAIN)].assign(sound=True)
+        found = found.assign(path=[images_root / name for name in found["file_name"]], label=found["clean_label"])
+    learned = set(manifest.loc[manifest["keep"] & (manifest["split"] == TRAIN), "image_id"])
+    reasons = {
+        "cannot be read or lie in no class folder": ~found["sound"].to_numpy(bool),
+        "are of classes that nothing was learned of": ~found["label"].isin(classes).to_numpy(),
+        "are among the training images": found["image_id"].isin(learned).to_numpy(),
+    }
+    good, warnings = np.ones(len(found), bool), []
+    for why, hit in reasons.items():
+        hit = hit & good
+        if hit.any():
+            warnings.append(f"{int(hit.sum()):,} held-out images {why}: left out")
+        good &= ~hit
+    splits = ", ".join(sorted(set(found["split"]))) if not val else ""
+    source = val or (f"split {splits}" if splits else "")
+    kept = found[good]
+    if not len(kept):
+        warnings.append("no held-out images to measure on: give --val DIR with class folders")
+    targets = pd.Categorical(kept["label"], categories=classes).codes.astype(np.int64)
+    return ImageSet(
+        kept["image_id"].tolist(), kept["path"].tolist(), targets, np.ones(len(kept), np.int64), source, warnings
+    )
+
+
+def _of_rows(rows: pd.DataFrame, root: Path, classes: list[str], repeats: np.ndarray, source: str) -> ImageSet:
+    targets = pd.Categorical(rows["clean_label"], categories=classes).codes.astype(np.int64)
+    return ImageSet(rows["image_id"].tolist(), [root / name for name in rows["file_name"]], targets, repeats, source)
+
+
+def _read_folder(val: str, files: list[FoundFile], options: RunOptions) -> pd.DataFrame:
+    labels, _ = read_folders(files, ScanSettings.label_from)
+    with (
+        options.progress.task("held-out images", len(files)) as task,
+        ThreadPoolExecutor(count_workers(options.workers)) as pool,
+    ):
+        facts = []
+        for fact in pool.map(lambda f: inspect_image(f.path, ScanSettings.max_pixels), files):
+            facts.append(fact)
+            task.advance()
+    return pd.DataFrame(
+        {
+            "image_id": pd.Series([f.image_id for f in facts], dtype=object),
+            "path": pd.Series([locate(f.path) for f in files], dtype=object),
+            "label": pd.Series(labels, dtype=object),
+            "sound": [not fact.fault and bool(label) for fact, label in zip(facts, labels, strict=True)],
+        }
+    )

@@ -1,0 +1,344 @@
+"""`cleaner verify`: is a model of the cleaned set better than one of what the user had? docs/verify.md."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cleaner.config import RunOptions, VerifySettings
+from cleaner.dataset.files import list_files, listing_digest
+from cleaner.dataset.locations import locate
+from cleaner.dataset.manifest import read_manifest
+from cleaner.dataset.store import ArrayStore, digest_of, sha256_file, write_json
+from cleaner.dataset.workspace import Input, Parent, StageRecord, Workspace
+from cleaner.errors import BadInputError, UsageError
+from cleaner.modeling.backbones import Backbone, load_backbone, num_threads
+from cleaner.modeling.crossval import log_priors
+from cleaner.modeling.learner import Learner, Recipe
+from cleaner.modeling.probe import ProbeLearner
+from cleaner.progress import Task
+from cleaner.scoring.verification import (
+    CONFIDENCE,
+    ClassDifferences,
+    compare_by_class,
+    compare_models,
+    mean_accuracy,
+    spread_over_slots,
+)
+from cleaner.stages.inputs import embed_rows, parent_input, weights_inputs
+from cleaner.stages.lifecycle import StageResult, current_result, settings_dict
+from cleaner.stages.verify_sets import TestImages, TrainingSet, cleaned_set, find_test_images, listed_set, raw_set
+
+DOCUMENT = "verify.json"
+SCHEMA_VERSION = 1
+_RECIPE = Recipe("plain", "plain", 1e-3, 1e-1, 0.0, 20)
+"""An ordinary training to its end. The recipes of the label rounds stop before wrong labels are learned, and a verdict
+by them would be about models that nobody trains."""
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What is learned from and asked about, in numbers."""
+
+    sets: list[TrainingSet]
+    """raw, cleaned, and the others."""
+    test: TestImages
+    classes: list[str]
+    targets: np.ndarray
+    """(n,) int64: the true class of each test image; -1 for one without."""
+    recipe: Recipe
+
+    @property
+    def asked(self) -> np.ndarray:
+        """(m,) int64: the test images that have a class."""
+        return np.flatnonzero(self.targets >= 0)
+
+    @property
+    def weights(self) -> np.ndarray:
+        """(n,) float64: how many images each test image stands for; 0 for one without a class."""
+        return np.where(self.targets >= 0, self.test.images["weight"].to_numpy(np.float64), 0.0)
+
+
+def run_verify(
+    workspace: Workspace,
+    settings: VerifySettings,
+    options: RunOptions,
+    from_file: Path | None = None,
+    against: Sequence[Path] = (),
+) -> StageResult:
+    """Train on the raw and on the cleaned set (and on those that `against` lists), and write `verify/verify.json`.
+
+    Raises StaleStageError without a current manifest, BadInputError where there are too few held-out images, a table
+    of `against` cannot be used, or a set has nothing to learn from.
+    """
+    started = time.monotonic()
+    parent = workspace.parent_of("verify", from_file)  # what an audit said since is to judge it, not to change it
+    val_files = _list_val(settings)
+    manifest = read_manifest(parent.path)
+    sets = [raw_set(manifest), cleaned_set(manifest), *(listed_set(path, manifest) for path in against)]
+    _check_names(sets)
+    inputs = [parent_input(workspace, parent), *weights_inputs(settings.embedding)]
+    inputs += [Input("against", workspace.relative(path), sha256_file(path)) for path in against]
+    if val_files is None:
+        test = find_test_images(workspace, parent, manifest, None, settings, options)
+        inputs += [Input("audit", test.where, _test_digest(test))] if test.kind == "audit" else []
+    else:
+        inputs.append(Input("val", settings.val, listing_digest(val_files)))
+    current = current_result(workspace, "verify", settings, options, inputs)
+    if current is not None:
+        return current
+    if val_files is not None:
+        test = find_test_images(workspace, parent, manifest, val_files, settings, options)
+    trial = _prepare(sets, test)
+    backbone = load_backbone(settings.embedding, options.device)
+    folder = workspace.begin("verify")
+    right = _train_all(workspace, parent, manifest, trial, backbone, settings, options)
+    document = _document(trial, right, settings, options)
+    write_json(folder / DOCUMENT, document)
+    record = StageRecord(
+        stage="verify", settings=settings_dict(settings), seed=options.seed, images_root=str(parent.images_root),
+        inputs=inputs, outputs={}, counts={"test_images": len(trial.asked), "classes": len(trial.classes)},
+        backbone=backbone.describe(), device=str(backbone.device), threads=num_threads(),
+        seconds=round(time.monotonic() - started, 2), command_line=list(options.command_line),
+    )  # fmt: skip
+    written = workspace.write_record(record, [DOCUMENT])
+    return StageResult(written, was_current=False, warnings=document["warnings"])
+
+
+def _list_val(settings: VerifySettings) -> list[Any] | None:
+    if not settings.val:
+        return None
+    root = locate(settings.val)
+    if not root.is_dir():
+        raise BadInputError(
+            f"{settings.val}: {'not a folder' if root.exists() else 'no such folder'}",
+            expected="a folder of class folders with images that cleaning never saw",
+            next_step="check --val",
+        )
+    return list_files(root, follow_symlinks=False)
+
+
+def _check_names(sets: list[TrainingSet]) -> None:
+    names = [s.name for s in sets]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(f"two sets are named {twice[0]!r}", expected="--against files with different names")
+
+
+def _test_digest(test: TestImages) -> str:
+    columns = test.images.sort_values(["image_id", "path"])
+    return digest_of(*(columns[name].tolist() for name in ("image_id", "label", "stratum", "weight")))
+
+
+def _prepare(sets: list[TrainingSet], test: TestImages) -> _Trial:
+    """The sets without what is held out, and the test images whose class some set has."""
+    sets = [s.without(test.held_out) for s in sets]
+    for one in sets:
+        if len(set(one.labels)) < 2:
+            raise BadInputError(
+                f"set {one.name}: nothing to learn from",
+                expected="images of two classes at least, of split train and not held out",
+                found=f"{len(one.rows):,} images of {len(set(one.labels)):,} classes",
+                next_step="look at drop_reason in its manifest, or at its list",
+            )
+    classes = sorted(set().union(*(set(s.labels) for s in sets)))
+    number = {name: i for i, name in enumerate(classes)}
+    targets = test.images["label"].map(number).fillna(-1).to_numpy(np.int64)
+    unknown = (targets < 0) & (test.images["label"] != "").to_numpy()
+    warnings = list(test.warnings)
+    if unknown.any():
+        names = sorted(set(test.images.loc[unknown, "label"]))
+        warnings.append(
+            f"{int(unknown.sum()):,} test images are of classes that no set has ({_some(names)}): they are left out"
+        )
+    absent = sorted(set(classes) - set(test.images["label"]))
+    if absent:
+        warnings.append(f"{len(absent):,} classes have no test image and are not judged: {_some(absent)}")
+    rest = TestImages(test.kind, test.where, test.images[~unknown].reset_index(drop=True), test.held_out, warnings)
+    if (targets >= 0).sum() == 0:
+        raise BadInputError(
+            f"{test.where}: no test image is of a class that the sets have",
+            expected=f"folders named as the classes: {_some(classes)}",
+            found=_some(sorted(set(test.images["label"]))),
+            next_step="check --val",
+        )
+    return _Trial(sets, rest, classes, targets[~unknown], _RECIPE)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _train_all(
+    workspace: Workspace,
+    parent: Parent,
+    manifest: pd.DataFrame,
+    trial: _Trial,
+    backbone: Backbone,
+    settings: VerifySettings,
+    options: RunOptions,
+) -> dict[str, np.ndarray]:
+    """Whether the models of each set are right about each test image: (S, n) bool by set, seed by seed."""
+    used = np.unique(np.concatenate([s.rows for s in trial.sets]))
+    images = trial.test.images
+    outside = [(i, locate(p)) for i, p in zip(images["image_id"], images["path"], strict=True)]
+    outside = [outside[i] for i in trial.asked]
+    rows = manifest.iloc[used]
+    embeddings = embed_rows(workspace, parent.images_root, rows, backbone, options, outside)
+    learner = ProbeLearner(embeddings, len(trial.classes))
+    all_ids = [*rows["image_id"], *(i for i, _ in outside)]
+    identity = digest_of(backbone.key, settings.learner, all_ids, trial.classes, num_threads())
+    place = np.full(len(manifest), -1, np.int64)
+    place[used] = np.arange(len(used))
+    asked = len(used) + np.arange(len(outside))
+    store = ArrayStore(workspace.cache / "verify")
+    num_slots = max(len(s.rows) for s in trial.sets)
+    right = {}
+    for one in trial.sets:
+        right[one.name] = np.zeros((settings.num_seeds, len(images)), bool)
+        with options.progress.task(f"learning {one.name}", settings.num_seeds * trial.recipe.epochs) as task:
+            for i in range(settings.num_seeds):
+                seed = options.seed + i
+                predicted = _learn(one, learner, trial, place, asked, num_slots, seed, identity, store, task)
+                right[one.name][i, trial.asked] = predicted == trial.targets[trial.asked]
+    return right
+
+
+def _learn(
+    one: TrainingSet, learner: Learner, trial: _Trial, place: np.ndarray, asked: np.ndarray,
+    num_slots: int, seed: int, identity: str, store: ArrayStore, task: Task,
+) -> np.ndarray:  # fmt: skip
+    """What a model of a set says of the images `asked` (m,): class numbers (m,) int32; kept, so that a kill costs one.
+
+    Every set is spread over as many slots as the largest has rows: same batches, same steps, for any learner.
+    """
+    number = {name: i for i, name in enumerate(trial.classes)}
+    all_targets = np.array([number[name] for name in one.labels], np.int64)
+    slots, weights = spread_over_slots(one.weights, num_slots, np.random.default_rng([seed, 7]))
+    rows, targets = place[one.rows[slots]], all_targets[slots]
+    key = digest_of("verify", identity, rows, targets, weights, asked, asdict(trial.recipe), seed)
+
+    stored = store.get(key)
+    if stored is not None:
+        task.advance(trial.recipe.epochs)
+        return stored["predicted"]
+    prior = log_priors(targets, weights[None], len(trial.classes))
+    (model,) = learner.fit(
+        rows, targets,
+        sample_weights=weights[None], log_prior=prior, recipe=trial.recipe, seed=seed, on_epoch=task.advance,
+    )  # fmt: skip
+    predicted = np.full(len(asked), -1, np.int32)
+    for part, probs in model.predict(asked):
+        predicted[part] = probs.argmax(1)
+    store.put(key, {"predicted": predicted})
+    return predicted
+
+
+def _document(
+    trial: _Trial, right: dict[str, np.ndarray], settings: VerifySettings, options: RunOptions
+) -> dict[str, Any]:
+    """The content of verify.json; see docs/schemas/verify.schema.json."""
+    strata = pd.factorize(trial.test.images["stratum"])[0].astype(np.int64)
+    pairs = [("raw", "cleaned")]
+    for one in trial.sets[2:]:
+        pairs += [("raw", one.name), (one.name, "cleaned")]
+    comparisons = []
+    for before, after in pairs:
+        result = compare_models(right[before], right[after], weights=trial.weights, strata=strata, seed=options.seed)
+        comparisons.append({"before": before, "after": after, **asdict(result), "verdict": result.verdict})
+    by_class = compare_by_class(
+        right["raw"], right["cleaned"], trial.targets, len(trial.classes), weights=trial.weights, seed=options.seed
+    )
+    classes = _class_rows(trial, by_class)
+    verdicts = {v: [c["label"] for c in classes if c["verdict"] == v] for v in ("helped", "hurt")}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "verdict": comparisons[0]["verdict"],
+        "confidence": CONFIDENCE,
+        "learner": settings.learner,
+        "recipe": asdict(trial.recipe),
+        "seeds": [options.seed + i for i in range(settings.num_seeds)],
+        "slots": max(len(s.rows) for s in trial.sets),
+        "test": _test_part(trial),
+        "sets": [_set_part(one, right[one.name], trial, by_class) for one in trial.sets],
+        "comparisons": comparisons,
+        "classes_helped": verdicts["helped"],
+        "classes_hurt": verdicts["hurt"],
+        "classes_emptied": [c["label"] for c in classes if c["emptied"]],
+        "classes": classes,
+        "warnings": trial.test.warnings,
+    }
+
+
+def _class_rows(trial: _Trial, by_class: ClassDifferences) -> list[dict[str, Any]]:
+    """One entry a class that raw or cleaned has. A class that cleaning emptied is hurt where raw knew it at all."""
+    sizes = [pd.Series(one.labels, dtype=object).value_counts() for one in trial.sets[:2]]
+    rows = []
+    for k, (label, verdict) in enumerate(zip(trial.classes, by_class.verdicts(), strict=True)):
+        num_before, num_after = (int(counts.get(label, 0)) for counts in sizes)
+        if not num_before and not num_after:
+            continue
+        emptied = num_before > 0 and num_after == 0
+        rows.append(
+            {
+                "label": label,
+                "learned_before": num_before,
+                "learned_after": num_after,
+                "emptied": emptied,
+                "test_images": int(by_class.num_images[k]),
+                "accuracy_before": _plain(by_class.before[k]),
+                "accuracy_after": _plain(by_class.after[k]),
+                "low": _plain(by_class.low[k]),
+                "high": _plain(by_class.high[k]),
+                "p_adjusted": _plain(by_class.p_adjusted[k]),
+                "verdict": "hurt" if emptied and by_class.before[k] > 0 else verdict,
+            }
+        )
+    return rows
+
+
+def _plain(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _test_part(trial: _Trial) -> dict[str, Any]:
+    images = trial.test.images.assign(has_class=trial.targets >= 0)
+    strata = [
+        {
+            "name": str(name),
+            "looked_at": len(part),
+            "test_images": int(part["has_class"].sum()),
+            "stands_for": float(part["weight"].sum()),
+        }
+        for name, part in images.groupby("stratum", sort=True)
+    ]
+    return {
+        "kind": trial.test.kind,
+        "where": trial.test.where,
+        "noisy_labels": trial.test.kind == "split",
+        "images": len(trial.asked),
+        "classes": len(np.unique(trial.targets[trial.asked])),
+        "strata": strata,
+    }
+
+
+def _set_part(one: TrainingSet, right: np.ndarray, trial: _Trial, by_class: ClassDifferences) -> dict[str, Any]:
+    """What a set holds, and how good its models are: over all test images, and as the mean of the classes."""
+    by_seed = mean_accuracy(right, trial.weights)
+    known = by_class.num_images > 0
+    sums = np.bincount(trial.targets[trial.asked], (right.mean(0) * trial.weights)[trial.asked], len(known))
+    totals = np.bincount(trial.targets[trial.asked], trial.weights[trial.asked], len(known))
+    return {
+        "name": one.name,
+        "images": len(one.rows),
+        "classes": len(set(one.labels)),
+        "accuracy": float(by_seed.mean()),
+        "accuracy_by_seed": by_seed.tolist(),
+        "mean_class_accuracy": float((sums[known] / totals[known]).mean()),
+    }

@@ -1,0 +1,274 @@
+"""What `verify` compares: the sets that models learn from, and the held-out images that they are asked about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from cleaner.config import RunOptions, ScanSettings, VerifySettings
+from cleaner.dataset.audits import AuditSample, find_answered, find_last_sample
+from cleaner.dataset.class_folders import TRAIN, read_folders
+from cleaner.dataset.decisions import DecisionStore
+from cleaner.dataset.files import FoundFile
+from cleaner.dataset.images import ImageFacts
+from cleaner.dataset.inspection import inspect_files
+from cleaner.dataset.store import ArrayStore
+from cleaner.dataset.tables import plain_names, read_table, require_columns
+from cleaner.dataset.workspace import MANIFEST, Parent, Workspace
+from cleaner.engine.engine import open_engine
+from cleaner.errors import BadInputError
+from cleaner.stages.inputs import duplicate_groups, exact_groups, task_cache
+
+MIN_IMAGES = 20
+"""Fewer test images say nothing: with 20, a difference of 30 points is just about to be told from chance."""
+_JUDGED = "judged before"
+_MAX_SHOWN = 5
+_TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Rows that a model learns from."""
+
+    name: str
+    rows: np.ndarray
+    """(n,) int64: row numbers in the manifest."""
+    labels: np.ndarray
+    """(n,) object: the classes that they are learned as."""
+    weights: np.ndarray
+    """(n,) float64: how often each counts."""
+
+    def without(self, held_out: np.ndarray) -> TrainingSet:
+        """The set less the rows that `held_out` (N,) bool marks."""
+        rest = ~held_out[self.rows]
+        return TrainingSet(self.name, self.rows[rest], self.labels[rest], self.weights[rest])
+
+
+@dataclass(frozen=True)
+class TestImages:
+    """Images with a label that no model learns from."""
+
+    kind: Literal["val", "audit", "split"]
+    where: str
+    """What they are, for people."""
+    images: pd.DataFrame
+    """image_id, path, label ('': looked at, but of no class: no test image), stratum, weight (images of the population
+    that it stands for)."""
+    held_out: np.ndarray
+    """(N,) bool: rows of the manifest that no set may hold, for they are test images or copies of one."""
+    warnings: list[str] = field(default_factory=list)
+
+
+def raw_set(manifest: pd.DataFrame) -> TrainingSet:
+    """What the user had: all readable rows of split train under their given label."""
+    rows = np.flatnonzero(_can_learn(manifest) & (manifest["label"] != "").to_numpy())
+    return TrainingSet("raw", rows, manifest["label"].to_numpy()[rows], np.ones(len(rows)))
+
+
+def cleaned_set(manifest: pd.DataFrame) -> TrainingSet:
+    """What cleaning left: the kept rows of split train under their clean label, repeated as balance says."""
+    keep = _can_learn(manifest) & manifest["keep"].to_numpy() & (manifest["clean_label"] != "").to_numpy()
+    rows = np.flatnonzero(keep)
+    repeats = manifest["repeats"].to_numpy(np.float64)[rows] if "repeats" in manifest else np.ones(len(rows))
+    return TrainingSet("cleaned", rows, manifest["clean_label"].to_numpy()[rows], repeats)
+
+
+def listed_set(path: Path, manifest: pd.DataFrame) -> TrainingSet:
+    """What another rule left, by a table: `file_name` as in the manifest, and, if it has them, `keep` (true/false),
+    `clean_label` or `label`, and `repeats`. Any manifest of the same images is one; a list of names is a keep-list.
+
+    Only readable rows of split train count. Raises BadInputError, naming the row: a name that the manifest lacks, or
+    that stands there twice; a value that cannot be read.
+    """
+    table = read_table(path)
+    require_columns(table, path, ("file_name",))
+    names = plain_names(table["file_name"])
+    row_of = pd.Series(np.arange(len(manifest)), index=manifest["file_name"].to_numpy())
+    _refuse(path, names, ~names.isin(row_of.index).to_numpy(), "file names that the manifest lacks")
+    _refuse(path, names, names.duplicated().to_numpy(), "file names that stand there twice")
+    rows = row_of.loc[names.tolist()].to_numpy(np.int64)
+    keep = _can_learn(manifest)[rows]
+    if "keep" in table:
+        said = table["keep"].str.lower().map(_TRUTH)
+        _refuse(path, table["keep"], said.isna().to_numpy(), "values of keep that are neither true nor false")
+        keep &= said.astype(bool).to_numpy()
+    weights = np.ones(len(rows))
+    if "repeats" in table:
+        weights = pd.to_numeric(table["repeats"], errors="coerce").to_numpy(np.float64)
+        _refuse(path, table["repeats"], keep & ~(weights > 0), "values of repeats that are no number above 0")
+    column = next((name for name in ("clean_label", "label") if name in table), "")
+    labels = table[column].to_numpy() if column else manifest["label"].to_numpy()[rows]
+    keep &= labels != ""
+    order = np.argsort(rows[keep], kind="stable")
+    name = f"{path.absolute().parent.name}/{path.name}" if path.name == MANIFEST else path.name
+    return TrainingSet(name, rows[keep][order], labels[keep][order], weights[keep][order])
+
+
+def _can_learn(manifest: pd.DataFrame) -> np.ndarray:
+    can: np.ndarray = manifest["readable"].to_numpy() & (manifest["split"] == TRAIN).to_numpy()
+    return can
+
+
+def _refuse(path: Path, values: pd.Series[str], wrong: np.ndarray, what: str) -> None:
+    if wrong.any():
+        shown = [f"{value!r} (row {row})" for row, value in values[wrong].head(_MAX_SHOWN).items()]
+        raise BadInputError(
+            f"{path}: {int(wrong.sum())} {what}",
+            expected="a table with file_name as in the manifest, once each, and keep, clean_label, repeats if need be",
+            found=", ".join(shown),
+            next_step=f"mend {path.name} and run again",
+        )
+
+
+def find_test_images(
+    workspace: Workspace,
+    parent: Parent,
+    manifest: pd.DataFrame,
+    val_files: list[FoundFile] | None,
+    settings: VerifySettings,
+    options: RunOptions,
+) -> TestImages:
+    """The held-out images: those below `settings.val` if it is given, else audited ones, else held-out splits.
+
+    Raises BadInputError where there are too few.
+    """
+    if val_files is not None:
+        test = _from_folder(workspace, manifest, val_files, settings, options)
+        found = f"{len(test.images):,} images below {settings.val}"
+    else:
+        sample = find_last_sample(workspace)
+        test = _from_splits(parent, manifest) if sample is None else _from_audit(workspace, parent, manifest, sample)
+        if test.kind == "audit" and _num_labelled(test) < MIN_IMAGES:
+            found = f"{_num_labelled(test):,} audited images with a label"
+            test = _from_splits(parent, manifest)
+        else:
+            found = "no audit, and no held-out split"
+    if _num_labelled(test) < MIN_IMAGES:
+        raise BadInputError(
+            "too few held-out images to compare models on",
+            expected=f"{MIN_IMAGES} with a label at least, some hundred to tell a difference of a few points",
+            found=found,
+            next_step="give --val DIR (class folders that cleaning never saw), or look at images with "
+            "`cleaner audit` and `cleaner review audit`",
+        )
+    return test
+
+
+def _num_labelled(test: TestImages) -> int:
+    return int((test.images["label"] != "").sum())
+
+
+def _from_folder(
+    workspace: Workspace,
+    manifest: pd.DataFrame,
+    files: list[FoundFile],
+    settings: VerifySettings,
+    options: RunOptions,
+) -> TestImages:
+    scan = workspace.record("scan")
+    own = scan.settings if scan is not None else {}
+    labels, _ = read_folders(files, own.get("label_from", ScanSettings.label_from))
+    max_pixels = own.get("max_pixels", ScanSettings.max_pixels)
+    facts = _inspect(workspace, files, max_pixels, options)
+    known = set(manifest.loc[_can_learn(manifest), _identity(manifest)])
+    is_copy = np.array([(f.pixel_id if _identity(manifest) == "pixel_id" else f.image_id) in known for f in facts])
+    is_sound = np.array([not f.fault and bool(label) for f, label in zip(facts, labels, strict=True)])
+    keep = np.flatnonzero(is_sound & ~is_copy)
+    warnings = []
+    if (is_sound & is_copy).any():
+        num = int((is_sound & is_copy).sum())
+        warnings.append(f"{num:,} images below {settings.val} are among the training images: left out of the test")
+    if not is_sound.all():
+        warnings.append(
+            f"{int((~is_sound).sum()):,} files below {settings.val} cannot be read, or lie in no class folder"
+        )
+    images = pd.DataFrame(
+        {
+            "image_id": pd.Series([facts[i].image_id for i in keep], dtype=object),
+            "path": pd.Series([files[i].path for i in keep], dtype=object),
+            "label": pd.Series([labels[i] for i in keep], dtype=object),
+            "stratum": "val",
+            "weight": 1.0,
+        }
+    )
+    return TestImages("val", settings.val, images, np.zeros(len(manifest), bool), warnings)
+
+
+def _identity(manifest: pd.DataFrame) -> str:
+    """The column that exact copies share: equal pixels where the scan knows them, else equal bytes."""
+    return "pixel_id" if "pixel_id" in manifest else "image_id"
+
+
+def _inspect(workspace: Workspace, files: list[FoundFile], max_pixels: int, options: RunOptions) -> list[ImageFacts]:
+    def run(function: Any, tasks: Any, store: ArrayStore) -> Any:
+        return open_engine(options).map(function, tasks, store=store)
+
+    with options.progress.task("held-out images", len(files)) as task:
+        # a folder of its own: where scan remembers what it saw, other files would be cleared away
+        folder = task_cache(workspace, options) / "verify_files"
+        return inspect_files(files, max_pixels=max_pixels, folder=folder, map_tasks=run, advance=task.advance)
+
+
+def _from_splits(parent: Parent, manifest: pd.DataFrame) -> TestImages:
+    """All readable images of the other splits, under their given labels, but for copies of training images."""
+    groups = exact_groups(manifest)
+    learned = np.unique(groups[_can_learn(manifest)])
+    other = manifest["readable"].to_numpy() & (manifest["split"] != TRAIN).to_numpy()
+    rows = np.flatnonzero(other & (manifest["label"] != "").to_numpy() & ~np.isin(groups, learned))
+    images = _rows_as_images(parent, manifest, rows)
+    images["stratum"] = manifest["split"].to_numpy()[rows]
+    splits = sorted(set(images["stratum"]))
+    warning = (
+        f"the labels of split {', '.join(splits)} are as given: if they are as noisy as the training labels, all "
+        "accuracies come out too low and differences too small, and where wrong labels follow a pattern a model "
+        "that learned the pattern looks better than it is; --val DIR with checked labels, or an audit, tells the truth"
+    )
+    where = f"split {', '.join(splits)} as given" if splits else ""
+    return TestImages("split", where, images, np.zeros(len(manifest), bool), [warning] if splits else [])
+
+
+def _from_audit(workspace: Workspace, parent: Parent, manifest: pd.DataFrame, sample: AuditSample) -> TestImages:
+    """Audited images under the label that people gave, each weighted by how many rows of its stratum it stands for.
+
+    Images that people called noise or unusable stand for that share of their stratum, and have no label.
+    """
+    store = DecisionStore(workspace.decisions_path)
+    answered = find_answered(store.events(), sample.record.after_seq)
+    verdicts = store.image_verdicts()
+    drawn = sample.rows[sample.rows["image_id"].isin(answered & set(verdicts.index))].copy()
+    said = verdicts.loc[drawn["image_id"]]
+    drawn["verdict"], drawn["verdict_label"] = said["verdict"].to_numpy(), said["label"].to_numpy()
+    looks = pd.concat([drawn, sample.judged.assign(stratum=_JUDGED)], ignore_index=True)
+    looks = looks[looks["verdict"].isin(["label", "noise", "drop"])]  # `unsure` and `normal` leave the class open
+    looks = looks[looks["file_name"].isin(manifest["file_name"])]
+    row_of = pd.Series(np.arange(len(manifest)), index=manifest["file_name"].to_numpy())
+    rows = row_of.loc[looks["file_name"].tolist()].to_numpy(np.int64)
+    images = _rows_as_images(parent, manifest, rows)
+    has_label = (looks["verdict"] == "label").to_numpy()
+    images["label"] = np.where(has_label, looks["verdict_label"], "").astype(object)
+    images["stratum"] = looks["stratum"].to_numpy()
+    sizes = {**sample.record.sizes, _JUDGED: len(sample.judged)}
+    num_looks = images["stratum"].value_counts()
+    images["weight"] = [sizes[name] / num_looks[name] for name in images["stratum"]]
+    held_out = np.zeros(len(manifest), bool)
+    held_out[rows[has_label]] = True
+    for groups in (duplicate_groups(manifest), exact_groups(manifest)):
+        held_out |= np.isin(groups, groups[held_out])
+    return TestImages("audit", f"audited images of {sample.record.stage}", images, held_out)
+
+
+def _rows_as_images(parent: Parent, manifest: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
+    part = manifest.iloc[rows]
+    return pd.DataFrame(
+        {
+            "image_id": part["image_id"].to_numpy(),
+            "path": pd.Series([str(parent.images_root / name) for name in part["file_name"]], dtype=object),
+            "label": part["label"].to_numpy(),
+            "stratum": "",
+            "weight": 1.0,
+        }
+    )
