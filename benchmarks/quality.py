@@ -140,8 +140,9 @@ def score(folder: Path) -> dict[str, float]:
         result |= score_noise(folder, junk, ~truth.index.isin(seeds))
     part = (truth["part"] == "test").to_numpy() & ~junk & labels["readable"].to_numpy()
     issue = labels["label_issue"].to_numpy()
-    for name, flag in (("coarse", issue == "coarse"), ("fine", issue == "fine"), ("any", issue != "")):
-        if flag.any() and not (name == "fine" and "coarse" in issue):
+    dropped = labels["drop_reason"].str.startswith("label_issue").to_numpy()
+    for name, flag in (("dropped", dropped), ("coarse", issue == "coarse")):
+        if flag.any():
             precision, recall = prec_rec(flag[part], wrong[part])
             result[f"{name}_p"], result[f"{name}_r"] = precision, recall
             result[f"{name}_f1"] = 2 * precision * recall / max(precision + recall, 1e-9)

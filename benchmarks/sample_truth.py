@@ -62,7 +62,8 @@ def _label_rows(both: pd.DataFrame) -> list[tuple[str, int, float, int]]:
     seen = both[(both["drop_stage"] != "scan") & (both["true_is_noise_image"] != "true")]
     kind, issue = seen["true_label_error"], seen["label_issue"]
     return [
-        _row("wrong labels, any issue", kind != "", issue != ""),
+        _row("wrong labels, dropped", kind != "", seen["drop_reason"].str.startswith("label_issue")),
+        _row("  any issue, dropped or not", kind != "", issue != ""),
         _row("  coarse issues", kind != "", issue == "coarse"),
         _row("  fine issues", kind != "", issue == "fine"),
         _share("  those to any class", kind == "any", issue != ""),

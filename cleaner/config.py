@@ -20,7 +20,7 @@ from cleaner.errors import BadInputError, UsageError
 from cleaner.progress import Progress, Silent
 
 FAULTS_OF_LABELS = ("coarse", "fine")
-RELABEL_ABOVE = 0.8
+RELABEL_ABOVE = 0.95
 """Where `--relabel` sets `relabel_above`; suggestions above it are right nine times in ten (docs/experiments.md)."""
 QUALITY_ISSUES = ("blurry", "bright", "dark", "low_information", "odd_aspect", "odd_size")
 """What scan can find about the quality of an image that is readable, sorted."""

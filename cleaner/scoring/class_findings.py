@@ -12,11 +12,11 @@ from cleaner.scoring.label_noise import Candidates
 
 _NUM_MATES = 3
 """So many classes are tested against each class: those that share most probability with it."""
-_SAME = 0.65
+_SAME = 0.7
 """Two classes are one where even the upper bound of their AUC is below. benchmarks/class_findings.py, tune part."""
 _JUMBLED_SHARE = 0.5
 """A jumble is recognised less than this times as often as the middle class. The same benchmark."""
-_SPREAD = 0.75
+_SPREAD = 0.8
 """And its predictions are spread at least this evenly over the classes. The same benchmark."""
 _DEVIATIONS = 1.64
 """Bounds are one-sided, of 95 %."""

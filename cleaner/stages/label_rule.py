@@ -70,11 +70,15 @@ def run_rule(
     return Doubts(prob, prob > threshold, threshold, noise, int(reviewed.sum()), rounds, models)
 
 
-def _estimate(labels: LabelSet, judgement: Judgement) -> LabelNoise:
-    classes = np.concatenate([labels.targets[:, None], judgement.others.astype(np.int64)], 1)
+def candidates_of(targets: np.ndarray, judgement: Judgement) -> Candidates:
+    """What a judgement of n rows says of them under their class numbers `targets` (n,)."""
+    classes = np.concatenate([targets[:, None], judgement.others.astype(np.int64)], 1)
     own = np.nan_to_num(judgement.self_confidence)[:, None]
-    candidates = Candidates(classes, np.concatenate([own, judgement.others_confidence], 1))
-    return fit_label_noise(candidates, labels.num_classes, labels.decided)
+    return Candidates(classes, np.concatenate([own, judgement.others_confidence], 1))
+
+
+def _estimate(labels: LabelSet, judgement: Judgement) -> LabelNoise:
+    return fit_label_noise(candidates_of(labels.targets, judgement), labels.num_classes, labels.decided)
 
 
 def _trust(labels: LabelSet, noise: LabelNoise) -> np.ndarray:
