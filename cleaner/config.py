@@ -22,6 +22,8 @@ from cleaner.progress import Progress, Silent
 FAULTS_OF_LABELS = ("coarse", "fine")
 RELABEL_ABOVE = 0.95
 """Where `--relabel` sets `relabel_above`; suggestions above it are right nine times in ten (docs/experiments.md)."""
+LearnerName = Literal["probe", "finetune", "auto"]
+LEARNERS: tuple[str, ...] = typing.get_args(LearnerName)
 QUALITY_ISSUES = ("blurry", "bright", "dark", "low_information", "odd_aspect", "odd_size")
 """What scan can find about the quality of an image that is readable, sorted."""
 
@@ -157,8 +159,9 @@ class LabelsSettings:
     """A text with the file_name of each of its rows."""
     clean_split: tuple[str, ...] = ()
     """Splits besides `train` that are judged and may lose rows."""
-    learner: Literal["probe"] = "probe"
-    """What is trained in each fold and round: `probe`, a linear head on cached embeddings."""
+    learner: LearnerName = "probe"
+    """What is trained in each fold and round: `probe`, a linear head on cached embeddings; `finetune`, the whole
+    network; `auto`, finetune on a CUDA GPU, else the probe."""
     embedding: EmbeddingSettings = field(default_factory=EmbeddingSettings)
 
     def __post_init__(self) -> None:
@@ -172,6 +175,7 @@ class LabelsSettings:
             _require(name in FAULTS_OF_LABELS, "drop", name, "coarse, fine, both with a comma between, or none")
         _require(0 < self.relabel_above <= 1, "relabel_above", self.relabel_above, "above 0, at most 1 (never)")
         _require(self.rule in ("auto", "recipe"), "rule", self.rule, "auto or recipe")
+        _require(self.learner in LEARNERS, "learner", self.learner, "probe, finetune or auto")
         _require(bool(self.pred_probs) == bool(self.pred_ids), "pred_ids", self.pred_ids, "with pred_probs, or neither")
 
 
@@ -272,14 +276,17 @@ class VerifySettings:
 
     val: str = ""
     """A folder of class folders that cleaning never saw; empty: audited images, else the set's own held-out splits."""
-    num_seeds: int = 5
-    """Each set is learned this often, with the seeds 0, 1, … after the run's own."""
-    learner: Literal["probe"] = "probe"
-    """What is trained on each set: `probe`, a linear head on cached embeddings."""
+    num_seeds: int = 0
+    """Each set is learned this often, with the seeds 0, 1, … after the run's own; 0: five times by the probe, three
+    times by fine-tuning."""
+    learner: LearnerName = "probe"
+    """What is trained on each set: `probe`, a linear head on cached embeddings; `finetune`, the whole network;
+    `auto`, finetune on a CUDA GPU, else the probe."""
     embedding: EmbeddingSettings = field(default_factory=EmbeddingSettings)
 
     def __post_init__(self) -> None:
-        _require(2 <= self.num_seeds <= 100, "num_seeds", self.num_seeds, "2 .. 100")
+        _require(self.num_seeds in (0, *range(2, 101)), "num_seeds", self.num_seeds, "0 (the learner's), or 2 .. 100")
+        _require(self.learner in LEARNERS, "learner", self.learner, "probe, finetune or auto")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,15 @@
 Reads orders from stdin, one JSON document a line, and answers each with one line:
 `{"code": exit code or minus the signal, "stderr": text}`. An order holds `argv`, and may hold `kill_at`, where the
 child gets SIGKILL: {"task": beginning of a task's name, "after": units}, {"say": beginning of a message},
-{"record": stage} (its manifest is written, its record is not), or {"stage": stage, "after_s": seconds of it};
+{"record": stage} (its manifest is written, its record is not), {"stage": stage, "after_s": seconds of it}, or
+{"step": n} (the n-th training step of a whole network is about to be taken);
 `interrupt_at` is the same with SIGINT.
 """
 
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import os
 import signal
@@ -95,6 +97,17 @@ def _arm(point: dict[str, Any], number: signal.Signals) -> None:
             return result
 
         module.current_result = current_result  # type: ignore[attr-defined]
+    elif "step" in point:
+        from cleaner.modeling.training import Trainer
+
+        take_step, taken = Trainer._take_step, itertools.count(1)
+
+        def striking_step(self: Trainer, *arguments: Any) -> float:
+            if next(taken) == point["step"]:
+                strike()
+            return take_step(self, *arguments)
+
+        Trainer._take_step = striking_step  # type: ignore[method-assign]
     elif "say" in point:
         say = Console.say
 

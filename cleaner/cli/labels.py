@@ -47,6 +47,7 @@ def labels(
     clean_split: o.CleanSplit = None,
     from_file: o.FromFile = None,
     config: o.ConfigFile = None,
+    learner: o.LearnerName = None,
     backbone: o.Backbone = None,
     weights: o.Weights = None,
     image_size: o.ImageSize = None,
@@ -86,6 +87,7 @@ def labels(
         pred_probs=None if pred_probs is None else str(pred_probs),
         pred_ids=None if pred_ids is None else str(pred_ids),
         clean_split=clean_split,
+        learner=learner,
     )
     from cleaner.stages.labels import run_labels
 

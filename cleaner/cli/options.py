@@ -67,6 +67,15 @@ ImageSize = Annotated[
 ]
 Precision = Annotated[str | None, typer.Option(help="auto, fp32 or bf16.", show_default="auto", rich_help_panel=_MODEL)]
 
+LearnerName = Annotated[
+    str | None,
+    typer.Option(
+        help="probe, a linear head; finetune, whole networks; auto: finetune on a CUDA GPU.",
+        show_default="probe",
+        rich_help_panel=_MODEL,
+    ),
+]
+
 Seed = Annotated[int, typer.Option(help="Seed of every random draw.", rich_help_panel=_RUN)]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=_RUN)]
 Workers = Annotated[int, typer.Option(help="Decoding workers; 0: one for each core.", rich_help_panel=_RUN)]

@@ -33,10 +33,13 @@ def verify(
         list[Path] | None,
         typer.Option(metavar="FILE", help="Another manifest or keep-list to compare with; repeatable."),
     ] = None,
-    num_seeds: Annotated[int | None, typer.Option(help="How often each set is learned.", show_default="5")] = None,
+    num_seeds: Annotated[
+        int | None, typer.Option(help="How often each set is learned.", show_default="5; finetune 3")
+    ] = None,
     fail_on_hurt: Annotated[bool, typer.Option("--fail-on-hurt", help="Exit 4 if the verdict is `hurt`.")] = False,
     from_file: o.FromFile = None,
     config: o.ConfigFile = None,
+    learner: o.LearnerName = None,
     backbone: o.Backbone = None,
     weights: o.Weights = None,
     image_size: o.ImageSize = None,
@@ -63,7 +66,7 @@ def verify(
         verbose=verbose, log_format=log_format, dry_run=dry_run,
         embedding={"backbone": backbone, "weights": weights, "image_size": image_size, "precision": precision},
     )  # fmt: skip
-    settings = session.given(session.config.verify, val=val, num_seeds=num_seeds)
+    settings = session.given(session.config.verify, val=val, num_seeds=num_seeds, learner=learner)
     from cleaner.stages.verify import DOCUMENT, run_verify
 
     with session.lock():

@@ -187,12 +187,23 @@ def perceptual_hash(image: Image.Image) -> bytes:
 
 
 def load_rgb(path: str | Path, size_px: int, *, draft: bool = True, image_id: str = "") -> np.ndarray:
-    """Pixels (size_px, size_px, 3) uint8, RGB, upright, first frame, transparency on white, aspect not kept.
+    """Pixels (size_px, size_px, 3) uint8 of an image, aspect not kept; see `load_upright`."""
+    image = _open_upright(path, size_px if draft else 0, image_id)
+    return np.array(on_white(image.resize((size_px, size_px), Image.Resampling.BICUBIC, reducing_gap=2.0)))
 
-    With `draft` a JPEG is decoded at a fraction of its size where that is still at least `size_px`. Threads may call
-    this at once. Raises BadInputError naming the file if it cannot be read or decoded, or if `image_id` (hex
-    SHA-256) is given and the bytes are others.
+
+def load_upright(path: str | Path, least_px: int, *, image_id: str = "") -> np.ndarray:
+    """Pixels (H, W, 3) uint8, RGB, upright, first frame, transparency on white.
+
+    A JPEG is decoded at a fraction of its size where both sides are still at least `least_px`. Threads may call this
+    at once. Raises BadInputError naming the file if it cannot be read or decoded, or if `image_id` (hex SHA-256) is
+    given and the bytes are others.
     """
+    return np.asarray(on_white(_open_upright(path, least_px, image_id)))
+
+
+def _open_upright(path: str | Path, least_px: int, image_id: str) -> Image.Image:
+    """Pixels as mode L, RGB or RGBA; `least_px` 0: at full size."""
     try:
         data = read_bytes(path)
     except OSError as error:
@@ -204,11 +215,9 @@ def load_rgb(path: str | Path, size_px: int, *, draft: bool = True, image_id: st
         raise _changed(path, kind or "no image")
     try:
         image = open_image(data, kind)
-        if draft and kind == "JPEG":
-            image.draft(None, (size_px, size_px))
-        pixels = decode(image)
-        resized = pixels.resize((size_px, size_px), Image.Resampling.BICUBIC, reducing_gap=2.0)
-        return np.array(on_white(resized))
+        if least_px and kind == "JPEG":
+            image.draft(None, (least_px, least_px))
+        return decode(image)
     except Exception as error:  # a damaged file can make Pillow raise nearly anything
         raise _changed(path, f"{type(error).__name__}: {error}") from error
 

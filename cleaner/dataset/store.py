@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -143,6 +144,16 @@ class ArrayStore:
         if arrays is None:
             arrays = compute()
             self.put(key, arrays)
+        return arrays
+
+    def resume(self, key: str, compute: Callable[[Path], Arrays]) -> Arrays:
+        """As `remember`, for long work: `compute` gets a folder for its checkpoints, which goes once all is stored."""
+        arrays = self.get(key)
+        if arrays is None:
+            unfinished = self.root / "unfinished"
+            arrays = compute(unfinished / key)
+            self.put(key, arrays)
+            shutil.rmtree(unfinished, ignore_errors=True)  # with what was left of other, abandoned work
         return arrays
 
     def stored_keys(self) -> list[str]:

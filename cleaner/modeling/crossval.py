@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -101,12 +102,14 @@ def cross_train(
     recipe: Recipe,
     seed: int,
     targets: np.ndarray | None = None,
+    checkpoint_dir: Path | None = None,
     on_epoch: Callable[[], None] = lambda: None,
 ) -> tuple[Judgement, list[Predictor]]:
     """Out-of-fold judgement of n images: each is judged by the model that learned from the other folds.
 
     `rows`, `given`, `fold` (n,): row numbers, class numbers, fold numbers from 0; `row_weights` (n,) >= 0: how much
-    each row counts where it is learned from, 0: not at all; `targets` (n,): what is learned, if not `given`.
+    each row counts where it is learned from, 0: not at all; `targets` (n,): what is learned, if not `given`;
+    `checkpoint_dir`: where an interrupted fit is taken up.
     Returns the judgement, with its others, and the models, one a fold.
     """
     folds = np.unique(fold)
@@ -114,8 +117,9 @@ def cross_train(
     targets = given if targets is None else targets
     prior = log_priors(targets, weights, num_classes)
     models = learner.fit(
-        rows, targets, sample_weights=weights, log_prior=prior, recipe=recipe, seed=seed, on_epoch=on_epoch
-    )
+        rows, targets, sample_weights=weights, log_prior=prior, recipe=recipe, seed=seed,
+        checkpoint_dir=checkpoint_dir, on_epoch=on_epoch,
+    )  # fmt: skip
     result = Judgement.empty(len(rows), min(NUM_OTHERS, num_classes - 1))
     for f, model, weight in zip(folds, models, weights, strict=True):
         mine = np.flatnonzero(fold == f)
@@ -136,14 +140,19 @@ def fit_and_judge(
     num_classes: int,
     recipe: Recipe,
     seed: int,
+    checkpoint_dir: Path | None = None,
     on_epoch: Callable[[], None] = lambda: None,
 ) -> Judgement:
-    """Fit one model on `rows` (n,) with `targets` (n,) and judge `negatives` (m,) under their `given` (m,) classes."""
+    """Fit one model on `rows` (n,) with `targets` (n,) and judge `negatives` (m,) under their `given` (m,) classes.
+
+    `checkpoint_dir`: where an interrupted fit is taken up.
+    """
     weights = np.ones((1, len(rows)), np.float32)
     prior = log_priors(targets, weights, num_classes)
     (model,) = learner.fit(
-        rows, targets, sample_weights=weights, log_prior=prior, recipe=recipe, seed=seed, on_epoch=on_epoch
-    )
+        rows, targets, sample_weights=weights, log_prior=prior, recipe=recipe, seed=seed,
+        checkpoint_dir=checkpoint_dir, on_epoch=on_epoch,
+    )  # fmt: skip
     return judge(model, negatives, given, np.bincount(targets, minlength=num_classes) > 0)
 
 

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from cleaner.config import EmbeddingSettings
+from cleaner.config import EmbeddingSettings, LearnerName
 from cleaner.dataset.store import Arrays, digest_of, write_atomic
 from cleaner.modeling.backbones import resolve_device
 from cleaner.modeling.diagnosis import NormHealth, diagnose_norms
@@ -21,7 +21,7 @@ from cleaner.modeling.learner import Predictor, Recipe
 from cleaner.modeling.networks import Blueprint, classifier_of, load_blueprint
 from cleaner.modeling.objective import MIN_PRIOR, Objective
 from cleaner.modeling.pixels import Pixels, load_pixels
-from cleaner.modeling.recipes import FinetuneRecipe
+from cleaner.modeling.recipes import ROUND_RECIPES, FinetuneRecipe
 from cleaner.modeling.training import Run, Sample, Trainer
 from cleaner.progress import Progress
 
@@ -61,6 +61,8 @@ class Views:
 
 class FinetuneLearner:
     """Trains whole networks on cached pixels, one model after the other."""
+
+    recipes = ROUND_RECIPES
 
     def __init__(
         self, pixels: Pixels, blueprint: Blueprint, num_classes: int, *, workers: int, progress: Progress,
@@ -235,7 +237,7 @@ def without_prior(network: nn.Module, objective: Objective) -> nn.Module:
     return network
 
 
-def choose_learner(name: Literal["probe", "finetune", "auto"], device_name: str) -> Literal["probe", "finetune"]:
+def choose_learner(name: LearnerName, device_name: str) -> Literal["probe", "finetune"]:
     """What `auto` stands for on a device: `finetune` on a CUDA GPU, where it is a matter of minutes, else `probe`."""
     if name != "auto":
         return name

@@ -15,7 +15,7 @@ from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.learner import PROBE_RECIPES, Predictor, Recipe
 
 _BATCH_SIZE = 512
-_NEVER = -1e4
+NEVER = -1e4
 """Bias of a class without training rows: its probability is 0."""
 _CHUNK_VALUES = 200_000
 """Probabilities computed at once: rows a chunk = this / classes."""
@@ -30,7 +30,7 @@ class ProbeLearner:
     and standardised by the mean and deviation over all images.
     """
 
-    recipes = PROBE_RECIPES
+    recipes: tuple[Recipe, ...] = PROBE_RECIPES
 
     def __init__(self, embeddings: Embeddings, num_classes: int) -> None:
         self.num_classes = num_classes
@@ -97,7 +97,7 @@ class ProbeLearner:
         # a class that a model never saw must not be predicted by it
         absent = torch.from_numpy(_class_weight(targets, sample_weights, num_classes) <= 0)  # (M, K)
         heads_w = weight.detach().view(num_models, num_classes, dim)
-        heads_b = bias.detach().view(num_models, num_classes).masked_fill(absent, _NEVER)
+        heads_b = bias.detach().view(num_models, num_classes).masked_fill(absent, NEVER)
         return [Probe(self, heads_w[m].clone(), heads_b[m].clone(), recipe) for m in range(num_models)]
 
     def _batch(

@@ -10,7 +10,7 @@ import pandas as pd
 from cleaner.report.charts import Series, legend, line_chart, mini_bar
 from cleaner.report.data import ReportData
 from cleaner.report.galleries import Evidence, fate, gallery, pick_rows
-from cleaner.report.markup import Safe, card, number, percent, section, tag, words
+from cleaner.report.markup import Safe, breakable, card, number, percent, section, tag, words
 from cleaner.report.thumbnails import Thumbnails
 
 _REASON_COLUMNS = {
@@ -42,11 +42,32 @@ def compute_classes(data: ReportData) -> dict[str, Any]:
         table[["action", "evidence"]] = table[["action", "evidence"]].fillna("")
     entries = table.reset_index(names="label").to_dict("records")
     return {
+        "findings": _findings(data),
         "before": int((table["before"] > 0).sum()),
         "after": int((table["after"] > 0).sum()),
         "imbalance": {name: _imbalance(table[name]) for name in ("before", "after", "sampled") if name in table},
         "table": [{str(k): v for k, v in entry.items()} for entry in entries],
     }
+
+
+def _findings(data: ReportData) -> list[dict[str, Any]]:
+    """Classes that labels suspects, the least recognised first, and of a pair the first by name."""
+    if data.classes is None or "finding" not in data.classes:
+        return []
+    columns = [
+        "finding",
+        "overlaps_with",
+        "size_raw",
+        "recognised_with",
+        "separability",
+        "overlap",
+        "action",
+        "evidence",
+    ]
+    found = data.classes.loc[data.classes["finding"] != "", columns].sort_values("recognised_with", kind="stable")
+    pairs = [tuple(sorted((name, other))) if other else (name,) for name, other in found["overlaps_with"].items()]
+    found = found[~pd.Series(pairs, index=found.index, dtype=object).duplicated()]
+    return [{str(k): v for k, v in entry.items()} for entry in found.reset_index(names="label").to_dict("records")]
 
 
 def _sizes(labels: pd.Series[str]) -> pd.Series[int]:
@@ -74,7 +95,7 @@ def render_classes(figures: dict[str, Any], data: ReportData, thumbnails: Thumbn
     return section(
         "classes", "Classes", lead,
         card("Images of each class, largest first", *_balance_chart(figures), cls="card wide-card"), _table(figures),
-        *_given_up(data, thumbnails),
+        _suspected(figures["findings"]), *_given_up(data, thumbnails),
     )  # fmt: skip
 
 
@@ -152,6 +173,25 @@ def _row(entry: dict[str, Any], largest: int, *, has_sampled: bool, has_action: 
         by = " (a person)" if entry["evidence"] == "person" else ""
         cells.append(tag("td", tag("span", words(entry["action"]) + by, cls=f"action a-{entry['action']}")))
     return tag("tr", cells)
+
+
+def _suspected(findings: list[dict[str, Any]]) -> Safe | None:
+    """Classes that look like a jumble, and pairs that look like one."""
+    if not findings:
+        return None
+    lines = []
+    for one in findings:
+        if one["finding"] == "jumbled":
+            what = f"looks like a jumble: {percent(one['recognised_with'], 0)} of its images are recognised"
+        else:
+            what = f"looks like one with {one['overlaps_with']}: its images are told apart from that class's in "
+            what += f"{percent(one['separability'], 0)} of pairs; chance is 50\u00a0%"
+        decided = f" Decided by a person: {one['action']}." if one["evidence"] == "person" else ""
+        lines.append(
+            tag("li", tag("b", breakable(one["label"])), f" ({number(one['size_raw'])} images) {what}.{decided}")
+        )
+    note = "Nothing was done about them. Look with `cleaner review low-count`; drop a class, or merge two."
+    return tag("div", tag("h3", "Suspected classes"), tag("p", note, cls="note"), tag("ul", lines), cls="gallery")
 
 
 def _given_up(data: ReportData, thumbnails: Thumbnails) -> list[Safe | None]:

@@ -15,7 +15,7 @@ _DEFAULTS: dict[str, Any] = {
     "scan": ScanSettings, "noise": NoiseSettings, "labels": LabelsSettings, "balance": BalanceSettings,
 }  # fmt: skip
 _OPTION_NAMES = {"labels_file": "labels", "clean_split": "clean-split"}
-_ONLY_IN_FILE = ("doubtful", "learner")
+_ONLY_IN_FILE = ("doubtful",)
 """Settings that have no option; they stand in cleaner.toml."""
 _REPEATED = ("clean_split",)
 

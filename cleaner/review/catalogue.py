@@ -45,6 +45,8 @@ class Catalogue:
     """What the stages were told: threshold, doubtful, min_count."""
     max_pixels: int
     follows_links: bool
+    findings: pd.DataFrame
+    """Suspected classes (index: label): finding, overlaps_with, recognised_with, separability; docs/manifest.md."""
 
     @cached_property
     def row_of(self) -> dict[str, int]:
@@ -160,7 +162,17 @@ def _read(workspace: Workspace, stage: str, warning: str) -> Catalogue:
         },
         max_pixels=int(scan.get("max_pixels", MAX_PIXELS)),
         follows_links=bool(scan.get("follow_symlinks", False)),
+        findings=_findings(workspace, stage),
     )
+
+
+def _findings(workspace: Workspace, stage: str) -> pd.DataFrame:
+    columns = ["finding", "overlaps_with", "recognised_with", "separability"]
+    path = workspace.stage_dir(stage) / "classes.parquet"
+    if stage not in ("labels", "balance") or not path.exists() or "finding" not in pq.read_schema(path).names:
+        return pd.DataFrame(columns=columns)
+    table = pd.read_parquet(path, columns=["label", *columns]).set_index("label")
+    return table[table["finding"] != ""]
 
 
 def _settings(workspace: Workspace, stage: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,7 @@ QUEUES = {
     "noise-found": ("Noise found", "The model calls these noise. Is any a normal picture?"),
     "labels": ("Labels", "Does the given label fit, or another one?"),
     "conflicts": ("Conflicts", "The same picture stands under several labels. Which one is right?"),
-    "low-count": ("Small classes", "Is this one class? Keep it, drop it, or merge it into another."),
+    "low-count": ("Classes", "Is this one class? Keep it, drop it, or merge it into another."),
     "disagreements": ("Disagreements", "Annotators differ. What holds? Your word settles it."),
     "audit": ("Audit", "A blind sample. Is the label right?"),
 }  # fmt: skip
@@ -300,6 +301,8 @@ def _low_count(catalogue: Catalogue) -> Queue:
     if "class_action" in rows:
         known = rows[["clean_label", "class_action"]].astype(object).drop_duplicates("clean_label")
         action.update(known.set_index("clean_label")["class_action"])
+    suspected = catalogue.findings
+    action.update(pd.Series("review", index=suspected.index[action.reindex(suspected.index).eq("")], dtype=object))
     low = (size < catalogue.settings["min_count"]) | action.isin(["drop", "review"])
     low &= pd.Series(catalogue.labels, index=catalogue.labels).isin(set(label[rows["readable"].to_numpy()]))
     names = np.array([n for n in catalogue.labels if low[n]], dtype=object)
@@ -317,12 +320,22 @@ def _low_count(catalogue: Catalogue) -> Queue:
         return str(ordered["key"].iloc[i])
 
     def choices(i: int) -> list[Verdict]:
-        return [("merge", n) for n in taken_for.get(key(i), []) if n != key(i)][:_NUM_CHOICES]
+        found = suspected["overlaps_with"].get(key(i), "")
+        names = [found, *(n for n in taken_for.get(key(i), []) if n not in (key(i), found))]
+        return [("merge", n) for n in names if n][:_NUM_CHOICES]
 
-    return Queue(
-        "low-count", ordered, choices=choices, pictures=lambda i: _of_class(catalogue, key(i)),
-        facts=lambda i: [f"{size[key(i)]} images kept", str(ordered["reason"].iloc[i])],
-    )  # fmt: skip
+    def facts(i: int) -> list[str]:
+        said = [f"{size[key(i)]} images kept", str(ordered["reason"].iloc[i])]
+        return said + [_suspicion(found) for label, found in suspected.iterrows() if label == key(i)]
+
+    return Queue("low-count", ordered, choices=choices, pictures=lambda i: _of_class(catalogue, key(i)), facts=facts)
+
+
+def _suspicion(found: pd.Series[Any]) -> str:
+    """What the labels stage found of a class, in words."""
+    if found["finding"] == "jumbled":
+        return f"looks like a jumble: {found['recognised_with']:.0%} recognised"
+    return f"looks like one with {found['overlaps_with']}: {found['separability']:.0%} told apart, where 50% is chance"
 
 
 def _of_class(catalogue: Catalogue, label: str) -> list[str]:

@@ -80,7 +80,7 @@ def find_class_findings(candidates: Candidates, num_classes: int) -> ClassFindin
     recognised, recognised_with, spread = (np.full(num_classes, np.nan, np.float32) for _ in range(3))
     for k in np.flatnonzero(sizes):
         found = predicted[rows[k]]
-        together = [k, *(p.other for p in pairs[k] if p.is_one)]
+        together = [int(k), *(p.other for p in pairs[k] if p.is_one)]
         recognised[k], recognised_with[k] = (found == k).mean(), np.isin(found, together).mean()
         spread[k] = _evenness(found, min(num_classes, len(found)))
     jumbled = _find_jumbled(recognised_with, spread, sizes)
@@ -144,11 +144,16 @@ def _compute_auc(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
 
 
 def _evenness(found: np.ndarray, most: int) -> float:
-    """Entropy of the class numbers `found` over that of `most` equally frequent ones (Pielou 1966), 0 .. 1."""
+    """Entropy of the class numbers `found` over that of `most` equally frequent ones (Pielou 1966), 0 .. 1.
+
+    Few images show less than the whole entropy; Miller's correction (1955) adds what they miss on average.
+    """
     if most < 2:
         return 0.0
-    shares = np.unique(found, return_counts=True)[1] / len(found)
-    return float(-(shares * np.log(shares)).sum() / np.log(most))
+    counts = np.unique(found, return_counts=True)[1]
+    shares = counts / len(found)
+    entropy = -(shares * np.log(shares)).sum() + (len(counts) - 1) / (2 * len(found))
+    return float(min(1.0, entropy / np.log(most)))
 
 
 def _find_jumbled(recognised_with: np.ndarray, spread: np.ndarray, sizes: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from cleaner.errors import BadInputError
 from cleaner.modeling.backbones import load_backbone, num_threads
 from cleaner.scoring.class_quality import compute_coherence_p, compute_rank_p, draw_coherences, judge_low_count
 from cleaner.scoring.imbalance import compute_priors, compute_repeats, compute_target
+from cleaner.stages.class_table import CLASSES, FINDING_COLUMNS, read_findings
 from cleaner.stages.inputs import decisions_input, embed_rows, parent_input, require_parent, weights_inputs
 from cleaner.stages.lifecycle import StageResult, complete, current_result
 
@@ -29,7 +30,7 @@ _CLASSES_SCHEMA = pa.schema(
     [
         ("label", pa.string()), ("size_raw", pa.int32()), ("size_clean", pa.int32()), ("oof_accuracy", pa.float32()),
         ("share_kept", pa.float32()), ("coherence_p", pa.float32()), ("action", pa.string()),
-        ("sum_repeats", pa.int32()), ("rank_p", pa.float32()), ("evidence", pa.string()),
+        ("sum_repeats", pa.int32()), ("rank_p", pa.float32()), ("evidence", pa.string()), *FINDING_COLUMNS,
     ]
 )  # fmt: skip
 
@@ -154,11 +155,20 @@ def _judge_classes(
         action[is_low] = [judge_low_count(c, r) for c, r in zip(coherence_p, rank_p, strict=True)]
     classes["action"] = action
     classes["evidence"] = np.where(is_low, "model" if settings.low_count == "auto" else "setting", "").astype(object)
+    _add_findings(classes, parent, merged)
     said = verdicts.classes["verdict"]
     said = said[said.isin(["keep", "drop"]) & said.index.isin(classes.index)]
     classes.loc[said.index, "action"] = said
     classes.loc[said.index, "evidence"] = "person"
     return classes, described
+
+
+def _add_findings(classes: pd.DataFrame, parent: Parent, merged: dict[str, str]) -> None:
+    """What labels found of the classes, where it ran; of whom it suspects, and no setting decided, people judge."""
+    path = parent.path.parent / CLASSES if parent.name == "labels" else Path()
+    classes[[name for name, _ in FINDING_COLUMNS]] = read_findings(path, classes.index.tolist(), merged)
+    suspected = (classes["finding"] != "") & (classes["action"] == "keep") & (classes["evidence"] != "setting")
+    classes.loc[suspected, ["action", "evidence"]] = ["review", "model"]
 
 
 def _test_coherence(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from cleaner.dataset.manifest import write_table
+from cleaner.modeling.crossval import Judgement
 from cleaner.scoring.class_findings import find_class_findings
 from cleaner.stages.label_decisions import Judged
 from cleaner.stages.label_rule import candidates_of
@@ -29,18 +31,65 @@ _SCHEMA = pa.schema(
 _NUM_NAMED = 5
 
 
-def judge_classes(judged: Judged, kept: np.ndarray) -> pd.DataFrame:
-    """One row a class with its evidence and finding; `kept` (n,) bool: rows that are still in the set.
+def write_classes(folder: Path, judged: Judged, full: pd.DataFrame) -> tuple[str, dict[str, Any]]:
+    """Write one row a class with its evidence and finding; returns the file's name and what to count.
 
-    The models are those of the first cross-training, on the labels as given. What people threw out or relabelled
-    says nothing of the class that it came under.
+    `full`: the stage's manifest. The models are those of the first cross-training, on the labels as given.
     """
+    mine = full["file_name"].isin(judged.rows["file_name"])
+    table = _judge_classes(judged, full.loc[mine, "keep"].to_numpy())
+    write_table(folder / CLASSES, table, _SCHEMA)
+    pairs = table.loc[table["finding"] == "overlaps", ["label", "overlaps_with"]].to_numpy().tolist()
+    counts = {
+        "classes_jumbled": table.loc[table["finding"] == "jumbled", "label"].tolist(),
+        "classes_overlapping": [list(pair) for pair in sorted({tuple(sorted(pair)) for pair in pairs})],
+    }
+    return CLASSES, counts
+
+
+def class_warnings(counts: dict[str, Any]) -> list[str]:
+    """What the stage says of suspected classes, and what to do; `counts` of `write_classes`."""
+    jumbles, pairs = counts["classes_jumbled"], [" = ".join(pair) for pair in counts["classes_overlapping"]]
+    look = "look with `cleaner review low-count`, or"
+    warnings = []
+    if jumbles:
+        warnings.append(
+            f"{len(jumbles)} {'class looks' if len(jumbles) == 1 else 'classes look'} like a jumble: "
+            f"{', '.join(jumbles[:_NUM_NAMED])}; "
+            f"{look} give one up: cleaner decide --class CLASS --drop"
+        )
+    if pairs:
+        warnings.append(
+            f"{len(pairs)} {'pair of classes looks' if len(pairs) == 1 else 'pairs of classes look'} like one: "
+            f"{', '.join(pairs[:_NUM_NAMED])}; "
+            f"{look} join two: cleaner decide --class CLASS --merge-into CLASS"
+        )
+    return warnings
+
+
+def read_findings(path: Path, names: list[str], merged: dict[str, str]) -> pd.DataFrame:
+    """FINDING_COLUMNS of the classes `names`, in their order; without the file, or of unknown classes: no finding.
+
+    `merged`: where people's merges end; what they made one is no finding any more.
+    """
+    written = pd.read_parquet(path) if path.is_file() else _no_classes()
+    table = written.set_index("label")[[name for name, _ in FINDING_COLUMNS]].reindex(names)
+    for name in ("nearest", "finding", "overlaps_with"):
+        table[name] = table[name].fillna("").astype(object)
+    settled = table["overlaps_with"].replace(merged) == table.index
+    table.loc[settled, ["finding", "overlaps_with"]] = ""
+    return table
+
+
+def _judge_classes(judged: Judged, kept: np.ndarray) -> pd.DataFrame:
+    """The table; `kept` (n,) bool. What people threw out or relabelled says nothing of the class it came under."""
+    zero = _first_judgement(judged)
+    if zero is None:
+        return _no_classes()
     names, targets, decided = np.array(judged.classes, dtype=object), judged.labels.targets, judged.labels.decided
-    if judged.zero is None:
-        return _SCHEMA.empty_table().to_pandas()
     rows = np.flatnonzero((decided == -1) | (decided == targets))
     num_classes, given = len(names), targets[rows]
-    found = find_class_findings(candidates_of(given, judged.zero.take(rows)), num_classes)
+    found = find_class_findings(candidates_of(given, zero.take(rows)), num_classes)
     issue_prob = np.full(num_classes, np.nan, np.float32)
     if judged.doubts is not None:
         prob = pd.Series(judged.doubts.issue_prob[rows]).groupby(given).mean()
@@ -58,49 +107,15 @@ def judge_classes(judged: Judged, kept: np.ndarray) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def write_classes(folder: Path, table: pd.DataFrame) -> str:
-    """Write the table; returns the file's name."""
-    write_table(folder / CLASSES, table, _SCHEMA)
-    return CLASSES
+def _no_classes() -> pd.DataFrame:
+    return pd.DataFrame(_SCHEMA.empty_table().to_pandas())
 
 
-def read_findings(path: Path, names: list[str], merged: dict[str, str]) -> pd.DataFrame:
-    """FINDING_COLUMNS of the classes `names`, in their order; without the file, or of unknown classes: no finding.
-
-    `merged`: where people's merges end; what they made one is no finding any more.
-    """
-    table = pd.read_parquet(path).set_index("label") if path.exists() else _SCHEMA.empty_table().to_pandas().set_index("label")
-    table = table[[name for name, _ in FINDING_COLUMNS]].reindex(names)
-    for name in ("nearest", "finding", "overlaps_with"):
-        table[name] = table[name].fillna("").astype(object)
-    settled = table["overlaps_with"].replace(merged) == table.index
-    table.loc[settled, ["finding", "overlaps_with"]] = ""
-    return table
-
-
-def list_overlaps(table: pd.DataFrame) -> list[list[str]]:
-    """The pairs of classes that look like one, each once."""
-    mine = table[table["finding"] == "overlaps"]
-    pairs = {tuple(sorted(pair)) for pair in zip(mine["label"], mine["overlaps_with"], strict=True)}
-    return [list(pair) for pair in sorted(pairs)]
-
-
-def class_warnings(jumbles: list[str], overlaps: list[list[str]]) -> list[str]:
-    """What the stage says of suspected classes, and what to do."""
-    warnings = []
-    if jumbles:
-        some = ", ".join(jumbles[:_NUM_NAMED])
-        warnings.append(
-            f"{len(jumbles)} of the classes look like a jumble: {some}; look at them with `cleaner review low-count`, "
-            "or give one up: cleaner decide --class CLASS --drop"
-        )
-    if overlaps:
-        some = ", ".join(" = ".join(pair) for pair in overlaps[:_NUM_NAMED])
-        warnings.append(
-            f"{len(overlaps)} pairs of classes look like one class: {some}; look at them with `cleaner review "
-            "low-count`, or make one of two: cleaner decide --class CLASS --merge-into CLASS"
-        )
-    return warnings
+def _first_judgement(judged: Judged) -> Judgement | None:
+    """The cross-training on the labels as given; None where every pass was skipped."""
+    if judged.doubts is not None:
+        return judged.doubts.zero
+    return judged.passes[0].rounds[0].judgement if judged.passes else None
 
 
 def _names(names: np.ndarray, numbers: np.ndarray) -> np.ndarray:

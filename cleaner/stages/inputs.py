@@ -63,6 +63,14 @@ def task_cache(workspace: Workspace, options: RunOptions) -> Path:
     return locate(options.storage) if options.storage else workspace.cache.absolute()
 
 
+def image_paths(
+    images_root: Path, rows: pd.DataFrame, outside: Sequence[tuple[str, Path]] = ()
+) -> tuple[list[str], list[Path]]:
+    """Ids and files of manifest rows in their order, followed by those of `outside` images (image_id, path)."""
+    ids = [*rows["image_id"], *(i for i, _ in outside)]
+    return ids, [*(images_root / name for name in rows["file_name"]), *(p for _, p in outside)]
+
+
 def embed_rows(
     workspace: Workspace,
     images_root: Path,
@@ -72,8 +80,7 @@ def embed_rows(
     outside: Sequence[tuple[str, Path]] = (),
 ) -> Embeddings:
     """Embeddings of manifest rows in their order, followed by those of `outside` images (image_id, path)."""
-    ids = [*rows["image_id"], *(i for i, _ in outside)]
-    paths = [*(images_root / name for name in rows["file_name"]), *(p for _, p in outside)]
+    ids, paths = image_paths(images_root, rows, outside)
     engine = open_engine(options)
     on_gpu = backbone.device.type == "cuda"
     return compute_embeddings(

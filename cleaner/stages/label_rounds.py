@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -129,16 +130,17 @@ def cross_train_stored(
     given, fold, weights, learned = labels.targets[rows], labels.fold[rows], row_weights[rows], targets[rows]
     key = digest_of("cross-training", labels.identity, rows, given, learned, fold, weights, asdict(recipe), seed)
 
-    def compute() -> Arrays:
+    def compute(checkpoint_dir: Path) -> Arrays:
         with progress.task(f"{title} cross-training ({recipe.name})", recipe.epochs) as task:
             judgement, models = cross_train(
                 learner, rows, given, fold, weights, targets=learned,
-                num_classes=labels.num_classes, recipe=recipe, seed=seed, on_epoch=task.advance,
+                num_classes=labels.num_classes, recipe=recipe, seed=seed,
+                checkpoint_dir=checkpoint_dir, on_epoch=task.advance,
             )  # fmt: skip
         states = {f"{_MODEL}{i}.{k}": v for i, m in enumerate(models) for k, v in m.state().items()}
         return judgement.arrays() | states
 
-    arrays = store.remember(key, compute)
+    arrays = store.resume(key, compute)
     return Judgement.from_arrays(arrays), _model_states(arrays)
 
 
@@ -211,14 +213,15 @@ def _pull_back(
     round_seed = seed * 1009 + number
     key = digest_of("round", labels.identity, learned, targets, negatives, given, asdict(recipe), round_seed)
 
-    def compute() -> Arrays:
+    def compute(checkpoint_dir: Path) -> Arrays:
         with progress.task(f"{this.name} round {number} ({recipe.name})", recipe.epochs) as task:
             return fit_and_judge(
                 learner, learned, targets, negatives, given,
-                num_classes=labels.num_classes, recipe=recipe, seed=round_seed, on_epoch=task.advance,
+                num_classes=labels.num_classes, recipe=recipe, seed=round_seed,
+                checkpoint_dir=checkpoint_dir, on_epoch=task.advance,
             ).arrays()  # fmt: skip
 
-    judgement = Judgement.from_arrays(store.remember(key, compute))
+    judgement = Judgement.from_arrays(store.resume(key, compute))
     new = (judgement.given_rank >= 0) & (judgement.given_rank < this.top_k)
     this.positive[negatives[new]] = True
     this.pulled_back_round[negatives[new]] = number

@@ -30,6 +30,8 @@ class Doubts:
     noise: LabelNoise
     num_reviewed: int
     """People's verdicts that the probabilities were recalibrated by."""
+    zero: Judgement
+    """The cross-training on the labels as given."""
     rounds: list[dict[str, object]] = field(default_factory=list)
     models: list[Arrays] = field(default_factory=list)
     """The last fold models' arrays."""
@@ -67,7 +69,7 @@ def run_rule(
     threshold = find_f1_threshold(prob)
     num_flagged = int((prob > threshold).sum())
     progress.say(f"  rule auto  {num_flagged:,} labels are wrong with a probability above {threshold:.2f}")
-    return Doubts(prob, prob > threshold, threshold, noise, int(reviewed.sum()), rounds, models)
+    return Doubts(prob, prob > threshold, threshold, noise, int(reviewed.sum()), zero, rounds, models)
 
 
 def candidates_of(targets: np.ndarray, judgement: Judgement) -> Candidates:

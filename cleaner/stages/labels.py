@@ -19,15 +19,14 @@ from cleaner.dataset.store import Arrays, ArrayStore, digest_of, sha256_file, wr
 from cleaner.dataset.verdicts import pick_used, read_verdicts
 from cleaner.dataset.workspace import Input, Workspace, clear_folder
 from cleaner.errors import BadInputError
-from cleaner.modeling.backbones import Backbone, load_backbone, num_threads
+from cleaner.modeling.backbones import num_threads
 from cleaner.modeling.crossval import NUM_OTHERS, Judgement, judge
 from cleaner.modeling.learner import Learner
-from cleaner.modeling.probe import ProbeLearner
+from cleaner.stages.class_table import class_warnings, write_classes
 from cleaner.stages.inputs import (
     assign_folds,
     decisions_input,
     duplicate_groups,
-    embed_rows,
     parent_input,
     require_parent,
     weights_inputs,
@@ -35,6 +34,7 @@ from cleaner.stages.inputs import (
 from cleaner.stages.label_decisions import Judged, decide
 from cleaner.stages.label_rounds import LabelSet, Pass, cross_train_stored, run_pass
 from cleaner.stages.label_rule import Doubts, run_rule
+from cleaner.stages.learners import OpenedLearner, open_learner
 from cleaner.stages.lifecycle import StageResult, complete, current_result
 
 _ROUNDS_SCHEMA = pa.schema(
@@ -68,24 +68,27 @@ def run_labels(
         return current
     verdicts = pick_used(said.images, "labels", manifest)
     rows = _rows_to_judge(manifest, settings, parent.path)
-    backbone = load_backbone(settings.embedding, options.device)
     classes = sorted(set(rows["clean_label"]) | set(verdicts.loc[verdicts["verdict"] == "label", "label"]))
-    labels = _label_set(rows, classes, verdicts, settings, options, backbone)
-    predictions = _read_predictions(settings, manifest, rows, classes, labels)
-    embeddings = embed_rows(workspace, parent.images_root, rows, backbone, options)
+    predictions = _read_predictions(settings, manifest, rows, classes)
+    opened = open_learner(
+        workspace, parent.images_root, rows, len(classes), settings.learner, settings.embedding, options
+    )
+    learner = opened.learner
+    labels = _label_set(rows, classes, verdicts, settings, options, opened.identity)
     folder = workspace.begin("labels")
-    learner = ProbeLearner(embeddings, len(classes))
     store = ArrayStore(workspace.cache / "labels")
     passes, skipped = _run_passes(labels, learner, settings, options, store, predictions)
     doubts = _run_rule(labels, learner, settings, options, store, predictions)
     judged = Judged(rows, classes, labels, passes, skipped, doubts)
     full, counts = decide(manifest, judged, verdicts, settings)
-    files = [_write_rounds(folder, judged), *_write_models(folder, judged, learner, backbone)]
+    classes_file, class_counts = write_classes(folder, judged, full)
+    counts |= class_counts
+    files = [_write_rounds(folder, judged), classes_file, *_write_models(folder, judged, opened)]
     result = complete(
         workspace, "labels", full,
         settings=settings, options=options, images_root=str(parent.images_root), inputs=inputs, started=started,
-        files=tuple(files), counts=counts, backbone=backbone.describe(), device=str(backbone.device),
-        threads=num_threads(), notes=_notes(judged),
+        files=tuple(files), counts=counts, backbone=opened.backbone, device=opened.device, threads=num_threads(),
+        notes={"learner": opened.name} | _notes(judged),
     )  # fmt: skip
     return StageResult(result.record, was_current=False, warnings=_warnings(judged, counts))
 
@@ -109,10 +112,10 @@ def _label_set(
     verdicts: pd.DataFrame,
     settings: LabelsSettings,
     options: RunOptions,
-    backbone: Backbone,
+    identity: str,
 ) -> LabelSet:
     number = {name: i for i, name in enumerate(classes)}
-    targets = rows["clean_label"].map(number).to_numpy(np.int64)
+    targets = _class_numbers(rows, classes)
     said = rows["image_id"].map(verdicts["verdict"])
     decided = (
         rows["image_id"].map(verdicts["label"]).map(number).where(said == "label", -1).fillna(-1).to_numpy(np.int64)
@@ -127,8 +130,12 @@ def _label_set(
         learns=(rows["split"] == "train").to_numpy(),
         decided=decided,
         num_classes=len(classes),
-        identity=digest_of(backbone.key, "".join(rows["image_id"]).encode(), classes, num_threads()),
+        identity=digest_of(identity, "".join(rows["image_id"]).encode(), classes, num_threads()),
     )
+
+
+def _class_numbers(rows: pd.DataFrame, classes: list[str]) -> np.ndarray:
+    return pd.Categorical(rows["clean_label"], categories=classes).codes.astype(np.int64)
 
 
 def _predictions_inputs(settings: LabelsSettings) -> list[Input]:
@@ -144,7 +151,7 @@ def _predictions_inputs(settings: LabelsSettings) -> list[Input]:
 
 
 def _read_predictions(
-    settings: LabelsSettings, manifest: pd.DataFrame, rows: pd.DataFrame, classes: list[str], labels: LabelSet
+    settings: LabelsSettings, manifest: pd.DataFrame, rows: pd.DataFrame, classes: list[str]
 ) -> Judgement | None:
     """What people's own predictions say of the rows; None without them."""
     if not settings.pred_probs:
@@ -155,7 +162,7 @@ def _read_predictions(
         manifest["file_name"].tolist(), classes, learned,
     )  # fmt: skip
     scorable = np.isin(np.array(classes, dtype=object), learned)
-    return judge(predictor, np.arange(len(rows)), labels.targets, scorable, NUM_OTHERS)
+    return judge(predictor, np.arange(len(rows)), _class_numbers(rows, classes), scorable, NUM_OTHERS)
 
 
 def _run_passes(
@@ -225,23 +232,17 @@ def _write_rounds(folder: Path, judged: Judged) -> str:
     return "rounds.parquet"
 
 
-def _write_models(folder: Path, judged: Judged, learner: Learner, backbone: Backbone) -> list[str]:
+def _write_models(folder: Path, judged: Judged, opened: OpenedLearner) -> list[str]:
     """The fold models of the last cross-training: safetensors and a JSON that says what they take and yield."""
     clear_folder(folder / "models")
     models: list[Arrays] = judged.passes[-1].models if judged.passes else []
-    name, recipe = (judged.passes[-1].name if judged.passes else ""), learner.recipes[0]
+    recipes = opened.learner.recipes
+    name, recipe = (judged.passes[-1].name if judged.passes else ""), recipes[0]
     if judged.doubts is not None and judged.doubts.models:
         models, name = judged.doubts.models, "rule"
-        recipe = learner.recipes[(len(judged.doubts.rounds) - 1) % len(learner.recipes)]
+        recipe = recipes[(len(judged.doubts.rounds) - 1) % len(recipes)]
     files = []
-    card = {
-        "learner": "probe",
-        "input": "(sign(e) * sqrt(|e|) - mean) / std of an embedding e",
-        "backbone": backbone.describe(),
-        "classes": judged.classes,
-        "pass": name,
-        "recipe": asdict(recipe),
-    }
+    card = opened.card | {"classes": judged.classes, "pass": name, "recipe": asdict(recipe)}
     for number, state in enumerate(models):
         file = f"models/fold_{number}"
         write_atomic(
@@ -275,7 +276,7 @@ def _round_notes(this: Pass) -> list[dict[str, Any]]:
 
 
 def _warnings(judged: Judged, counts: dict[str, Any]) -> list[str]:
-    warnings = []
+    warnings = class_warnings(counts)
     spared = counts["classes_not_cut"]
     if spared:
         warnings.append(

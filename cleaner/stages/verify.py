@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,13 +15,14 @@ from cleaner.config import RunOptions, VerifySettings
 from cleaner.dataset.files import list_files, listing_digest
 from cleaner.dataset.locations import locate
 from cleaner.dataset.manifest import read_manifest
-from cleaner.dataset.store import ArrayStore, digest_of, sha256_file, write_json
+from cleaner.dataset.store import Arrays, ArrayStore, digest_of, sha256_file, write_json
 from cleaner.dataset.workspace import Input, Parent, StageRecord, Workspace
 from cleaner.errors import BadInputError, UsageError
-from cleaner.modeling.backbones import Backbone, load_backbone, num_threads
+from cleaner.modeling.backbones import num_threads
 from cleaner.modeling.crossval import log_priors
+from cleaner.modeling.finetune import choose_learner
 from cleaner.modeling.learner import Learner, Recipe
-from cleaner.modeling.probe import ProbeLearner
+from cleaner.modeling.recipes import find_recipe
 from cleaner.progress import Task
 from cleaner.scoring.verification import (
     CONFIDENCE,
@@ -31,15 +32,17 @@ from cleaner.scoring.verification import (
     mean_accuracy,
     spread_over_slots,
 )
-from cleaner.stages.inputs import embed_rows, parent_input, weights_inputs
+from cleaner.stages.inputs import parent_input, weights_inputs
+from cleaner.stages.learners import OpenedLearner, open_learner
 from cleaner.stages.lifecycle import StageResult, current_result, settings_dict
 from cleaner.stages.verify_sets import TestImages, TrainingSet, cleaned_set, find_test_images, listed_set, raw_set
 
 DOCUMENT = "verify.json"
 SCHEMA_VERSION = 1
-_RECIPE = Recipe("plain", "plain", 1e-3, 1e-1, 0.0, 20)
-"""An ordinary training to its end. The recipes of the label rounds stop before wrong labels are learned, and a verdict
-by them would be about models that nobody trains."""
+_RECIPES = {"probe": Recipe("plain", "plain", 1e-3, 1e-1, 0.0, 20), "finetune": find_recipe("final")}
+"""By learner, an ordinary training to its end. The recipes of the label rounds stop before wrong labels are learned,
+and a verdict by them would be about models that nobody trains."""
+_NUM_SEEDS = {"probe": 5, "finetune": 3}
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,13 @@ class _Trial:
     classes: list[str]
     targets: np.ndarray
     """(n,) int64: the true class of each test image; -1 for one without."""
-    recipe: Recipe
+    learner: Literal["probe", "finetune"]
+    seeds: list[int]
+
+    @property
+    def recipe(self) -> Recipe:
+        """The one recipe of all trainings."""
+        return _RECIPES[self.learner]
 
     @property
     def asked(self) -> np.ndarray:
@@ -95,16 +104,14 @@ def run_verify(
         return current
     if val_files is not None:
         test = find_test_images(workspace, parent, manifest, val_files, settings, options)
-    trial = _prepare(sets, test)
-    backbone = load_backbone(settings.embedding, options.device)
-    folder = workspace.begin("verify")
-    right = _train_all(workspace, parent, manifest, trial, backbone, settings, options)
-    document = _document(trial, right, settings, options)
-    write_json(folder / DOCUMENT, document)
+    trial = _prepare(sets, test, settings, options)
+    opened, right = _train_all(workspace, parent, manifest, trial, settings, options)
+    document = _document(trial, right, options)
+    write_json(workspace.begin("verify") / DOCUMENT, document)
     record = StageRecord(
         stage="verify", settings=settings_dict(settings), seed=options.seed, images_root=str(parent.images_root),
         inputs=inputs, outputs={}, counts={"test_images": len(trial.asked), "classes": len(trial.classes)},
-        backbone=backbone.describe(), device=str(backbone.device), threads=num_threads(),
+        backbone=opened.backbone, device=opened.device, threads=num_threads(),
         seconds=round(time.monotonic() - started, 2), command_line=list(options.command_line),
     )  # fmt: skip
     written = workspace.write_record(record, [DOCUMENT])
@@ -136,7 +143,7 @@ def _test_digest(test: TestImages) -> str:
     return digest_of(*(columns[name].tolist() for name in ("image_id", "label", "stratum", "weight")))
 
 
-def _prepare(sets: list[TrainingSet], test: TestImages) -> _Trial:
+def _prepare(sets: list[TrainingSet], test: TestImages, settings: VerifySettings, options: RunOptions) -> _Trial:
     """The sets without what is held out, and the test images whose class some set has."""
     sets = [s.without(test.held_out) for s in sets]
     for one in sets:
@@ -168,7 +175,9 @@ def _prepare(sets: list[TrainingSet], test: TestImages) -> _Trial:
             found=_some(sorted(set(test.images["label"]))),
             next_step="check --val",
         )
-    return _Trial(sets, rest, classes, targets[~unknown], _RECIPE)
+    learner = choose_learner(settings.learner, options.device)
+    seeds = [options.seed + i for i in range(settings.num_seeds or _NUM_SEEDS[learner])]
+    return _Trial(sets, rest, classes, targets[~unknown], learner, seeds)
 
 
 def _some(names: Sequence[str]) -> str:
@@ -180,20 +189,20 @@ def _train_all(
     parent: Parent,
     manifest: pd.DataFrame,
     trial: _Trial,
-    backbone: Backbone,
     settings: VerifySettings,
     options: RunOptions,
-) -> dict[str, np.ndarray]:
+) -> tuple[OpenedLearner, dict[str, np.ndarray]]:
     """Whether the models of each set are right about each test image: (S, n) bool by set, seed by seed."""
     used = np.unique(np.concatenate([s.rows for s in trial.sets]))
     images = trial.test.images
     outside = [(i, locate(p)) for i, p in zip(images["image_id"], images["path"], strict=True)]
     outside = [outside[i] for i in trial.asked]
     rows = manifest.iloc[used]
-    embeddings = embed_rows(workspace, parent.images_root, rows, backbone, options, outside)
-    learner = ProbeLearner(embeddings, len(trial.classes))
+    opened = open_learner(
+        workspace, parent.images_root, rows, len(trial.classes), trial.learner, settings.embedding, options, outside
+    )
     all_ids = [*rows["image_id"], *(i for i, _ in outside)]
-    identity = digest_of(backbone.key, settings.learner, all_ids, trial.classes, num_threads())
+    identity = digest_of(opened.identity, trial.learner, all_ids, trial.classes, num_threads())
     place = np.full(len(manifest), -1, np.int64)
     place[used] = np.arange(len(used))
     asked = len(used) + np.arange(len(outside))
@@ -201,20 +210,19 @@ def _train_all(
     num_slots = max(len(s.rows) for s in trial.sets)
     right = {}
     for one in trial.sets:
-        right[one.name] = np.zeros((settings.num_seeds, len(images)), bool)
-        with options.progress.task(f"learning {one.name}", settings.num_seeds * trial.recipe.epochs) as task:
-            for i in range(settings.num_seeds):
-                seed = options.seed + i
-                predicted = _learn(one, learner, trial, place, asked, num_slots, seed, identity, store, task)
+        right[one.name] = np.zeros((len(trial.seeds), len(images)), bool)
+        with options.progress.task(f"learning {one.name}", len(trial.seeds) * trial.recipe.epochs) as task:
+            for i, seed in enumerate(trial.seeds):
+                predicted = _learn(one, opened.learner, trial, place, asked, num_slots, seed, identity, store, task)
                 right[one.name][i, trial.asked] = predicted == trial.targets[trial.asked]
-    return right
+    return opened, right
 
 
 def _learn(
     one: TrainingSet, learner: Learner, trial: _Trial, place: np.ndarray, asked: np.ndarray,
     num_slots: int, seed: int, identity: str, store: ArrayStore, task: Task,
 ) -> np.ndarray:  # fmt: skip
-    """What a model of a set says of the images `asked` (m,): class numbers (m,) int32; kept, so that a kill costs one.
+    """What a model of a set says of the images `asked` (m,): class numbers (m,) int32; kept, so that no kill costs it.
 
     Every set is spread over as many slots as the largest has rows: same batches, same steps, for any learner.
     """
@@ -223,26 +231,25 @@ def _learn(
     slots, weights = spread_over_slots(one.weights, num_slots, np.random.default_rng([seed, 7]))
     rows, targets = place[one.rows[slots]], all_targets[slots]
     key = digest_of("verify", identity, rows, targets, weights, asked, asdict(trial.recipe), seed)
-
-    stored = store.get(key)
-    if stored is not None:
+    if store.get(key) is not None:
         task.advance(trial.recipe.epochs)
-        return stored["predicted"]
-    prior = log_priors(targets, weights[None], len(trial.classes))
-    (model,) = learner.fit(
-        rows, targets,
-        sample_weights=weights[None], log_prior=prior, recipe=trial.recipe, seed=seed, on_epoch=task.advance,
-    )  # fmt: skip
-    predicted = np.full(len(asked), -1, np.int32)
-    for part, probs in model.predict(asked):
-        predicted[part] = probs.argmax(1)
-    store.put(key, {"predicted": predicted})
-    return predicted
+
+    def compute(checkpoint_dir: Path) -> Arrays:
+        prior = log_priors(targets, weights[None], len(trial.classes))
+        (model,) = learner.fit(
+            rows, targets,
+            sample_weights=weights[None], log_prior=prior, recipe=trial.recipe, seed=seed,
+            checkpoint_dir=checkpoint_dir, on_epoch=task.advance,
+        )  # fmt: skip
+        predicted = np.full(len(asked), -1, np.int32)
+        for part, probs in model.predict(asked):
+            predicted[part] = probs.argmax(1)
+        return {"predicted": predicted}
+
+    return store.resume(key, compute)["predicted"]
 
 
-def _document(
-    trial: _Trial, right: dict[str, np.ndarray], settings: VerifySettings, options: RunOptions
-) -> dict[str, Any]:
+def _document(trial: _Trial, right: dict[str, np.ndarray], options: RunOptions) -> dict[str, Any]:
     """The content of verify.json; see docs/schemas/verify.schema.json."""
     strata = pd.factorize(trial.test.images["stratum"])[0].astype(np.int64)
     pairs = [("raw", "cleaned")]
@@ -261,9 +268,9 @@ def _document(
         "schema_version": SCHEMA_VERSION,
         "verdict": comparisons[0]["verdict"],
         "confidence": CONFIDENCE,
-        "learner": settings.learner,
+        "learner": trial.learner,
         "recipe": asdict(trial.recipe),
-        "seeds": [options.seed + i for i in range(settings.num_seeds)],
+        "seeds": trial.seeds,
         "slots": max(len(s.rows) for s in trial.sets),
         "test": _test_part(trial),
         "sets": [_set_part(one, right[one.name], trial, by_class) for one in trial.sets],

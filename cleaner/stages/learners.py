@@ -1,0 +1,70 @@
+"""What a stage trains, opened over its images: the probe on cached embeddings, or whole networks on cached pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cleaner.config import EmbeddingSettings, LearnerName, RunOptions
+from cleaner.dataset.workspace import Workspace
+from cleaner.engine.local import count_workers
+from cleaner.modeling.backbones import load_backbone
+from cleaner.modeling.closed_form import LARGEST_FOR_STEPS, ClosedFormLearner
+from cleaner.modeling.finetune import choose_learner, load_learner
+from cleaner.modeling.learner import Learner
+from cleaner.modeling.probe import ProbeLearner
+from cleaner.stages.inputs import embed_rows, image_paths
+
+
+@dataclass(frozen=True)
+class OpenedLearner:
+    """A learner over images, and what is recorded of it."""
+
+    name: str
+    """probe or finetune."""
+    learner: Learner
+    identity: str
+    """Digest of the network and, for fine-tuning, of the images: what a cached fit depends on besides rows and seed."""
+    card: dict[str, Any]
+    """What the JSON beside a fold model says of what it takes and yields, but for the classes."""
+    backbone: dict[str, Any]
+    """The network it begins with, as `stage.json` has it."""
+    device: str
+
+
+def open_learner(
+    workspace: Workspace,
+    images_root: Path,
+    rows: pd.DataFrame,
+    num_classes: int,
+    name: LearnerName,
+    embedding: EmbeddingSettings,
+    options: RunOptions,
+    outside: Sequence[tuple[str, Path]] = (),
+) -> OpenedLearner:
+    """The learner `name` over manifest rows in their order, followed by `outside` images (image_id, path).
+
+    Raises BackboneError for a network that cannot be had or fine-tuned, BadInputError for an image that changed.
+    """
+    if choose_learner(name, options.device) == "finetune":
+        ids, paths = image_paths(images_root, rows, outside)
+        whole = load_learner(
+            ids, paths, num_classes, embedding, options.device,
+            cache=workspace.cache, workers=count_workers(options.workers), progress=options.progress,
+        )  # fmt: skip
+        network = whole.blueprint
+        return OpenedLearner("finetune", whole, whole.identity, whole.card(), network.describe(), str(network.device))
+    backbone = load_backbone(embedding, options.device)
+    embeddings = embed_rows(workspace, images_root, rows, backbone, options, outside)
+    card = {
+        "learner": "probe",
+        "input": "(sign(e) * sqrt(|e|) - mean) / std of an embedding e",
+        "backbone": backbone.describe(),
+    }
+    kind = ClosedFormLearner if len(rows) * num_classes > LARGEST_FOR_STEPS else ProbeLearner
+    probe = kind(embeddings, num_classes)
+    return OpenedLearner("probe", probe, backbone.key, card, backbone.describe(), str(backbone.device))
