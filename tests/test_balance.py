@@ -84,9 +84,12 @@ def test_the_rank_test_tells_badly_recognised_classes() -> None:
 
 def test_the_judgement_of_small_classes() -> None:
     nan = float("nan")
-    assert judge_low_count(0.001, 0.9) == judge_low_count(0.001, 0.001) == "keep"
-    assert judge_low_count(0.4, 0.001) == judge_low_count(0.4, nan) == "drop"
-    assert judge_low_count(0.4, 0.6) == judge_low_count(0.03, 0.001) == judge_low_count(nan, 0.001) == "review"
+    assert judge_low_count(0.001, 0.9, 0.4) == judge_low_count(0.001, 0.001, 0.4) == "keep"
+    assert judge_low_count(0.4, 0.001, 0.4) == judge_low_count(0.4, nan, nan) == "drop"
+    assert judge_low_count(0.4, 0.6, 0.4) == judge_low_count(0.03, 0.001, 0.4) == "review"
+    assert judge_low_count(nan, 0.001, 0.4) == "review"
+    # a sound class that wrong labels were strewn into
+    assert judge_low_count(0.4, 0.001, 0.001) == "review"
 
 
 # --- the stage --------------------------------------------------------------------------------------------------------
@@ -120,7 +123,9 @@ def test_low_count_options(sample_copy: Path) -> None:
 
 def test_a_lower_minimum_leaves_small_classes_alone(sample_copy: Path) -> None:
     _, manifest, classes = balance(sample_copy, min_count=10)
-    assert set(classes["action"]) == {"keep"} and classes["coherence_p"].isna().all()
+    found = classes["finding"] != ""  # by labels, whatever the size
+    assert set(classes.index[found]) == {"misc"} and set(classes.loc[found, "action"]) == {"review"}
+    assert set(classes.loc[~found, "action"]) == {"keep"} and classes["coherence_p"].isna().all()
     assert not (manifest["drop_stage"] == "balance").any()
 
 

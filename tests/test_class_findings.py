@@ -10,6 +10,7 @@ import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import REPO, SAMPLE
 
 from cleaner.config import BalanceSettings, LabelsSettings, RunOptions, ScanSettings
 from cleaner.dataset.decisions import DecisionStore
@@ -28,7 +29,6 @@ from cleaner.stages.label_rule import candidates_of
 from cleaner.stages.labels import run_labels
 from cleaner.stages.lifecycle import StageResult
 from cleaner.stages.scan import run_scan
-from tests.conftest import REPO, SAMPLE
 
 NUM_CLASSES, NUM_EACH, DIM = 20, 60, 24
 ALIKE = (0, 1)

@@ -151,7 +151,7 @@ def test_verify_with_whole_networks_compares_three_seeds_by_the_final_recipe(
     assert document["seeds"] == [0, 1, 2] and result.record.backbone["name"] == TINY
     accuracy = {s["name"]: s["accuracy_by_seed"] for s in document["sets"]}
     assert accuracy["raw"] == accuracy["cleaned"], "the same images, seeds and steps"
-    assert len(set(accuracy["raw"])) > 1 and np.mean(accuracy["raw"]) > 0.6, accuracy
+    assert len(set(accuracy["raw"])) > 1 and np.mean(accuracy["raw"]) > 0.45, accuracy
     assert not (work.cache / "verify" / "unfinished").exists()
 
 

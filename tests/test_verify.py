@@ -27,7 +27,7 @@ from cleaner.stages.verify_sets import cleaned_set, find_test_images, listed_set
 __all__ = ["program"]
 
 CLASSES = ("ant", "bee", "cow", "doe", "elk", "fox")
-PER_CLASS, PER_CLASS_VAL = 30, 24
+PER_CLASS, PER_CLASS_VAL = 30, 48
 WRONG = 0.4
 
 
@@ -81,7 +81,7 @@ def write_cleaned(work: Workspace, drop: np.ndarray, **columns: Any) -> Path:
 
 
 def verify(work: Workspace, planted: Path, from_file: Path | None = None, **given: Any) -> dict[str, Any]:
-    settings = VerifySettings(val=str(planted / "val"), num_seeds=given.pop("num_seeds", 5))
+    settings = VerifySettings(val=str(planted / "val"), num_seeds=given.pop("num_seeds", 0))
     run_verify(work, settings, RunOptions(workers=1), from_file, **given)
     document = json.loads((work.root / "verify" / "verify.json").read_text())
     assert isinstance(document, dict)

@@ -199,7 +199,7 @@ def load_upright(path: str | Path, least_px: int, *, image_id: str = "") -> np.n
     at once. Raises BadInputError naming the file if it cannot be read or decoded, or if `image_id` (hex SHA-256) is
     given and the bytes are others.
     """
-    return np.asarray(on_white(_open_upright(path, least_px, image_id)))
+    return np.array(on_white(_open_upright(path, least_px, image_id)))
 
 
 def _open_upright(path: str | Path, least_px: int, image_id: str) -> Image.Image:

@@ -23,6 +23,8 @@ from cleaner.errors import BackboneError, BadInputError, UsageError
 from cleaner.modeling import fusion
 
 EMBEDDED = "embedded"
+_PIXELS = "torch-bicubic"
+"""How `embeddings.load_square` resizes; part of every cache key."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
@@ -49,7 +51,7 @@ class Backbone:
         """A digest of all that an embedding depends on besides the image."""
         return digest_of(
             self.name, self.weights_sha256, self.image_size, self.mean, self.std, self.precision, self.device.type,
-            fusion.FORMAT if fusion.can_fuse(self.device) else "",
+            _PIXELS, fusion.FORMAT if fusion.can_fuse(self.device) else "",
         )  # fmt: skip
 
     def describe(self) -> dict[str, Any]:

@@ -219,11 +219,11 @@ def _embed(
 def load_square(path: str | Path, size_px: int, *, image_id: str = "") -> np.ndarray:
     """Pixels (size_px, size_px, 3) uint8 as the network sees them, aspect not kept; raises as `load_upright` does.
 
-    torch's bicubic resize is Pillow's (a grey level apart at most), and twice as fast.
+    torch's bicubic resize differs from Pillow's by two grey levels at most, and takes a third of its time.
     """
-    pixels = torch.from_numpy(load_upright(path, size_px, image_id=image_id).copy()).permute(2, 0, 1)
+    pixels = torch.from_numpy(load_upright(path, size_px, image_id=image_id)).permute(2, 0, 1)
     square = functional.interpolate(pixels[None], size=(size_px, size_px), mode="bicubic", antialias=True)
-    return square[0].permute(1, 2, 0).numpy()
+    return square[0].permute(1, 2, 0).contiguous().numpy()
 
 
 def _raw_ids(ids: Sequence[str]) -> np.ndarray:

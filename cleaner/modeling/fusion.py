@@ -14,7 +14,7 @@ FORMAT = "onednn-1"
 
 def can_fuse(device: torch.device) -> bool:
     """Whether fused convolutions run on the device."""
-    return device.type == "cpu" and torch.backends.mkldnn.is_available()
+    return device.type == "cpu" and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
 
 def fuse_network(network: nn.Module, dtype: torch.dtype) -> nn.Module:
@@ -37,7 +37,7 @@ def fuse_network(network: nn.Module, dtype: torch.dtype) -> nn.Module:
         conv, norm = modules[str(before.target)], modules[str(node.target)]
         once = len(before.users) == uses[before.target] == uses[node.target] == 1
         if once and _is_plain(conv) and _is_norm(norm):
-            fused.set_submodule(str(before.target), FusedConvolution(conv, norm, dtype))  # type: ignore[arg-type]
+            fused.set_submodule(str(before.target), FusedConvolution(conv, norm, dtype))
             node.replace_all_uses_with(before)
             graph.erase_node(node)
     fused.recompile()

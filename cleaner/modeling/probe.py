@@ -19,6 +19,7 @@ NEVER = -1e4
 """Bias of a class without training rows: its probability is 0."""
 _CHUNK_VALUES = 200_000
 """Probabilities computed at once: rows a chunk = this / classes."""
+_CHUNK_ROWS = 2048
 _KEPT_BYTES = 1 << 30
 """Features of all rows are kept ready while they take less than this."""
 
@@ -35,23 +36,36 @@ class ProbeLearner:
     def __init__(self, embeddings: Embeddings, num_classes: int) -> None:
         self.num_classes = num_classes
         self._views = {"plain": embeddings.plain, "mirrored": embeddings.mirrored}
+        self._num_rows = len(embeddings.plain)
         mean, std = feature_moments(embeddings.plain)
         self._mean, self._std = torch.from_numpy(mean), torch.from_numpy(std)
-        self._kept: dict[str, torch.Tensor] = {}
+        self._kept: torch.Tensor | None = None  # (2 N, D): plain above mirrored
         if 2 * 4 * embeddings.plain.size <= _KEPT_BYTES:
-            every = np.arange(len(embeddings.plain))
-            self._kept = {view: self._compute_features(view, every) for view in self._views}
+            self._kept = torch.empty(2 * self._num_rows, len(mean))
+            for start in range(0, self._num_rows, _CHUNK_ROWS):
+                part = np.arange(start, min(start + _CHUNK_ROWS, self._num_rows))
+                for number, view in enumerate(self._views):
+                    self._kept[part + number * self._num_rows] = self._compute_features(view, part)
 
     def features(self, view: str, rows: np.ndarray) -> torch.Tensor:
         """Standardised features (n, D) float32 of a view's rows."""
-        if view in self._kept:
-            return self._kept[view][torch.from_numpy(rows)]
-        return self._compute_features(view, rows)
+        return self._features(torch.from_numpy(rows), torch.full((len(rows),), view == "mirrored"))
+
+    def _features(self, rows: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:
+        """Features (n, D) of rows (n,), of the mirrored view where `mirrored` (n,) bool says so."""
+        if self._kept is not None:
+            return self._kept.index_select(0, rows + mirrored * self._num_rows)
+        if mirrored.all() or not mirrored.any():
+            return self._compute_features("mirrored" if mirrored.any() else "plain", rows.numpy())
+        x = self._compute_features("plain", rows.numpy())
+        x[mirrored] = self._compute_features("mirrored", rows[mirrored].numpy())
+        return x
 
     def _compute_features(self, view: str, rows: np.ndarray) -> torch.Tensor:
         x = hellinger(torch.from_numpy(self._views[view][rows]).float())
         return x.sub_(self._mean).div_(self._std)
 
+    @torch.no_grad()
     def fit(
         self,
         rows: np.ndarray,
@@ -68,8 +82,7 @@ class ProbeLearner:
         num_models, num_classes = len(sample_weights), self.num_classes
         generator = torch.Generator().manual_seed(seed)
         dim = self._mean.shape[0]
-        weight = torch.zeros(num_models * num_classes, dim, requires_grad=True)
-        bias = torch.zeros(num_models * num_classes, requires_grad=True)
+        weight, bias = torch.zeros(num_models * num_classes, dim), torch.zeros(num_models * num_classes)
         # no decay on the bias: recipe.md, section 4
         optimizer = torch.optim.AdamW(
             [{"params": [weight], "weight_decay": recipe.weight_decay}, {"params": [bias], "weight_decay": 0.0}],
@@ -84,11 +97,13 @@ class ProbeLearner:
         for _ in range(recipe.epochs):
             order = torch.randperm(len(rows), generator=generator)
             for batch in torch.split(order, _BATCH_SIZE):
-                x, other, share = self._batch(rows, batch, recipe, generator)
-                logits = functional.linear(x, weight, bias).view(len(batch), num_models, num_classes) + prior
-                loss = -_mixed_log_prob(logits.log_softmax(-1), y, w, batch, other, share).mean(0).sum()
-                optimizer.zero_grad(set_to_none=True)
-                torch.autograd.backward(loss)
+                x, mate, share = self._batch(rows, batch, recipe, generator)
+                logits = functional.linear(x, weight, bias)
+                # of two images mixed a linear head says the mixture of what it says of each
+                mixed = (share * logits + (1 - share) * logits[mate]).view(len(batch), num_models, num_classes) + prior
+                slope = _slope(mixed, y, w, batch, batch[mate], share).view(len(batch), -1)
+                slope = (share * slope).index_add_(0, mate, (1 - share) * slope)
+                weight.grad, bias.grad = slope.T @ x, slope.sum(0)
                 for group in optimizer.param_groups:
                     group["lr"] = recipe.learning_rate * _one_cycle(step / num_steps)
                 optimizer.step()
@@ -96,27 +111,24 @@ class ProbeLearner:
             on_epoch()
         # a class that a model never saw must not be predicted by it
         absent = torch.from_numpy(_class_weight(targets, sample_weights, num_classes) <= 0)  # (M, K)
-        heads_w = weight.detach().view(num_models, num_classes, dim)
-        heads_b = bias.detach().view(num_models, num_classes).masked_fill(absent, NEVER)
+        heads_w = weight.view(num_models, num_classes, dim)
+        heads_b = bias.view(num_models, num_classes).masked_fill(absent, NEVER)
         return [Probe(self, heads_w[m].clone(), heads_b[m].clone(), recipe) for m in range(num_models)]
 
     def _batch(
         self, rows: np.ndarray, batch: torch.Tensor, recipe: Recipe, generator: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Features (B, D), the rows that each is mixed with (B,), and its own share of the mixture (B, 1)."""
-        drawn = rows[batch.numpy()]
+        """Features (B, D), whom in the batch each is mixed with (B,), and its own share of the mixture (B, 1)."""
+        num = len(batch)
+        mirrored = torch.full((num,), recipe.view == "mirrored")
         if recipe.view == "either":
-            x = self.features("plain", drawn)
-            flipped = torch.rand(len(batch), generator=generator) < 0.5
-            x[flipped] = self.features("mirrored", drawn[flipped.numpy()])
-        else:
-            x = self.features(recipe.view, drawn)
+            mirrored = torch.rand(num, generator=generator) < 0.5
+        x = self._features(torch.from_numpy(rows)[batch], mirrored)
         if recipe.mixup == 0:
-            return x, batch, torch.ones(len(batch), 1)
-        gamma = torch._standard_gamma(torch.full((len(batch), 2), recipe.mixup), generator=generator)
+            return x, torch.arange(num), torch.ones(num, 1)
+        gamma = torch._standard_gamma(torch.full((num, 2), recipe.mixup), generator=generator)
         share = (gamma.max(1).values / gamma.sum(1).clamp_min(1e-12)).unsqueeze(1)
-        other = torch.randperm(len(batch), generator=generator)
-        return share * x + (1 - share) * x[other], batch[other], share
+        return x, torch.randperm(num, generator=generator), share
 
 
 @dataclass(frozen=True)
@@ -146,24 +158,26 @@ class Probe:
         return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
-def _mixed_log_prob(
-    log_probs: torch.Tensor,
+def _slope(
+    logits: torch.Tensor,
     y: torch.Tensor,
     w: torch.Tensor,
     own: torch.Tensor,
     other: torch.Tensor,
     share: torch.Tensor,
 ) -> torch.Tensor:
-    """Weighted log probability (B, M) of the mixed targets.
+    """Gradient (B, M, K), with respect to the logits of B mixtures, of the batch's mean weighted cross-entropy.
 
-    Each half counts by its own row's weight, and a mixture with a row that a model must not learn from not at all:
-    else the held-out fold would seep in through its partners.
+    Each half of a mixture counts by its own row's weight, and a mixture with a row that a model must not learn from
+    not at all: else the held-out fold would seep in through its partners.
     """
     own_w, other_w = w[:, own].T, w[:, other].T  # (B, M)
-    index = torch.stack([y[own], y[other]], 1)[:, None, :].expand(-1, log_probs.shape[1], -1)
-    both = log_probs.gather(-1, index)  # (B, M, 2)
-    mixed = share * own_w * both[..., 0] + (1 - share) * other_w * both[..., 1]
-    return mixed * ((own_w > 0) & (other_w > 0))
+    learned = ((own_w > 0) & (other_w > 0)) / len(own)
+    own_w, other_w = share * own_w * learned, (1 - share) * other_w * learned
+    slope = logits.softmax(-1).mul_((own_w + other_w).unsqueeze(-1))
+    for weights, rows in ((own_w, own), (other_w, other)):
+        slope.scatter_add_(-1, y[rows].view(-1, 1, 1).expand(-1, logits.shape[1], 1), -weights.unsqueeze(-1))
+    return slope
 
 
 def _class_weight(targets: np.ndarray, sample_weights: np.ndarray, num_classes: int) -> np.ndarray:
@@ -174,8 +188,8 @@ def feature_moments(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and deviation (D,) float32 of the square-rooted embeddings (N, D), summed in chunks in float64."""
     total = np.zeros(embeddings.shape[1])
     squares = np.zeros(embeddings.shape[1])
-    for start in range(0, len(embeddings), 2048):
-        x = hellinger(torch.from_numpy(embeddings[start : start + 2048]).float()).double()
+    for start in range(0, len(embeddings), _CHUNK_ROWS):
+        x = hellinger(torch.from_numpy(embeddings[start : start + _CHUNK_ROWS]).float()).double()
         total += x.sum(0).numpy()
         squares += (x * x).sum(0).numpy()
     num = max(1, len(embeddings))

@@ -186,11 +186,12 @@ def _suspected(findings: list[dict[str, Any]]) -> Safe | None:
         else:
             what = f"looks like one with {one['overlaps_with']}: its images are told apart from that class's in "
             what += f"{percent(one['separability'], 0)} of pairs; chance is 50\u00a0%"
-        decided = f" Decided by a person: {one['action']}." if one["evidence"] == "person" else ""
+        by = " by a person" if one["evidence"] == "person" else ""
+        decided = f" Decided{by}: {one['action']}." if by or one["action"] == "drop" else ""
         lines.append(
             tag("li", tag("b", breakable(one["label"])), f" ({number(one['size_raw'])} images) {what}.{decided}")
         )
-    note = "Nothing was done about them. Look with `cleaner review low-count`; drop a class, or merge two."
+    note = "Where nothing is said of a decision, they stay. Look with `cleaner review low-count`; drop, keep or merge."
     return tag("div", tag("h3", "Suspected classes"), tag("p", note, cls="note"), tag("ul", lines), cls="gallery")
 
 

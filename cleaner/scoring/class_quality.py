@@ -48,15 +48,17 @@ def compute_rank_p(hits: np.ndarray, pool: np.ndarray, rng: np.random.Generator,
     return float((1 + (null <= hits.sum()).sum()) / (1 + num_draws))
 
 
-def judge_low_count(coherence_p: float, rank_p: float) -> str:
+def judge_low_count(coherence_p: float, rank_p: float, kept_coherence_p: float) -> str:
     """What happens to a class under the minimum count: keep, drop or review.
 
-    Clearly coherent: keep. No more coherent than random draws and, where ranks are known, recognised worse than
-    random draws: a jumble, drop. Everything else is a person's to say.
+    Clearly coherent: keep. No more coherent than random draws, neither as a whole nor in what labels left of it
+    (`kept_coherence_p`), and, where ranks are known, recognised worse than random draws: a jumble, drop. Everything
+    else is a person's to say.
     """
     if np.isnan(coherence_p):
         return "review"
     if coherence_p <= _COHERENT_P:
         return "keep"
     badly_recognised = np.isnan(rank_p) or rank_p <= _JUMBLED_P
-    return "drop" if coherence_p > _JUMBLED_P and badly_recognised else "review"
+    incoherent = coherence_p > _JUMBLED_P and not kept_coherence_p <= _JUMBLED_P
+    return "drop" if incoherent and badly_recognised else "review"

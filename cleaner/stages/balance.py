@@ -26,11 +26,13 @@ from cleaner.stages.lifecycle import StageResult, complete, current_result
 
 _POOL_SIZE = 5000
 """Images that the random draws of the permutation test are drawn from, at most."""
+_EVIDENCE = ("coherence_p", "rank_p", "kept_coherence_p")
 _CLASSES_SCHEMA = pa.schema(
     [
         ("label", pa.string()), ("size_raw", pa.int32()), ("size_clean", pa.int32()), ("oof_accuracy", pa.float32()),
         ("share_kept", pa.float32()), ("coherence_p", pa.float32()), ("action", pa.string()),
-        ("sum_repeats", pa.int32()), ("rank_p", pa.float32()), ("evidence", pa.string()), *FINDING_COLUMNS,
+        ("sum_repeats", pa.int32()), ("rank_p", pa.float32()), ("kept_coherence_p", pa.float32()),
+        ("evidence", pa.string()), *FINDING_COLUMNS,
     ]
 )  # fmt: skip
 
@@ -141,18 +143,17 @@ def _judge_classes(
         classes["oof_accuracy"] = right.reindex(names).astype(np.float32)
     kept_raw = given[counted].value_counts().reindex(names).fillna(0)
     classes["share_kept"] = (kept_raw / classes["size_raw"].clip(lower=1)).astype(np.float32)
-    classes["coherence_p"] = np.float32(np.nan)
-    classes["rank_p"] = np.float32(np.nan)
+    for name in _EVIDENCE:
+        classes[name] = np.float32(np.nan)
     size = classes["size_clean"].to_numpy()
     is_low = (size < settings.min_count) & (size > 0)
     described = _Described({}, "cpu")
     action = np.where(is_low, settings.low_count, "keep").astype(object)
     if settings.low_count == "auto" and is_low.any():
         low = [names[i] for i in np.flatnonzero(is_low)]
-        coherence_p, rank_p, described = _test_coherence(low, full, given, workspace, settings, options, parent)
-        classes.loc[is_low, "coherence_p"] = coherence_p
-        classes.loc[is_low, "rank_p"] = rank_p
-        action[is_low] = [judge_low_count(c, r) for c, r in zip(coherence_p, rank_p, strict=True)]
+        evidence, described = _test_coherence(low, full, given, workspace, settings, options, parent)
+        classes.loc[is_low, list(_EVIDENCE)] = np.array(evidence, np.float32)
+        action[is_low] = [judge_low_count(*e) for e in evidence]
     classes["action"] = action
     classes["evidence"] = np.where(is_low, "model" if settings.low_count == "auto" else "setting", "").astype(object)
     _add_findings(classes, parent, merged)
@@ -179,11 +180,12 @@ def _test_coherence(
     settings: BalanceSettings,
     options: RunOptions,
     parent: Parent,
-) -> tuple[list[float], list[float], _Described]:
-    """coherence_p and rank_p of each of the `low` classes, and the network that looked.
+) -> tuple[list[tuple[float, float, float]], _Described]:
+    """_EVIDENCE of each of the `low` classes, and the network that looked.
 
     A class is tested over the images that reached the labels stage, its label issues too: the images that labels
-    left it with would look coherent by selection.
+    left it with would look coherent by selection. Those are tested apart: a sound class that wrong labels were
+    strewn into looks like a jumble as a whole, and like one thing once they are gone.
     """
     rng = np.random.default_rng([options.seed, 4])
     alive = (full["split"] == "train") & full["readable"] & ~full["drop_stage"].isin(["scan", "noise"])
@@ -203,18 +205,23 @@ def _test_coherence(
     pool = units[np.searchsorted(rows, pool_rows)]
     rank = full["given_rank"].to_numpy() if "given_rank" in full else np.full(len(full), -1)
     all_hits = rank[alive & (rank >= 0)] == 0
+    keep = full["keep"].to_numpy()
     nulls: dict[int, np.ndarray] = {}
-    coherence_p, rank_p = [], []
+    evidence = []
+
+    def coherence_p(own: np.ndarray) -> float:
+        size = min(len(own), len(pool))
+        if size not in nulls:
+            nulls[size] = draw_coherences(pool, size, rng)
+        return compute_coherence_p(units[np.searchsorted(rows, own)], nulls[size])
+
     with options.progress.task("coherence of small classes", len(low)) as task:
         for name in low:
             own = mine[(label.iloc[mine] == name).to_numpy()]
-            size = min(len(own), len(pool))
-            if size not in nulls:
-                nulls[size] = draw_coherences(pool, size, rng)
-            coherence_p.append(compute_coherence_p(units[np.searchsorted(rows, own)], nulls[size]))
-            rank_p.append(compute_rank_p(rank[own][rank[own] >= 0] == 0, all_hits, rng))
+            rank_p = compute_rank_p(rank[own][rank[own] >= 0] == 0, all_hits, rng)
+            evidence.append((coherence_p(own), rank_p, coherence_p(own[keep[own]])))
             task.advance()
-    return coherence_p, rank_p, _Described(backbone.describe(), str(backbone.device))
+    return evidence, _Described(backbone.describe(), str(backbone.device))
 
 
 def _drop_classes(full: pd.DataFrame, classes: pd.DataFrame, cleaned: np.ndarray) -> None:

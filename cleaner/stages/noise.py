@@ -235,10 +235,12 @@ def _pick_seeds(
 
 
 def _cold_start_warning(num_noise: int, num_normal: int) -> str:
-    """Why the stage starts without a person's seeds: at most one kind was decided on."""
-    absent = "normal" if num_noise else "noise"
-    given = f"{max(num_noise, num_normal)} {'noise' if num_noise else 'normal'} seeds from decisions"
-    missing = f"no {absent} seeds (only {given})" if num_noise or num_normal else "no seeds"
+    """Why the stage starts without a person's seeds: they decided on one kind at most."""
+    missing = "no seeds"
+    if num_noise or num_normal:
+        absent, given = ("normal", "noise") if num_noise else ("noise", "normal")
+        num = num_noise + num_normal
+        missing = f"no {absent} seeds (only {num} {given} seed{'s' if num > 1 else ''} from decisions)"
     return f"{missing}: a cold start from the images' own evidence; a hundred seeds from a person do better (--seeds)"
 
 
