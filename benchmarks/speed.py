@@ -28,7 +28,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -119,6 +119,8 @@ def worker(name: str, source: tuple[str, ...]) -> Iterator[Side]:
 def serve(connection: Connection, name: str, source: tuple[str, ...]) -> None:
     """The worker's loop."""
     warnings.simplefilter("ignore")
+    os.environ["TQDM_DISABLE"] = "1"
+    multiprocessing.set_start_method("fork", force=True)  # Linux' own, for the pools of peers; spawning costs seconds
     import torch
 
     torch.set_num_threads(THREADS)
@@ -188,8 +190,7 @@ def timm_loop(images: str, views: int = 1) -> Side:
         before = time.monotonic()
         found = []
         with torch.inference_mode(), tempfile.TemporaryDirectory() as cache:
-            loader = DataLoader(Photos(num), BATCH, num_workers=THREADS, multiprocessing_context="fork")
-            for x in loader:
+            for x in DataLoader(Photos(num), BATCH, num_workers=THREADS):
                 found += [network(v) for v in (x, x.flip(3))[:views]]
             np.save(Path(cache) / "embeddings.npy", torch.cat(found).numpy())
         return {"per_second": num / (time.monotonic() - before)}
@@ -284,8 +285,9 @@ def cleanvision_scan(images: str) -> Side:
 
     def run() -> dict[str, float]:
         before = time.monotonic()
-        lab = Imagelab(data_path=images)
-        lab.find_issues(n_jobs=THREADS, verbose=False)
+        with redirect_stdout(io.StringIO()):
+            lab = Imagelab(data_path=images)
+            lab.find_issues(n_jobs=THREADS, verbose=False)
         return {"per_second": len(lab.issues) / (time.monotonic() - before)}
 
     run()

@@ -309,7 +309,7 @@ def test_decisions_of_one_kind_say_which_seeds_are_missing(small_copy: Path, ver
     import_decisions(small_copy / "said.csv", DecisionStore(small_copy / "decisions.sqlite"), scan)
     heard = Heard()
     result = run_noise(Workspace(small_copy), NoiseSettings(), RunOptions(progress=heard))
-    assert any(f"no {absent} seeds (only 1 {verdict} seed from decisions)" in w for w in heard.warnings)
+    assert any(f"no {absent} seeds (only 1 {verdict} seed from decisions)" in w for w in heard.warnings), heard.warnings
     assert result.record.notes["seeds"]["source"] == "auto"
 
 

@@ -106,6 +106,7 @@ def _fit(free: np.ndarray, noise: np.ndarray, normal: np.ndarray) -> _Mixture:
 
 
 def _step(old: _Mixture, z: np.ndarray, count: np.ndarray, is_free: np.ndarray, is_noise: np.ndarray) -> _Mixture:
+    furthest = float(np.median(z[is_noise]))
     share = np.where(is_free, np.where(z < old.low, 0.0, expit(old.log_odds(z))), is_noise)
     densities = old.noise_densities(z)
     of_each = np.exp(densities - np.logaddexp(*densities.T)[:, None]) * (share * count)[:, None]
@@ -116,7 +117,7 @@ def _step(old: _Mixture, z: np.ndarray, count: np.ndarray, is_free: np.ndarray, 
     weight = np.maximum(of_each.sum(0), 1e-9)
     return _Mixture(
         float(low[0]), float(low_spread[0]),
-        np.maximum(high, low + _FEWEST_SPREADS * low_spread), high_spread, weight / weight.sum(),
+        np.maximum(high, np.minimum(low + _FEWEST_SPREADS * low_spread, furthest)), high_spread, weight / weight.sum(),
         min(max(prior, _MIN_PRIOR), 1 - _MIN_PRIOR),
     )  # fmt: skip
 
