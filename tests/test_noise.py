@@ -97,7 +97,7 @@ def seeds_of(noise: list[int], normal: list[int], *, human: bool = True) -> Nois
 def run(x: np.ndarray, seeds: NoiseSeeds, countable: np.ndarray | None = None, max_rounds: int = 10) -> NoiseResult:
     return run_rounds(
         lambda rows: x[rows],
-        np.full((len(x), 2), np.nan, np.float32),
+        np.full((len(x), 1), np.nan, np.float32),
         seeds,
         np.ones(len(x), bool) if countable is None else countable,
         threshold=0.9,
@@ -304,12 +304,13 @@ def test_a_cold_start_warns_and_marks_what_it_did(small_copy: Path) -> None:
 @pytest.mark.parametrize(("verdict", "absent"), [("normal", "noise"), ("noise", "normal")])
 def test_decisions_of_one_kind_say_which_seeds_are_missing(small_copy: Path, verdict: str, absent: str) -> None:
     before = noise_of(small_copy)
-    (small_copy / "said.csv").write_text(f"file_name,verdict\n{before.index[before['keep']][0]},{verdict}\n")
+    alone = before.index[before["keep"] & (before["duplicate_group"] < 0)][0]
+    (small_copy / "said.csv").write_text(f"file_name,verdict\n{alone},{verdict}\n")
     scan = pd.read_parquet(small_copy / "scan" / "manifest.parquet")
     import_decisions(small_copy / "said.csv", DecisionStore(small_copy / "decisions.sqlite"), scan)
     heard = Heard()
     result = run_noise(Workspace(small_copy), NoiseSettings(), RunOptions(progress=heard))
-    assert any(f"no {absent} seeds (only 1 {verdict} seed from decisions)" in w for w in heard.warnings), heard.warnings
+    assert any(f"no {absent} seeds (only 1 {verdict} seed from decisions)" in w for w in heard.warnings)
     assert result.record.notes["seeds"]["source"] == "auto"
 
 

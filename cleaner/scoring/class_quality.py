@@ -60,5 +60,5 @@ def judge_low_count(coherence_p: float, rank_p: float, kept_coherence_p: float) 
     if coherence_p <= _COHERENT_P:
         return "keep"
     badly_recognised = np.isnan(rank_p) or rank_p <= _JUMBLED_P
-    incoherent = coherence_p > _JUMBLED_P and not kept_coherence_p <= _JUMBLED_P
+    incoherent = coherence_p > _JUMBLED_P and not kept_coherence_p <= _COHERENT_P
     return "drop" if incoherent and badly_recognised else "review"
