@@ -74,7 +74,9 @@ def _drop_reasons(
     if judged.doubts is not None and settings.drop is None:
         flagged = judged.doubts.flagged & (judged.labels.decided == -1)
         drops[mine] = flagged
-        full.loc[drops & (issue == ""), ["label_issue", "pulled_back_round"]] = ["fine", -1]
+        only_here = drops & (issue == "")
+        full.loc[only_here, "label_issue"] = "fine"
+        full.loc[only_here, "pulled_back_round"] = -1
         names = np.array(judged.classes, dtype=object)
         targets = judged.labels.targets
         spared = set(names[find_spared_classes(targets, ~flagged, judged.labels.num_classes)])
