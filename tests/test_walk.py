@@ -117,7 +117,8 @@ def test_from_a_folder_to_an_audited_bound(page: Page, program: Program, small_i
         assert program(stage).exit_code == 0
     labels, verdicts = workspace.read("labels"), DecisionStore(workspace.decisions_path).image_verdicts()
     right = verdicts.index[verdicts["verdict"] == "label"]
-    assert set(labels.loc[labels["label_evidence"] == "person", "image_id"]) == set(right)
+    by_person = set(labels.loc[labels["label_evidence"] == "person", "image_id"])
+    assert set(right) <= by_person <= set(right) | set(verdicts.index[verdicts["verdict"].isin(["noise", "drop"])])
 
     audit = ("audit", "--sample", "40", "--sample-dropped", "5")
     assert program(*audit, "--fail-over", "0.08").exit_code == 4  # nobody has looked yet

@@ -15,6 +15,7 @@ from cleaner.dataset.store import write_atomic
 from cleaner.errors import BadInputError
 
 _PIECE_ROWS = 65_536  # some 10 MB of text at once
+_SMALL_FILE_BYTES = 1 << 23
 SCHEMA_VERSION = 1
 STAGES = ("scan", "noise", "labels", "balance")
 
@@ -158,7 +159,10 @@ def read_manifest(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     """
     try:
         with path.open("rb") as file:
-            table = pq.read_table(file, columns=columns)
+            # a thread of Arrow's that is just starting while the process ends aborts it: small files do without
+            many = file.seek(0, io.SEEK_END) > _SMALL_FILE_BYTES
+            file.seek(0)
+            table = pq.ParquetFile(file, pre_buffer=many).read(columns=columns, use_threads=many)
     except FileNotFoundError as error:
         raise BadInputError(f"{path}: no such manifest", next_step="run `cleaner scan IMAGES` first") from error
     except (pa.ArrowInvalid, OSError) as error:
