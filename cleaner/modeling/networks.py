@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import timm
 import torch
-from timm.data import resolve_model_data_config
 from torch import nn
 from torchvision.transforms.v2 import functional as F
 
@@ -19,9 +18,12 @@ from cleaner.config import EmbeddingSettings
 from cleaner.dataset.store import digest_of
 from cleaner.errors import BackboneError
 from cleaner.modeling.backbones import (
-    EMBEDDED,
+    Backbone,
+    architecture_of,
+    create_network,
     keep_freed_memory,
     load_backbone,
+    normalisation_of,
     resolve_device,
     resolve_precision,
 )
@@ -43,6 +45,11 @@ class Blueprint:
     device: torch.device
     precision: str
     """fp32 or bf16."""
+
+    @classmethod
+    def of(cls, b: Backbone) -> Blueprint:
+        """The network of a backbone."""
+        return cls(b.name, b.network, b.weights_sha256, b.image_size, b.mean, b.std, b.device, b.precision)
 
     def build(self, num_classes: int, seed: int) -> nn.Module:
         """A network of one's own with a fresh classifier, on the device, ready to be trained; same seed, same weights.
@@ -98,14 +105,10 @@ def load_blueprint(settings: EmbeddingSettings, device_name: str, *, scratch: bo
     # on a CPU, bf16 slows the gradients of depthwise convolutions: 42 img/s against 111 (EfficientNet-Lite0, 64 px)
     precision = "fp32" if settings.precision == "auto" and device.type == "cpu" else settings.precision
     if not scratch:
-        b = load_backbone(replace(settings, precision=precision), device_name)
-        return Blueprint(b.name, b.network, b.weights_sha256, b.image_size, b.mean, b.std, b.device, b.precision)
+        return Blueprint.of(load_backbone(replace(settings, precision=precision), device_name))
     keep_freed_memory()
-    name = "efficientnet_lite0" if settings.backbone == EMBEDDED else settings.backbone
-    if not timm.is_model(name):
-        raise BackboneError(f"backbone {name!r} is not a timm model", next_step="see `timm.list_models()`")
-    config = resolve_model_data_config(timm.create_model(name, pretrained=False))
-    mean, std = (tuple(255.0 * v for v in config[k]) for k in ("mean", "std"))
+    name = architecture_of(settings)
+    mean, std = normalisation_of(create_network(name, pretrained=False), embedded=False)
     return Blueprint(name, None, "random", settings.image_size, mean, std, device, resolve_precision(precision, device))
 
 

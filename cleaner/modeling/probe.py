@@ -12,11 +12,9 @@ from torch.nn import functional
 
 from cleaner.dataset.store import Arrays
 from cleaner.modeling.embeddings import Embeddings
-from cleaner.modeling.learner import PROBE_RECIPES, Predictor, Recipe
+from cleaner.modeling.learner import NEVER, PROBE_RECIPES, Predictor, Recipe
 
 _BATCH_SIZE = 512
-NEVER = -1e4
-"""Bias of a class without training rows: its probability is 0."""
 _CHUNK_VALUES = 200_000
 """Probabilities computed at once: rows a chunk = this / classes."""
 _CHUNK_ROWS = 2048

@@ -16,7 +16,7 @@ from torch import nn
 
 from cleaner.config import EmbeddingSettings
 from cleaner.errors import BadInputError
-from cleaner.modeling.backbones import load_backbone, resolve_device, resolve_precision
+from cleaner.modeling.backbones import architecture_of, load_backbone, resolve_device, resolve_precision
 from cleaner.modeling.networks import Blueprint
 from cleaner.modeling.objective import Teacher
 from cleaner.modeling.probe import hellinger
@@ -172,18 +172,17 @@ def _probe_teacher(
                 next_step="give the same --backbone and --weights as to `cleaner labels`",
             )
         heads.append({name: tensor.float().to(b.device) for name, tensor in _read_tensors(path).items()})
-    blueprint = Blueprint(b.name, b.network, b.weights_sha256, b.image_size, b.mean, b.std, b.device, b.precision)
-    return ProbeTeacher(blueprint, heads, columns.to(b.device))
+    return ProbeTeacher(Blueprint.of(b), heads, columns.to(b.device))
 
 
 def _probe_settings(card: dict[str, Any], settings: EmbeddingSettings) -> EmbeddingSettings:
     """What a probe looks through, by its card; weights from a file only where this run's network has them, too."""
-    embedded = EmbeddingSettings.backbone
-    name = "efficientnet_lite0" if settings.backbone == embedded else settings.backbone
     same = replace(settings, image_size=card["image_size"], precision=card["precision"])
-    if name == card["name"]:
+    if architecture_of(settings) == card["name"]:
         return same
-    return replace(same, weights="", backbone=embedded if card["name"] == "efficientnet_lite0" else card["name"])
+    embedded = EmbeddingSettings()
+    backbone = embedded.backbone if card["name"] == architecture_of(embedded) else card["name"]
+    return replace(same, weights="", backbone=backbone)
 
 
 def _read_tensors(path: Path) -> dict[str, torch.Tensor]:

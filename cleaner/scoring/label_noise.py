@@ -136,6 +136,7 @@ class _Fit:
         self.log_probs = np.log(np.maximum(candidates.probs, _TINY)).astype(np.float32)
         self.free = known == -1
         self.pairs = self.classes * num_classes + self.given[:, None]  # (right, given), flat
+        self.free_pairs = self.pairs[self.free].ravel()
         settled = known >= 0
         self.settled = np.bincount(known[settled] * num_classes + self.given[settled], minlength=num_classes**2).astype(
             np.float64
@@ -192,8 +193,7 @@ class _Fit:
     def step(self, spread_rows: float) -> None:
         """One step of EM: posterior, then transition matrix and prior."""
         num, posterior = self.num_classes, self.posterior()
-        free = self.free
-        counts = np.bincount(self.pairs[free].ravel(), weights=posterior[free].ravel(), minlength=num * num)
+        counts = np.bincount(self.free_pairs, weights=posterior[self.free].ravel(), minlength=num * num)
         wrong = (counts + self.settled).reshape(num, num)
         sizes = wrong.sum(1)
         np.fill_diagonal(wrong, 0)

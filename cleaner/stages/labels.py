@@ -78,7 +78,7 @@ def run_labels(
     folder = workspace.begin("labels")
     store = ArrayStore(workspace.cache / "labels")
     passes, skipped = _run_passes(labels, learner, settings, options, store, predictions)
-    doubts = _run_rule(labels, learner, settings, options, store, predictions)
+    doubts = _run_rule(labels, learner, passes, settings, options, store, predictions)
     judged = Judged(rows, classes, labels, passes, skipped, doubts)
     full, counts = decide(manifest, judged, verdicts, settings)
     classes_file, class_counts = write_classes(folder, judged, full)
@@ -196,15 +196,16 @@ def _run_passes(
 def _run_rule(
     labels: LabelSet,
     learner: Learner,
+    passes: list[Pass],
     settings: LabelsSettings,
     options: RunOptions,
     store: ArrayStore,
     predictions: Judgement | None,
 ) -> Doubts | None:
-    """The rule auto over all rows; it begins with the first pass's cross-training, which is in the store."""
+    """The rule auto over all rows, from the first pass's round 0; without a pass from a cross-training of its own."""
     if settings.rule != "auto":
         return None
-    zero = predictions
+    zero = passes[0].rounds[0].judgement if passes else predictions
     if zero is None:
         zero, _ = cross_train_stored(
             labels, learner, np.arange(len(labels.targets)), labels.learns.astype(np.float32), learner.recipes[0],

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,6 +80,34 @@ def complete(
     """Write the manifest, then `stage.json`. `started` is `time.monotonic()` at the stage's beginning."""
     parent = next((i.sha256 for i in inputs if i.role == "parent"), "")
     write_manifest(workspace.manifest_path(stage), manifest, stage=stage, parent_sha256=parent)
+    result = record_stage(
+        workspace, stage, (MANIFEST, *files),
+        settings=settings, options=options, images_root=images_root, inputs=inputs, started=started,
+        counts=row_counts(manifest, stage) | (counts or {}), backbone=backbone, device=device, threads=threads,
+        notes=notes,
+    )  # fmt: skip
+    if options.storage:
+        workspace.publish(stage, locate(options.storage))
+    return result
+
+
+def record_stage(
+    workspace: Workspace,
+    stage: str,
+    files: Sequence[str],
+    *,
+    settings: Any,
+    options: RunOptions,
+    images_root: str,
+    inputs: list[Input],
+    started: float,
+    counts: dict[str, Any],
+    backbone: dict[str, Any] | None = None,
+    device: str = "cpu",
+    threads: int = 1,
+    notes: dict[str, Any] | None = None,
+) -> StageResult:
+    """Write `stage.json` over the `files` that lie in the stage's folder; after it the stage is complete."""
     record = StageRecord(
         stage=stage,
         settings=settings_dict(settings),
@@ -86,7 +115,7 @@ def complete(
         images_root=images_root,
         inputs=inputs,
         outputs={},
-        counts=row_counts(manifest, stage) | (counts or {}),
+        counts=counts,
         backbone=backbone or {},
         device=device,
         threads=threads,
@@ -94,10 +123,7 @@ def complete(
         notes=notes or {},
         command_line=list(options.command_line),
     )
-    done = workspace.write_record(record, [MANIFEST, *files])
-    if options.storage:
-        workspace.publish(stage, locate(options.storage))
-    return StageResult(done, was_current=False)
+    return StageResult(workspace.write_record(record, list(files)), was_current=False)
 
 
 def row_counts(manifest: pd.DataFrame, stage: str) -> dict[str, Any]:

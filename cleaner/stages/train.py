@@ -13,7 +13,7 @@ import numpy as np
 from cleaner.config import RunOptions, TrainSettings
 from cleaner.dataset.manifest import read_manifest
 from cleaner.dataset.store import sha256_file, write_json
-from cleaner.dataset.workspace import Input, StageRecord, Workspace, clear_folder
+from cleaner.dataset.workspace import Input, Workspace, clear_folder
 from cleaner.engine.local import count_workers
 from cleaner.modeling.backbones import num_threads
 from cleaner.modeling.crossval import log_priors
@@ -26,7 +26,7 @@ from cleaner.modeling.recipes import FinetuneRecipe, find_recipe
 from cleaner.modeling.teachers import CLASS_MAP, find_checkpoints, load_teachers
 from cleaner.modeling.training import Run, Sample, count_steps
 from cleaner.stages.inputs import parent_input, require_parent, weights_inputs
-from cleaner.stages.lifecycle import StageResult, current_result, settings_dict
+from cleaner.stages.lifecycle import StageResult, current_result, record_stage
 from cleaner.stages.train_figures import METRICS, Figures, write_figures
 from cleaner.stages.train_sets import ImageSet, training_images, validation_files, validation_images
 
@@ -67,7 +67,7 @@ def run_train(
     if current is not None:
         return current
     classes, train = training_images(manifest, parent.images_root, parent.path)
-    val = validation_images(manifest, parent.images_root, classes, settings.val, files, options)
+    val = validation_images(workspace, manifest, parent.images_root, classes, settings.val, files, options)
     images = _Set(classes, train, val)
     learner = _learner(workspace, images, settings, options)
     folder = workspace.begin("train")
@@ -76,16 +76,15 @@ def run_train(
     figures, health = _train(learner, images, recipe, objective, settings, options, checkpoints, folder, teachers)
     write_json(folder / CLASS_MAP, _class_map(learner, images, objective, recipe, settings))
     outputs = [CHECKPOINT, CLASS_MAP, *write_figures(folder, figures)]
-    record = StageRecord(
-        stage="train", settings=settings_dict(settings), seed=options.seed, images_root=str(parent.images_root),
-        inputs=inputs, outputs={}, counts={"classes": len(classes), "images": len(train), "val_images": len(val)},
+    result = record_stage(
+        workspace, "train", outputs,
+        settings=settings, options=options, images_root=str(parent.images_root), inputs=inputs, started=started,
+        counts={"classes": len(classes), "images": len(train), "val_images": len(val)},
         backbone=learner.blueprint.describe(), device=str(learner.blueprint.device), threads=num_threads(),
-        seconds=round(time.monotonic() - started, 2), command_line=list(options.command_line),
     )  # fmt: skip
-    written = workspace.write_record(record, outputs)
     clear_folder(checkpoints)
     warnings = [*val.warnings, *(health.warnings(figures.recall) if health is not None else [])]
-    return StageResult(written, was_current=False, warnings=warnings)
+    return dataclasses.replace(result, warnings=warnings)
 
 
 def _recipe(settings: TrainSettings) -> FinetuneRecipe:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from cleaner.config import RunOptions, ScanSettings
-from cleaner.dataset.class_folders import TRAIN, read_folders
-from cleaner.dataset.files import FoundFile, list_files, listing_digest
-from cleaner.dataset.images import inspect_image
+from cleaner.config import RunOptions
+from cleaner.dataset.class_folders import TRAIN
+from cleaner.dataset.files import FoundFile, listing_digest
 from cleaner.dataset.locations import locate
-from cleaner.dataset.workspace import Input
-from cleaner.engine.local import count_workers
+from cleaner.dataset.workspace import Input, Workspace
 from cleaner.errors import BadInputError
+from cleaner.stages.held_out import inspect_held_out, list_held_out
 
 
 @dataclass(frozen=True)
@@ -60,22 +58,26 @@ def validation_files(val: str) -> tuple[list[FoundFile], list[Input]]:
     """The files below the folder `val` ('' : none), and what they are as an input of the record."""
     if not val:
         return [], []
-    folder = locate(val)
-    if not folder.is_dir():
-        raise BadInputError(f"{folder}: no such folder", expected="class folders of images", next_step="check --val")
-    files = list_files(folder, follow_symlinks=False)
-    return files, [Input("val", str(folder), listing_digest(files))]
+    files = list_held_out(val)
+    return files, [Input("val", str(locate(val)), listing_digest(files))]
 
 
 def validation_images(
-    manifest: pd.DataFrame, images_root: Path, classes: list[str], val: str, files: list[FoundFile], options: RunOptions
+    workspace: Workspace,
+    manifest: pd.DataFrame,
+    images_root: Path,
+    classes: list[str],
+    val: str,
+    files: list[FoundFile],
+    options: RunOptions,
 ) -> ImageSet:
     """Held-out images: those below `val` where it is given, else the kept ones of the manifest's other splits.
 
     Images of other classes, unreadable ones and such as are among the training images are left out, with a warning.
     """
     if val:
-        found = _read_folder(val, files, options)
+        found = inspect_held_out(workspace, files, options)
+        found["path"] = found["path"].map(locate)
     else:
         found = manifest.loc[manifest["keep"] & (manifest["split"] != TRAIN)].assign(sound=True)
         found = found.assign(path=[images_root / name for name in found["file_name"]], label=found["clean_label"])
@@ -105,23 +107,3 @@ def validation_images(
 def _of_rows(rows: pd.DataFrame, root: Path, classes: list[str], repeats: np.ndarray, source: str) -> ImageSet:
     targets = pd.Categorical(rows["clean_label"], categories=classes).codes.astype(np.int64)
     return ImageSet(rows["image_id"].tolist(), [root / name for name in rows["file_name"]], targets, repeats, source)
-
-
-def _read_folder(val: str, files: list[FoundFile], options: RunOptions) -> pd.DataFrame:
-    labels, _ = read_folders(files, ScanSettings.label_from)
-    with (
-        options.progress.task("held-out images", len(files)) as task,
-        ThreadPoolExecutor(count_workers(options.workers)) as pool,
-    ):
-        facts = []
-        for fact in pool.map(lambda f: inspect_image(f.path, ScanSettings.max_pixels), files):
-            facts.append(fact)
-            task.advance()
-    return pd.DataFrame(
-        {
-            "image_id": pd.Series([f.image_id for f in facts], dtype=object),
-            "path": pd.Series([locate(f.path) for f in files], dtype=object),
-            "label": pd.Series(labels, dtype=object),
-            "sound": [not fact.fault and bool(label) for fact, label in zip(facts, labels, strict=True)],
-        }
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from cleaner.config import RunOptions, VerifySettings
-from cleaner.dataset.files import list_files, listing_digest
+from cleaner.dataset.files import listing_digest
 from cleaner.dataset.locations import locate
 from cleaner.dataset.manifest import read_manifest
 from cleaner.dataset.store import Arrays, ArrayStore, digest_of, sha256_file, write_json
-from cleaner.dataset.workspace import Input, Parent, StageRecord, Workspace
+from cleaner.dataset.workspace import Input, Parent, Workspace
 from cleaner.errors import BadInputError, UsageError
 from cleaner.modeling.backbones import num_threads
 from cleaner.modeling.crossval import log_priors
@@ -32,9 +32,10 @@ from cleaner.scoring.verification import (
     mean_accuracy,
     spread_over_slots,
 )
+from cleaner.stages.held_out import list_held_out
 from cleaner.stages.inputs import parent_input, weights_inputs
 from cleaner.stages.learners import OpenedLearner, open_learner
-from cleaner.stages.lifecycle import StageResult, current_result, settings_dict
+from cleaner.stages.lifecycle import StageResult, current_result, record_stage
 from cleaner.stages.verify_sets import TestImages, TrainingSet, cleaned_set, find_test_images, listed_set, raw_set
 
 DOCUMENT = "verify.json"
@@ -88,7 +89,7 @@ def run_verify(
     """
     started = time.monotonic()
     parent = workspace.parent_of("verify", from_file)  # what an audit said since is to judge it, not to change it
-    val_files = _list_val(settings)
+    val_files = list_held_out(settings.val) if settings.val else None
     manifest = read_manifest(parent.path)
     sets = [raw_set(manifest), cleaned_set(manifest), *(listed_set(path, manifest) for path in against)]
     _check_names(sets)
@@ -108,27 +109,13 @@ def run_verify(
     opened, right = _train_all(workspace, parent, manifest, trial, settings, options)
     document = _document(trial, right, options)
     write_json(workspace.begin("verify") / DOCUMENT, document)
-    record = StageRecord(
-        stage="verify", settings=settings_dict(settings), seed=options.seed, images_root=str(parent.images_root),
-        inputs=inputs, outputs={}, counts={"test_images": len(trial.asked), "classes": len(trial.classes)},
+    result = record_stage(
+        workspace, "verify", [DOCUMENT],
+        settings=settings, options=options, images_root=str(parent.images_root), inputs=inputs, started=started,
+        counts={"test_images": len(trial.asked), "classes": len(trial.classes)},
         backbone=opened.backbone, device=opened.device, threads=num_threads(),
-        seconds=round(time.monotonic() - started, 2), command_line=list(options.command_line),
     )  # fmt: skip
-    written = workspace.write_record(record, [DOCUMENT])
-    return StageResult(written, was_current=False, warnings=document["warnings"])
-
-
-def _list_val(settings: VerifySettings) -> list[Any] | None:
-    if not settings.val:
-        return None
-    root = locate(settings.val)
-    if not root.is_dir():
-        raise BadInputError(
-            f"{settings.val}: {'not a folder' if root.exists() else 'no such folder'}",
-            expected="a folder of class folders with images that cleaning never saw",
-            next_step="check --val",
-        )
-    return list_files(root, follow_symlinks=False)
+    return replace(result, warnings=document["warnings"])
 
 
 def _check_names(sets: list[TrainingSet]) -> None:

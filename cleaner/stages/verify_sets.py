@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from cleaner.config import RunOptions, ScanSettings, VerifySettings
+from cleaner.config import RunOptions, VerifySettings
 from cleaner.dataset.audits import AuditSample, find_answered, find_last_sample
-from cleaner.dataset.class_folders import TRAIN, read_folders
+from cleaner.dataset.class_folders import TRAIN
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.files import FoundFile
-from cleaner.dataset.images import ImageFacts
-from cleaner.dataset.inspection import inspect_files
-from cleaner.dataset.store import ArrayStore
 from cleaner.dataset.tables import plain_names, read_table, require_columns
 from cleaner.dataset.workspace import MANIFEST, Parent, Workspace
-from cleaner.engine.engine import open_engine
 from cleaner.errors import BadInputError
-from cleaner.stages.inputs import duplicate_groups, exact_groups, task_cache
+from cleaner.stages.held_out import inspect_held_out
+from cleaner.stages.inputs import duplicate_groups, exact_groups
 
 MIN_IMAGES = 20
 """Fewer test images say nothing: with 20, a difference of 30 points is just about to be told from chance."""
@@ -169,15 +166,9 @@ def _from_folder(
     settings: VerifySettings,
     options: RunOptions,
 ) -> TestImages:
-    scan = workspace.record("scan")
-    own = scan.settings if scan is not None else {}
-    labels, _ = read_folders(files, own.get("label_from", ScanSettings.label_from))
-    max_pixels = own.get("max_pixels", ScanSettings.max_pixels)
-    facts = _inspect(workspace, files, max_pixels, options)
-    known = set(manifest.loc[_can_learn(manifest), _identity(manifest)])
-    is_copy = np.array([(f.pixel_id if _identity(manifest) == "pixel_id" else f.image_id) in known for f in facts])
-    is_sound = np.array([not f.fault and bool(label) for f, label in zip(facts, labels, strict=True)])
-    keep = np.flatnonzero(is_sound & ~is_copy)
+    found = inspect_held_out(workspace, files, options)
+    known = manifest.loc[_can_learn(manifest), _identity(manifest)]
+    is_copy, is_sound = found[_identity(manifest)].isin(known).to_numpy(), found["sound"].to_numpy()
     warnings = []
     if (is_sound & is_copy).any():
         num = int((is_sound & is_copy).sum())
@@ -186,31 +177,14 @@ def _from_folder(
         warnings.append(
             f"{int((~is_sound).sum()):,} files below {settings.val} cannot be read, or lie in no class folder"
         )
-    images = pd.DataFrame(
-        {
-            "image_id": pd.Series([facts[i].image_id for i in keep], dtype=object),
-            "path": pd.Series([files[i].path for i in keep], dtype=object),
-            "label": pd.Series([labels[i] for i in keep], dtype=object),
-            "stratum": "val",
-            "weight": 1.0,
-        }
-    )
+    images = found.loc[is_sound & ~is_copy, ["image_id", "path", "label"]].reset_index(drop=True)
+    images = images.assign(stratum="val", weight=1.0)
     return TestImages("val", settings.val, images, np.zeros(len(manifest), bool), warnings)
 
 
 def _identity(manifest: pd.DataFrame) -> str:
     """The column that exact copies share: equal pixels where the scan knows them, else equal bytes."""
     return "pixel_id" if "pixel_id" in manifest else "image_id"
-
-
-def _inspect(workspace: Workspace, files: list[FoundFile], max_pixels: int, options: RunOptions) -> list[ImageFacts]:
-    def run(function: Any, tasks: Any, store: ArrayStore) -> Any:
-        return open_engine(options).map(function, tasks, store=store)
-
-    with options.progress.task("held-out images", len(files)) as task:
-        # a folder of its own: where scan remembers what it saw, other files would be cleared away
-        folder = task_cache(workspace, options) / "verify_files"
-        return inspect_files(files, max_pixels=max_pixels, folder=folder, map_tasks=run, advance=task.advance)
 
 
 def _from_splits(parent: Parent, manifest: pd.DataFrame) -> TestImages:
