@@ -27,6 +27,7 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
+from scores import precision_recall_f1
 from torch import nn
 from torch.nn import functional
 
@@ -181,9 +182,7 @@ def find_wrong(learner: Resnet9Learner, given: np.ndarray, recipe: Recipe, seed:
 
 def f1_of(flagged: np.ndarray, wrong: np.ndarray) -> str:
     """Precision, recall and F1 of what was flagged."""
-    hits = int((flagged & wrong).sum())
-    precision, recall = hits / max(1, int(flagged.sum())), hits / max(1, int(wrong.sum()))
-    f1 = 2 * hits / max(1, int(flagged.sum() + wrong.sum()))
+    precision, recall, f1 = precision_recall_f1(flagged, wrong)
     return f"F1 {f1:.3f} (precision {precision:.3f}, recall {recall:.3f})"
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scores import precision_recall_f1
 
 
 def main() -> None:
@@ -77,10 +78,11 @@ def run_labels(num: int, num_classes: int, dim: int, *, with_rule: bool) -> dict
         )
         coarse = time.monotonic() - started
         wrong = given != right
-        row = {"coarse_seconds": coarse, "coarse_f1": f1(~this.positive, wrong)}
+        row = {"coarse_seconds": coarse, "coarse_f1": precision_recall_f1(~this.positive, wrong)[2]}
         if with_rule:
             doubts = run_rule(labels, learner, this.rounds[0].judgement, seed=0, store=store, progress=Silent())
-            row |= {"rule_seconds": time.monotonic() - started - coarse, "auto_f1": f1(doubts.flagged, wrong)}
+            row["rule_seconds"] = time.monotonic() - started - coarse
+            row["auto_f1"] = precision_recall_f1(doubts.flagged, wrong)[2]
     return row
 
 
@@ -99,11 +101,6 @@ def synthetic(num: int, num_classes: int, dim: int) -> tuple[object, np.ndarray,
         for view in views:
             view[part] = base + 0.3 * rng.normal(size=base.shape).astype(np.float32)
     return Embeddings(*views), right, given
-
-
-def f1(found: np.ndarray, true: np.ndarray) -> float:
-    """Harmonic mean of precision and recall."""
-    return float(2 * (found & true).sum() / max(1, found.sum() + true.sum()))
 
 
 if __name__ == "__main__":

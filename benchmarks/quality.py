@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image
+from scores import precision_recall_f1
 
 SETS = {
     "tiny50": ["tiny50", "--flip", "0.2", "--offtopic", "300"],
@@ -143,7 +144,7 @@ def score(folder: Path) -> dict[str, float]:
     dropped = labels["drop_reason"].str.startswith("label_issue").to_numpy()
     for name, flag in (("dropped", dropped), ("coarse", issue == "coarse")):
         if flag.any():
-            precision, recall = prec_rec(flag[part], wrong[part])
+            precision, recall = precision_recall_f1(flag[part], wrong[part])[:2]
             result[f"{name}_p"], result[f"{name}_r"] = precision, recall
             result[f"{name}_f1"] = 2 * precision * recall / max(precision + recall, 1e-9)
     result |= score_classes(labels, truth, wrong | junk)
@@ -156,8 +157,8 @@ def score_noise(folder: Path, junk: np.ndarray, unseen: np.ndarray) -> dict[str,
     truth = pd.read_csv(folder / "truth.csv", keep_default_na=False, dtype=str)
     noise = noise.set_index("file_name").loc[truth["file_name"]]
     found = noise["is_noise"].to_numpy()
-    result = dict(zip(("noise_p", "noise_r"), prec_rec(found, junk), strict=True))
-    result |= dict(zip(("unseeded_p", "unseeded_r"), prec_rec(found[unseen], junk[unseen]), strict=True))
+    result = dict(zip(("noise_p", "noise_r"), precision_recall_f1(found, junk)[:2], strict=True))
+    result |= dict(zip(("unseeded_p", "unseeded_r"), precision_recall_f1(found[unseen], junk[unseen])[:2], strict=True))
     rounds = pd.read_parquet(folder / "work" / "noise" / "rounds.parquet")
     is_junk = pd.Series(junk, index=truth["file_name"])
     by_round = [is_junk[g.loc[g["found"], "file_name"]].mean() for _, g in rounds.groupby("round")]
@@ -177,12 +178,6 @@ def score_classes(labels: pd.DataFrame, truth: pd.DataFrame, bad: np.ndarray) ->
         "good_removed_rare": float(good.loc[rare, "removed"].mean()),
         "worst_class_loss": float(good.groupby("label")["removed"].mean().max()),
     }
-
-
-def prec_rec(found: np.ndarray, true: np.ndarray) -> tuple[float, float]:
-    """Precision and recall of a flag."""
-    hits = float((found & true).sum())
-    return hits / max(1.0, float(found.sum())), hits / max(1.0, float(true.sum()))
 
 
 if __name__ == "__main__":

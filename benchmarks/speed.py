@@ -36,6 +36,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from PIL import Image
+from scores import precision_recall_f1
 
 SIZE_PX = 224
 BATCH = 64
@@ -341,7 +342,8 @@ def our_labels(data: str, embeddings: str) -> Side:
             )  # fmt: skip
             doubts = run_rule(labels, learner, zero, seed=0, store=store, progress=Silent())
         return {
-            "f1": f1(doubts.flagged, given != right), "recipe_f1": f1(~fine.positive, given != right),
+            "f1": precision_recall_f1(doubts.flagged, given != right)[2],
+            "recipe_f1": precision_recall_f1(~fine.positive, given != right)[2],
             "rounds": len(fine.rounds) + len(doubts.rounds) - 1,
         }  # fmt: skip
 
@@ -361,7 +363,7 @@ def sklearn_and_cleanlab(data: str, embeddings: str) -> Side:
         head = make_pipeline(StandardScaler(), LogisticRegression())
         probs = cross_val_predict(head, plain.astype(np.float32), given, cv=5, method="predict_proba")
         found = find_label_issues(given, probs, n_jobs=THREADS)
-        return {"f1": f1(found, given != right), "recipe_f1": float("nan"), "rounds": 1}
+        return {"f1": precision_recall_f1(found, given != right)[2], "recipe_f1": float("nan"), "rounds": 1}
 
     return run
 
@@ -382,11 +384,6 @@ def labelled(data: Path, embeddings: Path) -> tuple[np.ndarray, np.ndarray, np.n
     base = centres[right] + rng.normal(size=(NUM_LABELLED, NUM_DIMS), scale=1.0).astype(np.float32)
     views = [np.maximum(base + 0.5 * rng.normal(size=base.shape).astype(np.float32), 0) for _ in range(2)]
     return views[0].astype(np.float16), views[1].astype(np.float16), given, right
-
-
-def f1(found: np.ndarray, true: np.ndarray) -> float:
-    """Harmonic mean of precision and recall."""
-    return float(2 * (found & true).sum() / max(1, found.sum() + true.sum()))
 
 
 def timm_loop_of_two_views(images: str) -> Side:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 REPO = Path(__file__).resolve().parent.parent
 SAMPLE = REPO / "sample_data"
@@ -27,6 +29,15 @@ def run_all_stages(source: Path, root: Path, *, workers: int) -> Path:
     run_labels(workspace, LabelsSettings(), options)
     run_balance(workspace, BalanceSettings(), options)
     return root
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: what is trained here is too small to gain by more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

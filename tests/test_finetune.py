@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,8 @@ from cleaner.modeling.recipes import FINETUNE_RECIPES, ROUND_RECIPES, FinetuneRe
 from cleaner.modeling.training import Run, Sample, Trainer, learning_rate_share
 from cleaner.progress import Silent
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = "test_efficientnet"
 SIDE = 32
 NUM = 96
@@ -36,14 +37,6 @@ CLASSES = 3
 QUICK = FinetuneRecipe(
     name="quick", learning_rate=3e-3, weight_decay=0.01, mixup=0.0, epochs=6, batch_size=16, augment=(("mirror", 0.5),)
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,8 @@ from cleaner.stages.balance import run_balance
 from cleaner.stages.scan import run_scan
 from cleaner.stages.train import run_train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 __all__ = ["program"]
 
 TINY = "test_efficientnet"
@@ -49,14 +50,6 @@ ARGUMENTS = [
 def settings(**values: Any) -> TrainSettings:
     usual = {"recipe": "crop", "epochs": 6, "batch_size": 16, "learning_rate": 3e-3, "scratch": True}
     return TrainSettings(**usual | {"embedding": EMBEDDING} | values)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def draw(folder: Path, label: str, num: int, seed: int) -> None:
