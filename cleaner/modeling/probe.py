@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +20,15 @@ _BATCH_SIZE = 512
 _CHUNK_VALUES = 200_000
 """Probabilities computed at once: rows a chunk = this / classes."""
 _CHUNK_ROWS = 2048
+_THREADED_VALUES = 200_000
+"""Weights of all heads from which on a step is worth more than one thread."""
 _KEPT_BYTES = 1 << 30
 """Features of all rows are kept ready while they take less than this."""
+
+
+_Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+"""Positions (B,) in the rows learned from, features (B, D), whom in the batch each is mixed with (B,), and its own
+share of the mixture (B,)."""
 
 
 class ProbeLearner:
@@ -80,53 +89,53 @@ class ProbeLearner:
         num_models, num_classes = len(sample_weights), self.num_classes
         generator = torch.Generator().manual_seed(seed)
         dim = self._mean.shape[0]
-        weight, bias = torch.zeros(num_models * num_classes, dim), torch.zeros(num_models * num_classes)
+        weight, bias = torch.zeros(num_models * num_classes, dim), torch.zeros(num_models * num_classes, 1)
         # no decay on the bias: recipe.md, section 4
         optimizer = torch.optim.AdamW(
             [{"params": [weight], "weight_decay": recipe.weight_decay}, {"params": [bias], "weight_decay": 0.0}],
             lr=recipe.learning_rate,
             fused=True,
         )
-        y, prior = torch.from_numpy(targets), torch.from_numpy(log_prior.astype(np.float32))
+        y, prior = torch.from_numpy(targets), torch.from_numpy(log_prior.astype(np.float32)).unsqueeze(2)
         w = torch.from_numpy(sample_weights.astype(np.float32))
         w = w / w.sum(1, keepdim=True).clamp_min(1e-12) * len(rows)
-        num_steps = recipe.epochs * -(-len(rows) // _BATCH_SIZE)
-        step = 0
-        for _ in range(recipe.epochs):
-            order = torch.randperm(len(rows), generator=generator)
-            for batch in torch.split(order, _BATCH_SIZE):
-                x, mate, share = self._batch(rows, batch, recipe, generator)
-                logits = functional.linear(x, weight, bias)
+        steps_per_epoch = -(-len(rows) // _BATCH_SIZE)
+        with _threads_for(weight.numel()):
+            for step, (batch, x, mate, share) in enumerate(_made_ahead(self._batches(rows, recipe, generator))):
+                # classes by images: softmax then runs along whole rows of memory, whatever the number of classes
+                logits = torch.addmm(bias, weight, x.T)
                 # of two images mixed a linear head says the mixture of what it says of each
-                mixed = (share * logits + (1 - share) * logits[mate]).view(len(batch), num_models, num_classes) + prior
-                slope = _slope(mixed, y, w, batch, batch[mate], share).view(len(batch), -1)
-                slope = (share * slope).index_add_(0, mate, (1 - share) * slope)
-                weight.grad, bias.grad = slope.T @ x, slope.sum(0)
+                mixed = (share * logits + (1 - share) * logits[:, mate]).view(num_models, num_classes, -1) + prior
+                slope = _slope(mixed, y, w, batch, batch[mate], share).view(num_models * num_classes, -1)
+                slope = (share * slope).index_add_(1, mate, (1 - share) * slope)
+                weight.grad, bias.grad = slope @ x, slope.sum(1, keepdim=True)
                 for group in optimizer.param_groups:
-                    group["lr"] = recipe.learning_rate * _one_cycle(step / num_steps)
+                    group["lr"] = recipe.learning_rate * _one_cycle(step / (recipe.epochs * steps_per_epoch))
                 optimizer.step()
-                step += 1
-            on_epoch()
+                if (step + 1) % steps_per_epoch == 0:
+                    on_epoch()
         # a class that a model never saw must not be predicted by it
         absent = torch.from_numpy(_class_weight(targets, sample_weights, num_classes) <= 0)  # (M, K)
         heads_w = weight.view(num_models, num_classes, dim)
         heads_b = bias.view(num_models, num_classes).masked_fill(absent, NEVER)
         return [Probe(self, heads_w[m].clone(), heads_b[m].clone(), recipe) for m in range(num_models)]
 
-    def _batch(
-        self, rows: np.ndarray, batch: torch.Tensor, recipe: Recipe, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Features (B, D), whom in the batch each is mixed with (B,), and its own share of the mixture (B, 1)."""
-        num = len(batch)
-        mirrored = torch.full((num,), recipe.view == "mirrored")
-        if recipe.view == "either":
-            mirrored = torch.rand(num, generator=generator) < 0.5
-        x = self._features(torch.from_numpy(rows)[batch], mirrored)
-        if recipe.mixup == 0:
-            return x, torch.arange(num), torch.ones(num, 1)
-        gamma = torch._standard_gamma(torch.full((num, 2), recipe.mixup), generator=generator)
-        share = (gamma.max(1).values / gamma.sum(1).clamp_min(1e-12)).unsqueeze(1)
-        return x, torch.randperm(num, generator=generator), share
+    def _batches(self, rows: np.ndarray, recipe: Recipe, generator: torch.Generator) -> Iterator[_Batch]:
+        """All batches of all epochs."""
+        numbers = torch.from_numpy(rows)
+        for _ in range(recipe.epochs):
+            for batch in torch.split(torch.randperm(len(rows), generator=generator), _BATCH_SIZE):
+                num = len(batch)
+                mirrored = torch.full((num,), recipe.view == "mirrored")
+                if recipe.view == "either":
+                    mirrored = torch.rand(num, generator=generator) < 0.5
+                x = self._features(numbers[batch], mirrored)
+                if recipe.mixup == 0:
+                    yield batch, x, torch.arange(num), torch.ones(num)
+                    continue
+                gamma = torch._standard_gamma(torch.full((num, 2), recipe.mixup), generator=generator)
+                share = gamma.max(1).values / gamma.sum(1).clamp_min(1e-12)
+                yield batch, x, torch.randperm(num, generator=generator), share
 
 
 @dataclass(frozen=True)
@@ -156,6 +165,26 @@ class Probe:
         return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
+def _made_ahead(batches: Iterator[_Batch]) -> Iterator[_Batch]:
+    """The batches, each made by another thread while the one before is learned from."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            yield batch
+
+
+@contextmanager
+def _threads_for(num_values: int) -> Iterator[None]:
+    """One thread for heads so small that dealing out their work costs more than it brings."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if num_values < _THREADED_VALUES else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _slope(
     logits: torch.Tensor,
     y: torch.Tensor,
@@ -164,17 +193,17 @@ def _slope(
     other: torch.Tensor,
     share: torch.Tensor,
 ) -> torch.Tensor:
-    """Gradient (B, M, K), with respect to the logits of B mixtures, of the batch's mean weighted cross-entropy.
+    """Gradient (M, K, B), with respect to the logits of B mixtures, of the batch's mean weighted cross-entropy.
 
     Each half of a mixture counts by its own row's weight, and a mixture with a row that a model must not learn from
     not at all: else the held-out fold would seep in through its partners.
     """
-    own_w, other_w = w[:, own].T, w[:, other].T  # (B, M)
+    own_w, other_w = w[:, own], w[:, other]  # (M, B)
     learned = ((own_w > 0) & (other_w > 0)) / len(own)
     own_w, other_w = share * own_w * learned, (1 - share) * other_w * learned
-    slope = logits.softmax(-1).mul_((own_w + other_w).unsqueeze(-1))
+    slope = logits.softmax(1).mul_((own_w + other_w).unsqueeze(1))
     for weights, rows in ((own_w, own), (other_w, other)):
-        slope.scatter_add_(-1, y[rows].view(-1, 1, 1).expand(-1, logits.shape[1], 1), -weights.unsqueeze(-1))
+        slope.scatter_add_(1, y[rows].expand(len(logits), 1, -1), -weights.unsqueeze(1))
     return slope
 
 
