@@ -20,7 +20,7 @@ from cleaner.report.status import Status, read_status
 from cleaner.stages.scan import run_scan
 
 __all__ = ["program"]
-scale = load_script(REPO / "benchmarks" / "status_scale.py")
+scale = load_script(REPO / "benchmarks" / "table_scale.py")
 
 
 @pytest.fixture(scope="module")
@@ -183,9 +183,9 @@ def test_on_the_command_line(program: Program, work: Path) -> None:
 
 
 def test_time_and_memory_stay_small_as_rows_grow(tmp_path: Path) -> None:
-    """benchmarks/status_scale.py measures a million rows; here it is a tenth of that."""
+    """benchmarks/table_scale.py measures a million rows; here it is a tenth of that."""
     scale.synthesise(tmp_path / "work", 100_000, 1000)
     started = time.perf_counter()
-    _, cpu, peak_mb, _ = scale.measure(tmp_path / "work", "--no-images")
+    _, cpu, peak_mb, _ = scale.measure(tmp_path / "work", "status", "--no-images")
     assert cpu < 2.5 and time.perf_counter() - started < 30  # processor time: other work on the machine is not counted
     assert peak_mb < 500

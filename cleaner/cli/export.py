@@ -54,7 +54,7 @@ def export(
         source = session.workspace.parent_of("export", from_file)
         if from_file is None:
             require_decided(session.workspace, source.name)
-        manifest = read_manifest(source.path)
+        manifest = read_manifest(source.path, exporters.COLUMNS, optional=["repeats"])
         if to == "csv":
             result = exporters.export_csv(manifest, out, repeats=how, dropped=dropped, dry_run=dry_run)
         else:

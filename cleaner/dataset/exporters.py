@@ -25,6 +25,8 @@ DROPPED = "dropped"
 CLASSES_FILE = "classes.txt"
 REPEATS_FILE = "repeats.csv"
 _CSV_COLUMNS = ["file_name", "clean_label", "split", "label", "image_id", "keep", "drop_stage", "drop_reason"]
+COLUMNS = [*_CSV_COLUMNS, "format", "fault", "file_bytes"]
+"""What an export reads of a manifest, and `repeats` where it is there."""
 _MAX_SHOWN = 5
 _MAX_NAME_BYTES = 255  # of every common file system
 # What torchvision.datasets.folder.IMG_EXTENSIONS holds; files with another name are passed over by ImageFolder.

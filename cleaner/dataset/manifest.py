@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,10 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cleaner.dataset.store import write_atomic
+from cleaner.dataset.store import atomic_writer
 from cleaner.errors import BadInputError
 
 _PIECE_ROWS = 65_536  # some 10 MB of text at once
+_GROUP_ROWS = 1 << 20  # of a Parquet row group; Arrow's own default
 _SMALL_FILE_BYTES = 1 << 23
 SCHEMA_VERSION = 1
 STAGES = ("scan", "noise", "labels", "balance")
@@ -128,32 +132,65 @@ def drop_rows(manifest: pd.DataFrame, rows: np.ndarray, stage: str, reason: str)
     manifest.loc[hit, "drop_reason"] = reason
 
 
-def write_manifest(path: Path, manifest: pd.DataFrame, *, stage: str, parent_sha256: str) -> None:
+def write_manifest(
+    path: Path, manifest: pd.DataFrame, *, stage: str, parent_sha256: str, base: Path | None = None
+) -> None:
     """Write a manifest as Parquet (zstd), rows ordered by file_name, whole or not at all.
 
-    The bytes depend on the rows and on the library versions alone.
+    Columns that are not in `manifest` come from the manifest `base`, which has the same rows in the same order. The
+    bytes depend on the rows and on the library versions alone.
     """
-    names = [f.name for f in _COMMON] + [f.name for s in STAGES for f in _BY_STAGE[s] if f.name in manifest.columns]
+    there = [*manifest.columns, *(pq.read_schema(base).names if base is not None else [])]
+    names = [f.name for f in _COMMON] + [f.name for s in STAGES for f in _BY_STAGE[s] if f.name in there]
     schema = schema_for(names).with_metadata(
         {"cleaner.stage": stage, "cleaner.schema_version": str(SCHEMA_VERSION), "cleaner.parent_sha256": parent_sha256}
     )
-    ordered = manifest.sort_values("file_name", kind="stable")
-    assert not ordered["file_name"].duplicated().any(), "file_name is the key of a manifest"
-    write_table(path, ordered[names], schema)
+    file_name = manifest["file_name"].to_numpy()
+    if not (file_name[1:] > file_name[:-1]).all():
+        if base is not None:
+            rest = read_manifest(base, [name for name in names if name not in manifest])
+            manifest, base = pd.concat([manifest.reset_index(drop=True), rest], axis=1), None
+        manifest = manifest.sort_values("file_name", kind="stable")
+        assert not manifest["file_name"].duplicated().any(), "file_name is the key of a manifest"
+    write_table(path, manifest, schema, base)
 
 
-def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema) -> None:
-    """Write any table of the workspace as Parquet (zstd) under an explicit schema, whole or not at all."""
-    # not Table.from_pandas: it would store NaN as null
-    columns = [pa.array(frame[f.name].to_numpy(), type=f.type, from_pandas=False) for f in schema]
-    table = pa.Table.from_arrays(columns, schema=schema)
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    write_atomic(path, buffer.getvalue())
+def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema, base: Path | None = None) -> None:
+    """Write any table of the workspace as Parquet (zstd) under an explicit schema, whole or not at all.
+
+    Columns that `frame` lacks come from the Parquet file `base`, row by row. One row group is held at a time.
+    """
+    from_base = [f.name for f in schema if f.name not in frame]
+    with contextlib.ExitStack() as stack:
+        writer = pq.ParquetWriter(stack.enter_context(atomic_writer(path)), schema, compression="zstd")
+        stack.callback(writer.close)
+        pieces = _groups_of(stack.enter_context(pq.ParquetFile(base)), from_base) if base is not None else None
+        for start in range(0, max(1, len(frame)), _GROUP_ROWS):
+            part = frame.iloc[start : start + _GROUP_ROWS]
+            rest = next(pieces) if pieces is not None else None
+            columns = [
+                # not Table.from_pandas: it would store NaN as null
+                pa.array(part[f.name].to_numpy(), type=f.type, from_pandas=False)
+                if f.name in frame or rest is None
+                else rest.column(f.name).cast(f.type)
+                for f in schema
+            ]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
 
 
-def read_manifest(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """A manifest as a DataFrame; strings as Python objects, row order by file_name.
+def _groups_of(file: pq.ParquetFile, columns: list[str]) -> Iterator[pa.Table]:
+    """Some columns of a Parquet file, `_GROUP_ROWS` rows at a time, whatever its own row groups."""
+    held = file.schema_arrow.empty_table().select(columns)
+    for batch in file.iter_batches(_PIECE_ROWS, columns=columns, use_threads=False):
+        held = pa.concat_tables([held, pa.Table.from_batches([batch]).select(columns)])
+        if held.num_rows >= _GROUP_ROWS:
+            yield held.slice(0, _GROUP_ROWS)
+            held = held.slice(_GROUP_ROWS)
+    yield held
+
+
+def read_manifest(path: Path, columns: Sequence[str] = (), optional: Sequence[str] = ()) -> pd.DataFrame:
+    """A manifest, or some `columns` and those of `optional` that are there, as a DataFrame; row order by file_name.
 
     Raises BadInputError if the file is absent, no Parquet, or lacks a column of the contract.
     """
@@ -162,7 +199,12 @@ def read_manifest(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
             # a thread of Arrow's that is just starting while the process ends aborts it: small files do without
             many = file.seek(0, io.SEEK_END) > _SMALL_FILE_BYTES
             file.seek(0)
-            table = pq.ParquetFile(file, pre_buffer=many).read(columns=columns, use_threads=many)
+            parquet = pq.ParquetFile(file, pre_buffer=many)
+            there = parquet.schema_arrow.names
+            absent = sorted(set(columns or _contract()) - set(there))
+            names = [] if absent else [*columns, *(n for n in optional if n in there)] or there
+            # a column at a time: as Arrow, most of them are small, and only one is held beside the frame
+            series = {n: _to_series(parquet.read(columns=[n], use_threads=many).column(n)) for n in names}
     except FileNotFoundError as error:
         raise BadInputError(f"{path}: no such manifest", next_step="run `cleaner scan IMAGES` first") from error
     except (pa.ArrowInvalid, OSError) as error:
@@ -171,14 +213,11 @@ def read_manifest(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
             found=str(error),
             next_step="run the stage that writes it again, with --force",
         ) from error
-    contract = [f.name for f in [*_COMMON, *_BY_STAGE["scan"]] if f.name not in _BEYOND_CONTRACT]
-    needed = set(columns or contract)
-    absent = sorted(needed - set(table.column_names))
     if absent:
         raise BadInputError(
             f"{path}: not a cleaner manifest", expected=f"columns {', '.join(absent)}", next_step="see docs/manifest.md"
         )
-    return _to_frame(table)
+    return pd.DataFrame(series)
 
 
 def read_matching(path: Path, columns: list[str], condition: pc.Expression) -> pd.DataFrame:
@@ -201,7 +240,8 @@ def read_matching(path: Path, columns: list[str], condition: pc.Expression) -> p
             found=str(error),
             next_step="run the stage that writes it again, with --force",
         ) from error
-    return _to_frame(pa.concat_tables(pieces) if pieces else schema.empty_table())
+    table = pa.concat_tables(pieces) if pieces else schema.empty_table()
+    return pd.DataFrame({name: _to_series(table.column(name)) for name in table.column_names})
 
 
 def manifest_stage(path: Path) -> str:
@@ -210,12 +250,19 @@ def manifest_stage(path: Path) -> str:
     return bytes(metadata.get(b"cleaner.stage", b"")).decode()
 
 
-def _to_frame(table: pa.Table) -> pd.DataFrame:
-    columns = {}
-    for name in table.column_names:
-        column = table.column(name)
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            columns[name] = column.to_numpy().astype(object)
-        else:
-            columns[name] = column.to_numpy()
-    return pd.DataFrame({k: pd.Series(v, dtype=object) if v.dtype == object else v for k, v in columns.items()})
+def _contract() -> list[str]:
+    return [f.name for f in [*_COMMON, *_BY_STAGE["scan"]] if f.name not in _BEYOND_CONTRACT]
+
+
+def _to_series(column: pa.ChunkedArray) -> pd.Series[Any]:
+    """A column as pandas has it: text as Python objects, equal ones of a piece as one object."""
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return pd.Series(column.to_numpy())
+    pieces = [np.empty(0, object), *map(_to_objects, column.chunks)]
+    return pd.Series(np.concatenate(pieces), dtype=object)
+
+
+def _to_objects(piece: pa.Array) -> np.ndarray:
+    encoded = piece.dictionary_encode()
+    words = np.concatenate([encoded.dictionary.to_numpy(zero_copy_only=False).astype(object), np.array([None])])
+    return np.asarray(words[encoded.indices.fill_null(len(words) - 1).to_numpy()])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -11,12 +10,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cleaner.dataset.store import write_atomic
+from cleaner.dataset.store import atomic_writer
 from cleaner.errors import BadInputError, UsageError
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _PARQUET = (".parquet", ".pq")
+_PIECE_ROWS = 65_536  # some 10 MB of text at once
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -45,13 +45,14 @@ def write_table_file(path: Path, frame: pd.DataFrame) -> None:
     """
     suffix = path.suffix.lower()
     if suffix in _PARQUET:
-        buffer = io.BytesIO()
-        pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), buffer, compression="zstd")
-        write_atomic(path, buffer.getvalue())
+        with atomic_writer(path) as file:
+            pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), file, compression="zstd")
     elif suffix in _DELIMITERS:
-        frame = frame.map(_guarded)
-        text = frame.to_csv(index=False, sep=_DELIMITERS[suffix], lineterminator="\n")
-        write_atomic(path, text.encode("utf-8", "surrogateescape"))
+        with atomic_writer(path) as file:
+            for start in range(0, max(1, len(frame)), _PIECE_ROWS):
+                piece = frame.iloc[start : start + _PIECE_ROWS].map(_guarded)
+                text = piece.to_csv(index=False, header=not start, sep=_DELIMITERS[suffix], lineterminator="\n")
+                file.write(text.encode("utf-8", "surrogateescape"))
     else:
         raise UsageError(f"{path}: what kind of table?", expected="a name that ends in .csv, .tsv or .parquet")
 

@@ -39,7 +39,8 @@ def pick_used(verdicts: pd.DataFrame, stage: str, manifest: pd.DataFrame) -> pd.
     The noise stage uses a `label` verdict only for an image that looks like noise, as `manifest` says, so that
     deciding on labels does not make it stale.
     """
-    verdicts = verdicts.loc[verdicts.index.isin(manifest["image_id"]), ["verdict", "label"]]
+    there = manifest.loc[manifest["image_id"].isin(verdicts.index), "image_id"]
+    verdicts = verdicts.loc[verdicts.index.isin(there), ["verdict", "label"]]
     if stage == "noise":
         suspect: set[str] = set()
         if "noise_prob" in manifest:

@@ -140,8 +140,7 @@ def _read(workspace: Workspace, stage: str, warning: str) -> Catalogue:
     path = workspace.manifest_path(stage)
     record = workspace.record(stage)
     assert record is not None
-    names = set(pq.read_schema(path).names)
-    rows = read_manifest(path, [c for c in _COLUMNS if c in names])
+    rows = read_manifest(path, optional=_COLUMNS)
     for name in _REPEATED:
         if name in rows:
             rows[name] = rows[name].astype("category")

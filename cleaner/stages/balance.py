@@ -26,6 +26,11 @@ from cleaner.stages.lifecycle import StageResult, complete, current_result
 
 _POOL_SIZE = 5000
 """Images that the random draws of the permutation test are drawn from, at most."""
+_READ = (
+    "file_name", "image_id", "keep", "drop_stage", "drop_reason", "clean_label", "label", "split", "readable",
+)  # fmt: skip
+_READ_OF_LABELS = ("given_rank", "label_evidence")
+"""What this stage looks at; all else goes from one manifest to the next unread: of ten million rows it is the most."""
 _EVIDENCE = ("coherence_p", "rank_p", "kept_coherence_p")
 _CLASSES_SCHEMA = pa.schema(
     [
@@ -54,7 +59,7 @@ def run_balance(
     """
     started = time.monotonic()
     parent = require_parent(workspace, "balance", from_file)
-    manifest = read_manifest(parent.path)
+    manifest = read_manifest(parent.path, _READ, optional=_READ_OF_LABELS)
     verdicts = read_verdicts(workspace)
     inputs = [
         parent_input(workspace, parent),
@@ -82,7 +87,7 @@ def run_balance(
     result = complete(
         workspace, "balance", full,
         settings=settings, options=options, images_root=str(parent.images_root), inputs=inputs, started=started,
-        files=("classes.parquet", "class_priors.json"), counts=counts, backbone=described.backbone,
+        base=parent.path, files=("classes.parquet", "class_priors.json"), counts=counts, backbone=described.backbone,
         device=described.device, threads=num_threads(),
     )  # fmt: skip
     return StageResult(result.record, was_current=False, warnings=warnings)

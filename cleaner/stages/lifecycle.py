@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -70,6 +71,7 @@ def complete(
     images_root: str,
     inputs: list[Input],
     started: float,
+    base: Path | None = None,
     files: tuple[str, ...] = (),
     counts: dict[str, Any] | None = None,
     backbone: dict[str, Any] | None = None,
@@ -77,9 +79,12 @@ def complete(
     threads: int = 1,
     notes: dict[str, Any] | None = None,
 ) -> StageResult:
-    """Write the manifest, then `stage.json`. `started` is `time.monotonic()` at the stage's beginning."""
+    """Write the manifest, with the columns of `base` that it lacks, then `stage.json`.
+
+    `started` is `time.monotonic()` at the stage's beginning.
+    """
     parent = next((i.sha256 for i in inputs if i.role == "parent"), "")
-    write_manifest(workspace.manifest_path(stage), manifest, stage=stage, parent_sha256=parent)
+    write_manifest(workspace.manifest_path(stage), manifest, stage=stage, parent_sha256=parent, base=base)
     result = record_stage(
         workspace, stage, (MANIFEST, *files),
         settings=settings, options=options, images_root=images_root, inputs=inputs, started=started,

@@ -1,6 +1,10 @@
-"""Time and peak memory of `cleaner status` on a workspace of a million rows: `python benchmarks/status_scale.py`.
+"""Time and peak memory of `status`, `balance` and `export` by rows of the manifests.
 
-Synthesises the workspace (all four stages, random content, decisions by two people), then runs the real program.
+    python benchmarks/table_scale.py [--rows 10000 100000 1000000] [--decisions 10000]
+
+Synthesises a workspace for each size (all four stages, random content, 2,000 images a class but at least ten classes,
+decisions by two people on a hundredth of the images at most), then runs the real program, each command in a process of
+its own. One table.
 """
 
 from __future__ import annotations
@@ -12,8 +16,8 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +30,7 @@ from cleaner.dataset.verdicts import read_verdicts, used_digest
 from cleaner.dataset.workspace import Input, StageRecord, Workspace
 from cleaner.stages.lifecycle import row_counts, settings_dict
 
-NUM_CLASSES = 5000
+ROWS_PER_CLASS = 2000  # above `--min-count`: below it, balance would look at images, and there are none
 SETTINGS = {
     "scan": ScanSettings(), "noise": NoiseSettings(), "labels": LabelsSettings(), "balance": BalanceSettings(),
 }  # fmt: skip
@@ -52,7 +56,7 @@ def synthesise(root: Path, num_rows: int, num_decisions: int) -> None:
     frame["predicted_label"] = rng.permutation(frame["label"].to_numpy())
     drop_rows(frame, (frame["label_issue"] == "coarse").to_numpy(), "labels", "label_issue_coarse")
     kept = int((frame["keep"] & (frame["label_issue"] != "")).sum())
-    write_stage(workspace, frame, "labels", {"for_people": kept, "classes": NUM_CLASSES})
+    write_stage(workspace, frame, "labels", {"for_people": kept, "classes": frame["label"].nunique()})
     write_stage(workspace, frame, "balance", {"classes_for_people": ["class_0001", "class_0002"]})
 
 
@@ -77,8 +81,9 @@ def write_stage(workspace: Workspace, frame: pd.DataFrame, stage: str, counts: d
 
 
 def _scan_frame(rng: np.random.Generator, num: int) -> pd.DataFrame:
-    labels = np.array([f"class_{i:04d}" for i in range(NUM_CLASSES)], dtype=object)[
-        np.sort(rng.integers(0, NUM_CLASSES, num))
+    num_classes = max(10, num // ROWS_PER_CLASS)
+    labels = np.array([f"class_{i:04d}" for i in range(num_classes)], dtype=object)[
+        np.sort(rng.integers(0, num_classes, num))
     ]
     digits = rng.bytes(32 * num).hex()
     text = {
@@ -110,41 +115,55 @@ print(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, end="", 
 """
 
 
-def measure(root: Path, *options: str) -> tuple[float, float, float, dict[str, object]]:
+def measure(root: Path, command: str, *options: str) -> tuple[float, float, float, dict[str, Any]]:
     """Seconds of wall clock and of processor, peak MB of the real program, and what it said."""
-    command = [sys.executable, "-m", "cleaner", "status", "-C", str(root), "--json", *options]
+    whole = [sys.executable, "-m", "cleaner", command, "-C", str(root), "--json", *options]
     # through a small process: a child's peak memory counts from its parent's size at the fork
-    done = subprocess.run([sys.executable, "-c", _WATCH, *command], stdout=subprocess.PIPE, check=True)
+    done = subprocess.run([sys.executable, "-c", _WATCH, *whole], stdout=subprocess.PIPE, check=True)
     said, _, usage = done.stdout.decode().rpartition("\n")
     seconds, cpu, peak_mb = map(float, usage.split())
     return seconds, cpu, peak_mb, json.loads(said)
 
 
+def run_all(root: Path, num_rows: int) -> list[dict[str, object]]:
+    """A row of the table for each command on one workspace."""
+    table = str(root / "cleaned.csv")
+    commands = {
+        "status": ("status", "--no-images"),
+        "status --limit 5": ("status", "--no-images", "--limit", "5"),
+        "balance": ("balance", "--force", "--quiet"),
+        "export --to csv": ("export", table, "--to", "csv", "--quiet"),
+        "status, digests anew": ("status", "--no-images"),
+    }
+    rows: list[dict[str, object]] = []
+    for name, command in commands.items():
+        if name.endswith("anew"):
+            (root / "cache" / "digests.json").unlink()
+        seconds, cpu, peak_mb, said = measure(root, *command)
+        rows.append({"rows": num_rows, "command": name, "seconds": seconds, "core_seconds": cpu, "peak_mb": peak_mb})
+        print(rows[-1], file=sys.stderr, flush=True)
+        if command == commands["status"]:
+            print({s["stage"]: s["state"] for s in said["stages"]}, file=sys.stderr)
+    return rows
+
+
 def main() -> None:
     """Command line entry."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", nargs="+", type=int, default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--decisions", type=int, default=10_000)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/var/tmp")) as folder:
-        root = Path(folder)
-        started = time.perf_counter()
-        # in another process: a child's peak counts from its parent's size at the fork, and this one stays small
-        maker = multiprocessing.get_context("spawn").Process(
-            target=synthesise, args=(root, options.rows, options.decisions)
-        )
-        maker.start()
-        maker.join()
-        size = sum(f.stat().st_size for f in root.rglob("*.parquet")) / 1e6
-        print(f"{options.rows:,} rows in 4 manifests, {size:,.0f} MB, made in {time.perf_counter() - started:.0f} s")
-        for name, extra in (("status", ()), ("status --limit 5", ("--limit", "5"))):
-            seconds, cpu, peak, said = measure(root, *extra)
-            states = {s["stage"]: s["state"] for s in said["stages"]}  # type: ignore[attr-defined]
-            print(f"{name:<32}{seconds:6.2f} s  cpu {cpu:5.2f} s {peak:6.0f} MB  {states}")
-        (root / "cache" / "digests.json").unlink()
-        seconds, cpu, peak, said = measure(root)
-        print(f"{'status, manifests hashed anew':<32}{seconds:6.2f} s  cpu {cpu:5.2f} s {peak:6.0f} MB")
-        print({w["what"]: w["num"] for w in said["waiting"]})  # type: ignore[attr-defined]
+    rows = []
+    for num_rows in options.rows:
+        with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/var/tmp")) as folder:
+            # in another process: a child's peak counts from its parent's size at the fork, and this one stays small
+            maker = multiprocessing.get_context("spawn").Process(
+                target=synthesise, args=(Path(folder), num_rows, min(options.decisions, num_rows // 100))
+            )
+            maker.start()
+            maker.join()
+            rows += run_all(Path(folder), num_rows)
+    print(pd.DataFrame(rows).to_string(index=False, float_format="%.2f"))
 
 
 if __name__ == "__main__":
