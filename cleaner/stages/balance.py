@@ -117,11 +117,13 @@ def _resolve_merges(class_verdicts: pd.DataFrame) -> dict[str, str]:
 
 def _obey(full: pd.DataFrame, cleaned: np.ndarray, verdicts: pd.DataFrame, merged: dict[str, str]) -> None:
     """Verdicts on images that are `cleaned`, where no earlier stage took them up, and merges, in place."""
-    said = full["image_id"].map(verdicts["verdict"])
-    label = cleaned & (said == "label").to_numpy()
-    full.loc[label, "clean_label"] = full.loc[label, "image_id"].map(verdicts["label"])
-    drop_rows(full, cleaned & said.isin(["noise", "drop"]).to_numpy(), "balance", "person")
-    full["clean_label"] = full["clean_label"].replace(merged).astype(object)
+    image_id = full["image_id"]
+    thrown_out = verdicts.index[verdicts["verdict"].isin(["noise", "drop"])]
+    label = cleaned & image_id.isin(verdicts.index[verdicts["verdict"] == "label"]).to_numpy()
+    full.loc[label, "clean_label"] = image_id[label].map(verdicts["label"])
+    drop_rows(full, cleaned & image_id.isin(thrown_out).to_numpy(), "balance", "person")
+    if merged:
+        full["clean_label"] = full["clean_label"].replace(merged).astype(object)
 
 
 def _judge_classes(
