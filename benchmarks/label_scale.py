@@ -1,10 +1,11 @@
 """How time and memory of the label passes grow with the number of images.
 
-    python benchmarks/label_scale.py [--images 10000 100000 1000000] [--classes 5000] [--dim 256]
+    python benchmarks/label_scale.py [--images 10000 100000 1000000] [--classes 5000] [--dim 256] [--csv FILE]
 
 Synthetic embeddings of so many images in 5,000 classes, 10 % wrong labels, closed-form heads, through the coarse pass
 and (without --coarse-only) the rule auto, in a process of its own for each size. One table: seconds, peak memory,
-seconds per image against the smallest size, F1 of what the recipe finds and of what auto drops.
+seconds per image against the smallest size, F1 of what the recipe finds and of what auto drops. --csv writes seconds and
+peak memory for plot_growth.py.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=5_000)
     parser.add_argument("--dim", type=int, default=256)
     parser.add_argument("--coarse-only", action="store_true")
+    parser.add_argument("--csv", type=Path)
     parser.add_argument("--one", type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
@@ -47,6 +49,9 @@ def main() -> None:
     per_image = table["coarse_seconds"] / table["images"]
     table["coarse_growth"] = per_image / per_image[0]
     print(table.to_string(index=False, float_format="%.3f"))
+    if args.csv:
+        grown = {"rows": table["images"], "seconds": table["coarse_seconds"], "peak_mb": table["peak_gb"] * 1024}
+        pd.DataFrame(grown).assign(command="labels, coarse pass").to_csv(args.csv, index=False)
 
 
 def run_labels(num: int, num_classes: int, dim: int, *, with_rule: bool) -> dict[str, float]:

@@ -1,10 +1,10 @@
 """Time and peak memory of `status`, `balance` and `export` by rows of the manifests.
 
-    python benchmarks/table_scale.py [--rows 10000 100000 1000000] [--decisions 10000]
+    python benchmarks/table_scale.py [--rows 10000 100000 1000000] [--decisions 10000] [--csv FILE]
 
 Synthesises a workspace for each size (all four stages, random content, 2,000 images a class but at least ten classes,
 decisions by two people on a hundredth of the images at most), then runs the real program, each command in a process of
-its own. One table.
+its own. One table; --csv writes it for plot_growth.py.
 """
 
 from __future__ import annotations
@@ -152,6 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", nargs="+", type=int, default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--decisions", type=int, default=10_000)
+    parser.add_argument("--csv", type=Path)
     options = parser.parse_args()
     rows = []
     for num_rows in options.rows:
@@ -163,7 +164,10 @@ def main() -> None:
             maker.start()
             maker.join()
             rows += run_all(Path(folder), num_rows)
-    print(pd.DataFrame(rows).to_string(index=False, float_format="%.2f"))
+    table = pd.DataFrame(rows)
+    print(table.to_string(index=False, float_format="%.2f"))
+    if options.csv:
+        table.to_csv(options.csv, index=False)
 
 
 if __name__ == "__main__":

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from cleaner.config import BalanceSettings, RunOptions
+from cleaner.dataset.found_classes import CLASSES, FINDING_COLUMNS, read_findings
 from cleaner.dataset.manifest import drop_rows, read_manifest, with_stage_columns, write_table
 from cleaner.dataset.store import write_json
 from cleaner.dataset.verdicts import Verdicts, pick_used, read_verdicts
 from cleaner.dataset.workspace import Parent, Workspace
 from cleaner.errors import BadInputError
-from cleaner.modeling.backbones import load_backbone, num_threads
-from cleaner.scoring.class_quality import compute_coherence_p, compute_rank_p, draw_coherences, judge_low_count
+from cleaner.scoring.class_quality import judge_low_count
 from cleaner.scoring.imbalance import compute_priors, compute_repeats, compute_target
-from cleaner.stages.class_table import CLASSES, FINDING_COLUMNS, read_findings
-from cleaner.stages.inputs import decisions_input, embed_rows, parent_input, require_parent, weights_inputs
+from cleaner.stages.inputs import decisions_input, parent_input, require_parent, weights_inputs
 from cleaner.stages.lifecycle import StageResult, complete, current_result
 
-_POOL_SIZE = 5000
-"""Images that the random draws of the permutation test are drawn from, at most."""
+if TYPE_CHECKING:
+    from cleaner.stages.small_classes import Tested
+
 _READ = (
     "file_name", "image_id", "keep", "drop_stage", "drop_reason", "clean_label", "label", "split", "readable",
 )  # fmt: skip
@@ -40,14 +39,6 @@ _CLASSES_SCHEMA = pa.schema(
         ("evidence", pa.string()), *FINDING_COLUMNS,
     ]
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Described:
-    """The network that looked at small classes, for the record; empty where none was needed."""
-
-    backbone: dict[str, Any]
-    device: str
 
 
 def run_balance(
@@ -76,7 +67,7 @@ def run_balance(
     counted = (full["keep"] & (full["split"] == "train")).to_numpy()
     if not counted.any():
         raise BadInputError(f"{parent.path}: no image of split train is kept", next_step="look at drop_reason in it")
-    classes, described = _judge_classes(full, counted, verdicts, merged, workspace, settings, options, parent)
+    classes, tested = _judge_classes(full, counted, verdicts, merged, workspace, settings, options, parent)
     _drop_classes(full, classes, cleaned)
     _fill(full, classes, settings, options)
     folder = workspace.begin("balance")
@@ -87,8 +78,9 @@ def run_balance(
     result = complete(
         workspace, "balance", full,
         settings=settings, options=options, images_root=str(parent.images_root), inputs=inputs, started=started,
-        base=parent.path, files=("classes.parquet", "class_priors.json"), counts=counts, backbone=described.backbone,
-        device=described.device, threads=num_threads(),
+        base=parent.path, files=("classes.parquet", "class_priors.json"), counts=counts,
+        backbone=tested.backbone if tested else {}, device=tested.device if tested else "cpu",
+        threads=tested.threads if tested else 1,
     )  # fmt: skip
     return StageResult(result.record, was_current=False, warnings=warnings)
 
@@ -135,7 +127,7 @@ def _judge_classes(
     settings: BalanceSettings,
     options: RunOptions,
     parent: Parent,
-) -> tuple[pd.DataFrame, _Described]:
+) -> tuple[pd.DataFrame, Tested | None]:
     """One row a class (index: its name, sorted), with evidence and action."""
     train = full[full["split"] == "train"]
     names = sorted(set(train.loc[train["readable"], "clean_label"]) | set(full.loc[counted, "clean_label"]))
@@ -154,13 +146,16 @@ def _judge_classes(
         classes[name] = np.float32(np.nan)
     size = classes["size_clean"].to_numpy()
     is_low = (size < settings.min_count) & (size > 0)
-    described = _Described({}, "cpu")
+    tested = None
     action = np.where(is_low, settings.low_count, "keep").astype(object)
     if settings.low_count == "auto" and is_low.any():
         low = [names[i] for i in np.flatnonzero(is_low)]
-        evidence, described = _test_coherence(low, full, given, workspace, settings, options, parent)
-        classes.loc[is_low, list(_EVIDENCE)] = np.array(evidence, np.float32)
-        action[is_low] = [judge_low_count(*e) for e in evidence]
+        # here, because torch takes seconds and most of a gigabyte, and without small classes nothing looks at images
+        from cleaner.stages.small_classes import examine_classes
+
+        tested = examine_classes(low, full, given, workspace, settings, options, parent)
+        classes.loc[is_low, list(_EVIDENCE)] = np.array(tested.evidence, np.float32)
+        action[is_low] = [judge_low_count(*e) for e in tested.evidence]
     classes["action"] = action
     classes["evidence"] = np.where(is_low, "model" if settings.low_count == "auto" else "setting", "").astype(object)
     _add_findings(classes, parent, merged)
@@ -168,7 +163,7 @@ def _judge_classes(
     said = said[said.isin(["keep", "drop"]) & said.index.isin(classes.index)]
     classes.loc[said.index, "action"] = said
     classes.loc[said.index, "evidence"] = "person"
-    return classes, described
+    return classes, tested
 
 
 def _add_findings(classes: pd.DataFrame, parent: Parent, merged: dict[str, str]) -> None:
@@ -177,58 +172,6 @@ def _add_findings(classes: pd.DataFrame, parent: Parent, merged: dict[str, str])
     classes[[name for name, _ in FINDING_COLUMNS]] = read_findings(path, classes.index.tolist(), merged)
     suspected = (classes["finding"] != "") & (classes["action"] == "keep") & (classes["evidence"] != "setting")
     classes.loc[suspected, ["action", "evidence"]] = ["review", "model"]
-
-
-def _test_coherence(
-    low: list[str],
-    full: pd.DataFrame,
-    given: pd.Series[str],
-    workspace: Workspace,
-    settings: BalanceSettings,
-    options: RunOptions,
-    parent: Parent,
-) -> tuple[list[tuple[float, float, float]], _Described]:
-    """_EVIDENCE of each of the `low` classes, and the network that looked.
-
-    A class is tested over the images that reached the labels stage, its label issues too: the images that labels
-    left it with would look coherent by selection. Those are tested apart: a sound class that wrong labels were
-    strewn into looks like a jumble as a whole, and like one thing once they are gone.
-    """
-    rng = np.random.default_rng([options.seed, 4])
-    alive = (full["split"] == "train") & full["readable"] & ~full["drop_stage"].isin(["scan", "noise"])
-    alive &= full["drop_reason"] != "person"
-    # a label that a person gave counts; the others stand under the label that they came with
-    by_person = (full["label_evidence"] == "person") if "label_evidence" in full else full["keep"]
-    label = given.where(~by_person, full["clean_label"])
-    pool_rows = np.flatnonzero(alive)
-    pool_rows = np.sort(rng.choice(pool_rows, min(len(pool_rows), _POOL_SIZE), replace=False))
-    mine = np.flatnonzero(alive & label.isin(low))
-    rows = np.union1d(pool_rows, mine)
-    backbone = load_backbone(settings.embedding, options.device)
-    embeddings = embed_rows(workspace, parent.images_root, full.iloc[rows], backbone, options)
-    # not centred: pictures that share no more than being odd would look alike about the mean
-    views = (embeddings.plain.astype(np.float32) + embeddings.mirrored) / 2
-    units = views / np.maximum(np.linalg.norm(views, axis=1, keepdims=True), 1e-9)
-    pool = units[np.searchsorted(rows, pool_rows)]
-    rank = full["given_rank"].to_numpy() if "given_rank" in full else np.full(len(full), -1)
-    all_hits = rank[alive & (rank >= 0)] == 0
-    keep = full["keep"].to_numpy()
-    nulls: dict[int, np.ndarray] = {}
-    evidence = []
-
-    def coherence_p(own: np.ndarray) -> float:
-        size = min(len(own), len(pool))
-        if size not in nulls:
-            nulls[size] = draw_coherences(pool, size, rng)
-        return compute_coherence_p(units[np.searchsorted(rows, own)], nulls[size])
-
-    with options.progress.task("coherence of small classes", len(low)) as task:
-        for name in low:
-            own = mine[(label.iloc[mine] == name).to_numpy()]
-            rank_p = compute_rank_p(rank[own][rank[own] >= 0] == 0, all_hits, rng)
-            evidence.append((coherence_p(own), rank_p, coherence_p(own[keep[own]])))
-            task.advance()
-    return evidence, _Described(backbone.describe(), str(backbone.device))
 
 
 def _drop_classes(full: pd.DataFrame, classes: pd.DataFrame, cleaned: np.ndarray) -> None:

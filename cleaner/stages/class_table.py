@@ -7,27 +7,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
+from cleaner.dataset.found_classes import CLASSES, SCHEMA, no_classes
 from cleaner.dataset.manifest import write_table
 from cleaner.modeling.crossval import Judgement
 from cleaner.scoring.class_findings import find_class_findings
 from cleaner.stages.label_decisions import Judged
 from cleaner.stages.label_rule import candidates_of
 
-CLASSES = "classes.parquet"
-FINDING_COLUMNS = [
-    ("recognised_with", pa.float32()), ("spread", pa.float32()), ("nearest", pa.string()),
-    ("separability", pa.float32()), ("separability_error", pa.float32()), ("overlap", pa.float32()),
-    ("finding", pa.string()), ("overlaps_with", pa.string()),
-]  # fmt: skip
-"""Evidence and finding, as `cleaner balance` takes them over."""
-_SCHEMA = pa.schema(
-    [
-        ("label", pa.string()), ("images", pa.int32()), ("kept", pa.int32()), ("issue_prob", pa.float32()),
-        ("recognised", pa.float32()), *FINDING_COLUMNS,
-    ]
-)  # fmt: skip
 _NUM_NAMED = 5
 
 
@@ -38,7 +25,7 @@ def write_classes(folder: Path, judged: Judged, full: pd.DataFrame) -> tuple[str
     """
     mine = full["file_name"].isin(judged.rows["file_name"])
     table = _judge_classes(judged, full.loc[mine, "keep"].to_numpy())
-    write_table(folder / CLASSES, table, _SCHEMA)
+    write_table(folder / CLASSES, table, SCHEMA)
     pairs = table.loc[table["finding"] == "overlaps", ["label", "overlaps_with"]].to_numpy().tolist()
     counts = {
         "classes_jumbled": table.loc[table["finding"] == "jumbled", "label"].tolist(),
@@ -67,25 +54,11 @@ def class_warnings(counts: dict[str, Any]) -> list[str]:
     return warnings
 
 
-def read_findings(path: Path, names: list[str], merged: dict[str, str]) -> pd.DataFrame:
-    """FINDING_COLUMNS of the classes `names`, in their order; without the file, or of unknown classes: no finding.
-
-    `merged`: where people's merges end; what they made one is no finding any more.
-    """
-    written = pd.read_parquet(path) if path.is_file() else _no_classes()
-    table = written.set_index("label")[[name for name, _ in FINDING_COLUMNS]].reindex(names)
-    for name in ("nearest", "finding", "overlaps_with"):
-        table[name] = table[name].fillna("").astype(object)
-    settled = table["overlaps_with"].replace(merged) == table.index
-    table.loc[settled, ["finding", "overlaps_with"]] = ""
-    return table
-
-
 def _judge_classes(judged: Judged, kept: np.ndarray) -> pd.DataFrame:
     """The table; `kept` (n,) bool. What people threw out or relabelled says nothing of the class it came under."""
     zero = _first_judgement(judged)
     if zero is None:
-        return _no_classes()
+        return no_classes()
     names, targets, decided = np.array(judged.classes, dtype=object), judged.labels.targets, judged.labels.decided
     rows = np.flatnonzero((decided == -1) | (decided == targets))
     num_classes, given = len(names), targets[rows]
@@ -105,10 +78,6 @@ def _judge_classes(judged: Judged, kept: np.ndarray) -> pd.DataFrame:
             "overlaps_with": _names(names, found.overlaps_with),
         }
     )  # fmt: skip
-
-
-def _no_classes() -> pd.DataFrame:
-    return pd.DataFrame(_SCHEMA.empty_table().to_pandas())
 
 
 def _first_judgement(judged: Judged) -> Judgement | None:

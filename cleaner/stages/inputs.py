@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,8 +20,10 @@ from cleaner.dataset.workspace import Input, Parent, Workspace
 from cleaner.engine.engine import open_engine
 from cleaner.engine.local import count_workers
 from cleaner.errors import BadInputError
-from cleaner.modeling.backbones import Backbone, num_threads
-from cleaner.modeling.embeddings import Embeddings, compute_embeddings
+
+if TYPE_CHECKING:
+    from cleaner.modeling.backbones import Backbone
+    from cleaner.modeling.embeddings import Embeddings
 
 
 def require_parent(workspace: Workspace, stage: str, from_file: Path | None) -> Parent:
@@ -80,6 +83,10 @@ def embed_rows(
     outside: Sequence[tuple[str, Path]] = (),
 ) -> Embeddings:
     """Embeddings of manifest rows in their order, followed by those of `outside` images (image_id, path)."""
+    # here, because torch takes seconds and most of a gigabyte, and scan and status do without
+    from cleaner.modeling.backbones import num_threads
+    from cleaner.modeling.embeddings import compute_embeddings
+
     ids, paths = image_paths(images_root, rows, outside)
     engine = open_engine(options)
     on_gpu = backbone.device.type == "cuda"

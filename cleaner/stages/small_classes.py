@@ -1,0 +1,82 @@
+"""Small classes: one thing or a jumble? Their images against random draws of all. docs/methods.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cleaner.config import BalanceSettings, RunOptions
+from cleaner.dataset.workspace import Parent, Workspace
+from cleaner.modeling.backbones import load_backbone, num_threads
+from cleaner.scoring.class_quality import compute_coherence_p, compute_rank_p, draw_coherences
+from cleaner.stages.inputs import embed_rows
+
+_POOL_SIZE = 5000
+"""Images that the random draws of the permutation test are drawn from, at most."""
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What the images of some classes say of them."""
+
+    evidence: list[tuple[float, float, float]]
+    """For each class: coherence_p, rank_p, kept_coherence_p."""
+    backbone: dict[str, Any]
+    """The network that looked, for the record; so are the next two."""
+    device: str
+    threads: int
+
+
+def examine_classes(
+    low: list[str],
+    full: pd.DataFrame,
+    given: pd.Series[str],
+    workspace: Workspace,
+    settings: BalanceSettings,
+    options: RunOptions,
+    parent: Parent,
+) -> Tested:
+    """Test each of the `low` classes, on the images that `full` has under it; `given` is its label column, merged.
+
+    A class is tested over the images that reached the labels stage, its label issues too: the images that labels
+    left it with would look coherent by selection. Those are tested apart: a sound class that wrong labels were
+    strewn into looks like a jumble as a whole, and like one thing once they are gone.
+    """
+    rng = np.random.default_rng([options.seed, 4])
+    alive = (full["split"] == "train") & full["readable"] & ~full["drop_stage"].isin(["scan", "noise"])
+    alive &= full["drop_reason"] != "person"
+    # a label that a person gave counts; the others stand under the label that they came with
+    by_person = (full["label_evidence"] == "person") if "label_evidence" in full else full["keep"]
+    label = given.where(~by_person, full["clean_label"])
+    pool_rows = np.flatnonzero(alive)
+    pool_rows = np.sort(rng.choice(pool_rows, min(len(pool_rows), _POOL_SIZE), replace=False))
+    mine = np.flatnonzero(alive & label.isin(low))
+    rows = np.union1d(pool_rows, mine)
+    backbone = load_backbone(settings.embedding, options.device)
+    embeddings = embed_rows(workspace, parent.images_root, full.iloc[rows], backbone, options)
+    # not centred: pictures that share no more than being odd would look alike about the mean
+    views = (embeddings.plain.astype(np.float32) + embeddings.mirrored) / 2
+    units = views / np.maximum(np.linalg.norm(views, axis=1, keepdims=True), 1e-9)
+    pool = units[np.searchsorted(rows, pool_rows)]
+    rank = full["given_rank"].to_numpy() if "given_rank" in full else np.full(len(full), -1)
+    all_hits = rank[alive & (rank >= 0)] == 0
+    keep = full["keep"].to_numpy()
+    nulls: dict[int, np.ndarray] = {}
+    evidence = []
+
+    def coherence_p(own: np.ndarray) -> float:
+        size = min(len(own), len(pool))
+        if size not in nulls:
+            nulls[size] = draw_coherences(pool, size, rng)
+        return compute_coherence_p(units[np.searchsorted(rows, own)], nulls[size])
+
+    with options.progress.task("coherence of small classes", len(low)) as task:
+        for name in low:
+            own = mine[(label.iloc[mine] == name).to_numpy()]
+            rank_p = compute_rank_p(rank[own][rank[own] >= 0] == 0, all_hits, rng)
+            evidence.append((coherence_p(own), rank_p, coherence_p(own[keep[own]])))
+            task.advance()
+    return Tested(evidence, backbone.describe(), str(backbone.device), num_threads())
