@@ -4,8 +4,8 @@
 
 Synthetic embeddings of so many images in 5,000 classes, 10 % wrong labels, closed-form heads, through the coarse pass
 and (without --coarse-only) the rule auto, in a process of its own for each size. One table: seconds, peak memory,
-seconds per image against the smallest size, F1 of what the recipe finds and of what auto drops. --csv writes seconds and
-peak memory for plot_growth.py.
+seconds per image against the smallest size, F1 of what the recipe finds and of what auto drops. --csv writes seconds
+and peak memory for plot_growth.py.
 """
 
 from __future__ import annotations
