@@ -234,6 +234,10 @@ def test_export_and_later_stages_wait_for_what_people_decided(small_copy: Path, 
         require_decided(place, "balance")
     run_all(small_copy, seeds)
     require_decided(place, "balance")
+    kept = read(small_copy, "balance").query("keep").index[0]
+    decide(small_copy, [(kept, "noise", "")])  # noise and labels both use it: what comes first is named
+    with pytest.raises(StaleStageError, match=r"noise/manifest.parquet is stale(.|\n)*and the stages after it"):
+        run_balance(place, SETTINGS, RunOptions())
 
 
 def test_one_verdict_without_any_seeds_is_laid_over_the_cold_start(small_copy: Path) -> None:

@@ -57,18 +57,23 @@ def used_digest(verdicts: Verdicts, stage: str, manifest: pd.DataFrame) -> str:
 
 
 def require_decided(workspace: Workspace, stage: str) -> None:
-    """Raise StaleStageError if `stage`, or one that it came from, has not taken up what people decided since."""
+    """Raise StaleStageError if `stage`, or one that it came from, has not taken up what people decided since.
+
+    It names the first of them: what comes after has to run again anyway.
+    """
     verdicts = read_verdicts(workspace)
-    name = stage
+    name, stale = stage, ""
     while name in ("noise", "labels", "balance"):
         if is_decided_since(workspace, name, verdicts):
-            raise StaleStageError(
-                f"{workspace.manifest_path(name)} is stale: people decided more since",
-                next_step=f"run `cleaner {name}`",
-            )
+            stale = name
         record = workspace.record(name)
         parent = next((i.file for i in record.inputs if i.role == "parent"), "") if record else ""
         name = parent.split("/")[0]
+    if stale:
+        raise StaleStageError(
+            f"{workspace.manifest_path(stale)} is stale: people decided more since",
+            next_step=f"run `cleaner {stale}`" + ("" if stale == stage else ", and the stages after it"),
+        )
 
 
 def is_decided_since(workspace: Workspace, stage: str, verdicts: Verdicts) -> bool:
