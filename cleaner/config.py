@@ -49,6 +49,8 @@ class RunOptions:
     """The Ray cluster: HOST:PORT or `auto`; '': one on this machine alone."""
     storage: str = ""
     """A folder or URL that all machines reach, for results of tasks and copies of manifests; '': the workspace."""
+    train_workers: int = 1
+    """Workers of the Ray cluster that train one network together, each on its part of every batch."""
     force: bool = False
     """Run although the stage is up to date."""
     dry_run: bool = False
@@ -62,6 +64,8 @@ class RunOptions:
         _require(0 <= self.seed < 2**31, "seed", self.seed, "0 .. 2^31 - 1")
         _require(self.workers >= 0, "workers", self.workers, "0 (one for each core) or more")
         _require(self.engine in ("local", "ray"), "engine", self.engine, "local or ray")
+        most = 10_000 if self.engine == "ray" else 1
+        _require(1 <= self.train_workers <= most, "train_workers", self.train_workers, "1, or more with --engine ray")
         _require(not self.address or self.engine == "ray", "address", self.address, "none, without the engine ray")
 
 

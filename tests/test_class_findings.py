@@ -202,7 +202,12 @@ def test_people_judge_suspected_classes_in_balance_review_and_report(
     assert [f["label"] for f in figures["classes"]["findings"]] == ["anything", "cup"]
     assert "Suspected classes" in (workspace.root / "report.html").read_text()
     DecisionStore(workspace.decisions_path).add("class", "cup", "merge", label="mug")
+    again = run_labels(workspace, LabelsSettings(max_rounds=2), RunOptions())
+    assert again.record.counts["classes_overlapping"] == []
+    mugs = workspace.read("labels").query("label in ('cup', 'mug')")
+    assert set(mugs["clean_label"]) == {"mug"} and mugs["keep"].mean() > 0.9  # no longer taken for one another
     after = run_balance(workspace, BalanceSettings(min_count=0), RunOptions())
     assert after.record.counts["classes_for_people"] == ["anything"]
     table = pd.read_parquet(workspace.stage_dir("balance") / "classes.parquet").set_index("label")
+    assert "cup" not in table.index
     assert table.loc["mug", "finding"] == "" and table.loc["anything", "finding"] == "jumbled"

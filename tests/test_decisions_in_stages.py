@@ -164,6 +164,9 @@ def test_every_verdict_on_classes_is_obeyed(small_copy: Path) -> None:
     assert not read(small_copy, "balance")["keep"].any()
     one, two, three, four = sorted(set(read(small_copy, "balance")["label"]))[:4]
     decide(small_copy, [(one, "keep", ""), (two, "drop", ""), (three, "merge", four), (four, "keep", "")], on="class")
+    with pytest.raises(StaleStageError, match="labels"):  # what is one class now must be judged as one
+        run_balance(place, SETTINGS, RunOptions())
+    run_labels(place, LabelsSettings(), RunOptions())
     run_balance(place, BalanceSettings(low_count="drop", min_count=1000), RunOptions())
     after, parent = read(small_copy, "balance"), read(small_copy, "labels")
     classes = pd.read_parquet(small_copy / "balance" / "classes.parquet").set_index("label")
@@ -253,14 +256,17 @@ def test_merges_in_a_circle_are_named_and_merged_classes_are_counted(small_copy:
     place, classes = Workspace(small_copy), sorted(set(read(small_copy, "labels").query("keep")["clean_label"]))[:2]
     first, second = classes
     decide(small_copy, [(first, "merge", second)], on="class")
+    run_labels(place, LabelsSettings(), RunOptions())
     run_balance(place, SETTINGS, RunOptions())
     table = pd.read_parquet(small_copy / "balance" / "classes.parquet").set_index("label")
     labels = read(small_copy, "labels")
+    assert first not in set(labels["clean_label"]) and first not in set(labels["predicted_label"])
+    assert first in set(labels["label"])
     assert table.loc[second, "size_raw"] == labels["label"].isin(classes).sum()
     assert table.loc[second, "size_clean"] == labels.query("keep")["clean_label"].isin(classes).sum()
     decide(small_copy, [(second, "merge", first)], on="class")
     with pytest.raises(BadInputError, match="circle"):
-        run_balance(place, SETTINGS, RunOptions())
+        run_labels(place, LabelsSettings(), RunOptions())
 
 
 def test_an_image_that_changed_since_the_scan_is_refused_and_leaves_no_embedding(

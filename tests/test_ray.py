@@ -37,6 +37,7 @@ os.environ |= {
     "RAY_enable_metrics_collection": "0",  # less to start
     "RAY_health_check_period_ms": "300",  # a dead node is missed soon
     "RAY_health_check_initial_delay_ms": "500",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # the same for Ray Train's workers
 }
 __all__ = ["program"]
 ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'cleaner[ray]'")

@@ -79,6 +79,7 @@ LearnerName = Annotated[
 Seed = Annotated[int, typer.Option(help="Seed of every random draw.", rich_help_panel=_RUN)]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=_RUN)]
 Workers = Annotated[int, typer.Option(help="Decoding workers; 0: one for each core.", rich_help_panel=_RUN)]
+TrainWorkers = Annotated[int, typer.Option(help="Ray workers that train the network together.", rich_help_panel=_RUN)]
 Engine = Annotated[str, typer.Option(help="local, or ray: a Ray cluster (docs/scaling.md).", rich_help_panel=_RUN)]
 Address = Annotated[
     str,

@@ -116,6 +116,7 @@ def open_session(
     engine: str = "local",
     address: str = "",
     storage: str = "",
+    train_workers: int = 1,
     force: bool = False,
     quiet: bool = False,
     as_json: bool = False,
@@ -147,8 +148,8 @@ def open_session(
     one_of("--engine", engine, ("local", "ray"))
     options = RunOptions(
         seed=seed, device=device, workers=workers, engine="ray" if engine == "ray" or address else "local",
-        address=address, storage=str(locate(storage).absolute()) if storage else "", force=force, dry_run=dry_run,
-        progress=console,
+        address=address, storage=str(locate(storage).absolute()) if storage else "",
+        train_workers=train_workers, force=force, dry_run=dry_run, progress=console,
     )  # fmt: skip
     values = embedding or {}
     return Session(

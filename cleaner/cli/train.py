@@ -70,6 +70,10 @@ def train(
     seed: o.Seed = 0,
     device: o.Device = "auto",
     workers: o.Workers = 0,
+    train_workers: o.TrainWorkers = 1,
+    engine: o.Engine = "local",
+    address: o.Address = "",
+    storage: o.Storage = "",
     force: o.Force = False,
     dry_run: o.DryRun = False,
     quiet: o.Quiet = False,
@@ -83,8 +87,9 @@ def train(
     Example: `cleaner train --val val/`, `cleaner train --backbone resnet18 --teacher labels/models`
     """
     session = open_session(
-        workspace, config=config, seed=seed, device=device, workers=workers, force=force, quiet=quiet, as_json=as_json,
-        verbose=verbose, log_format=log_format, dry_run=dry_run,
+        workspace, config=config, seed=seed, device=device, workers=workers, train_workers=train_workers,
+        engine=engine, address=address, storage=storage, force=force, quiet=quiet, as_json=as_json, verbose=verbose,
+        log_format=log_format, dry_run=dry_run,
         embedding={"backbone": backbone, "weights": weights, "image_size": image_size, "precision": precision},
     )  # fmt: skip
     settings = session.given(

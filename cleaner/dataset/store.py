@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -11,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 from safetensors import SafetensorError
@@ -106,6 +107,26 @@ def exclusive_lock(path: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def waiting_lock(path: Path) -> Iterator[None]:
+    """Wait for `path` as a lock and hold it for the block; where the file system knows no locks, go on without."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def clear_folder(path: Path) -> None:
+    """Remove a folder and all in it, if it exists; behind a URL, too."""
+    if is_remote(path):
+        remote = cast(Any, path)
+        with contextlib.suppress(FileNotFoundError):
+            remote.fs.rm(remote.path, recursive=True)
+        return
+    shutil.rmtree(path, ignore_errors=True)
+
+
 class ArrayStore:
     """Named sets of arrays on disk, each written whole and checked when read; a damaged one counts as absent.
 
@@ -135,7 +156,7 @@ class ArrayStore:
 
     def put(self, key: str, arrays: Arrays) -> None:
         """Store `arrays` under `key`, whole or not at all."""
-        data = save_tensors({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+        data = save_tensors({name: np.asarray(array, order="C") for name, array in arrays.items()})
         write_atomic(self.path(key), hashlib.sha256(data).digest() + data)
 
     def remember(self, key: str, compute: Callable[[], Arrays]) -> Arrays:
@@ -153,7 +174,7 @@ class ArrayStore:
             unfinished = self.root / "unfinished"
             arrays = compute(unfinished / key)
             self.put(key, arrays)
-            shutil.rmtree(unfinished, ignore_errors=True)  # with what was left of other, abandoned work
+            clear_folder(unfinished)  # with what was left of other, abandoned work
         return arrays
 
     def stored_keys(self) -> list[str]:

@@ -11,7 +11,7 @@ from cleaner.dataset.decisions import DecisionStore, verdicts_digest
 from cleaner.dataset.manifest import read_matching
 from cleaner.dataset.store import digest_of
 from cleaner.dataset.workspace import Workspace
-from cleaner.errors import StaleStageError
+from cleaner.errors import BadInputError, StaleStageError
 
 _LOOKED_AT = 0.5
 """Noise probability above which a person's `label` verdict matters to the noise stage: it keeps the image in."""
@@ -50,10 +50,35 @@ def pick_used(verdicts: pd.DataFrame, stage: str, manifest: pd.DataFrame) -> pd.
     return verdicts[verdicts["verdict"].isin(["label", "noise", "drop"])]
 
 
+def resolve_merges(class_verdicts: pd.DataFrame) -> dict[str, str]:
+    """For each class that people merged into another, where it ends: a into b, b into c.
+
+    Raises BadInputError where merges run in a circle.
+    """
+    merges = class_verdicts.loc[class_verdicts["verdict"] == "merge", "label"]
+    into = {str(name): str(end) for name, end in merges.items()}
+    ends = {}
+    for name in into:
+        seen, at = [name], into[name]
+        while at in into:
+            if at in seen:
+                raise BadInputError(
+                    f"classes are merged in a circle: {' into '.join([*seen, at])}",
+                    next_step=f"take one back: cleaner decide --class {name!r} --undo",
+                )
+            seen.append(at)
+            at = into[at]
+        ends[name] = at
+    return ends
+
+
 def used_digest(verdicts: Verdicts, stage: str, manifest: pd.DataFrame) -> str:
     """Digest of the verdicts that `stage` uses, as its record holds it under the role `decisions`."""
     digest = verdicts_digest(pick_used(verdicts.images, stage, manifest))
-    return digest_of(digest, verdicts_digest(verdicts.classes)) if stage == "balance" else digest
+    classes = verdicts.classes
+    if stage == "noise":
+        return digest
+    return digest_of(digest, verdicts_digest(classes if stage == "balance" else classes[classes["verdict"] == "merge"]))
 
 
 def require_decided(workspace: Workspace, stage: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-import shutil
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -157,11 +157,11 @@ class Workspace:
         (folder / RECORD).unlink(missing_ok=True)
         return folder
 
-    def read(self, stage: str, columns: list[str] | None = None) -> pd.DataFrame:
+    def read(self, stage: str, columns: Sequence[str] = ()) -> pd.DataFrame:
         """The manifest of `stage` as a DataFrame."""
         return read_manifest(self.manifest_path(stage), columns)
 
-    def manifest(self, stage: str = "", columns: list[str] | None = None) -> pd.DataFrame:
+    def manifest(self, stage: str = "", columns: Sequence[str] = ()) -> pd.DataFrame:
         """The manifest of `stage`, or of the last complete stage. Raises StaleStageError where none has run."""
         name = stage or self.latest()
         if name not in STAGES:
@@ -330,8 +330,3 @@ def flat_settings(settings: dict[str, Any]) -> dict[str, Any]:
     for key, value in settings.items():
         flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
     return flat
-
-
-def clear_folder(path: Path) -> None:
-    """Remove a folder and all in it, if it exists."""
-    shutil.rmtree(path, ignore_errors=True)

@@ -36,6 +36,23 @@ class Engine(Protocol):
         that `function` raises is raised here; a worker that dies for good raises CleanerError.
         """
 
+    def run_group(
+        self,
+        function: Callable[[T], Arrays],
+        task: tuple[str, T],
+        *,
+        store: ArrayStore,
+        num_workers: int,
+        threads: int = 1,
+        gpu: bool = False,
+    ) -> Arrays:
+        """`function(argument)` of one (key, argument), which `num_workers` processes compute together.
+
+        Each of them calls the function, and where there are several torch.distributed's process group joins them;
+        the first one's result counts, and is kept in the store as by `map`. If one is lost, all begin anew: the
+        function has to find its own checkpoints. Raises what `map` does.
+        """
+
 
 def open_engine(options: RunOptions) -> Engine:
     """The engine that the options of a run name. Raises CleanerError where Ray is absent or its cluster not there."""

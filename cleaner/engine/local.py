@@ -53,6 +53,20 @@ class LocalEngine:
         """`map_tasks`; what a task takes of this machine is the task's own business."""
         return map_tasks(function, tasks, workers=self.workers, store=store)
 
+    def run_group(
+        self,
+        function: Callable[[T], Arrays],
+        task: tuple[str, T],
+        *,
+        store: ArrayStore,
+        num_workers: int,
+        threads: int = 1,
+        gpu: bool = False,
+    ) -> Arrays:
+        """See `Engine.run_group`; the group is this process."""
+        assert num_workers == 1, "RunOptions has seen to it"
+        return next(self.map(function, [task], store=store))
+
 
 def map_tasks(
     function: Callable[[T], Arrays],

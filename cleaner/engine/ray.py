@@ -7,12 +7,14 @@ import logging
 import os
 import secrets
 import socket
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, TypeVar
 
+from cleaner.dataset.locations import is_remote
 from cleaner.dataset.store import Arrays, ArrayStore
 from cleaner.engine.local import count_workers
 from cleaner.errors import CleanerError
@@ -23,9 +25,12 @@ _TASKS_AHEAD = 3
 _MAX_RETRIES = 5
 """Losses of a worker or a node that one task survives; after so many it is taken to be what kills them."""
 _CONNECT_TIMEOUT_S = 10
+_LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 _ALONE = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's own switch to bind its services to the loopback interface
     "RAY_enable_metrics_collection": "0",
+    "GLOO_SOCKET_IFNAME": _LOOPBACK,
+    "NCCL_SOCKET_IFNAME": _LOOPBACK,
 }
 """Environment of a cluster that is this machine alone."""
 _TOKEN_PATH = Path(".ray") / "auth_token"
@@ -84,6 +89,45 @@ class RayEngine:
             assert result is not None
             yield result
 
+    def run_group(
+        self,
+        function: Callable[[T], Arrays],
+        task: tuple[str, T],
+        *,
+        store: ArrayStore,
+        num_workers: int,
+        threads: int = 1,
+        gpu: bool = False,
+    ) -> Arrays:
+        """See `Engine.run_group`: one worker is a task, several are Ray Train's.
+
+        Its controller runs in a task as well, so that neither its node nor Ctrl-C here needs any care of its own.
+        """
+        if num_workers == 1:
+            return next(self.map(function, [task], store=store, threads=threads, gpu=gpu))
+        key, argument = task
+        result = store.get(key)
+        if result is None:
+            cores = min(threads, self._cores_of_largest_node())
+            self._require_room(num_workers, cores, gpu)
+            resources = {"CPU": cores} | ({"GPU": 1} if gpu else {})
+            submit = self._ray.remote(_train_together).options(num_cpus=0, max_retries=_MAX_RETRIES).remote
+            self._result(submit(function, key, argument, store, num_workers, resources))
+            result = _collect(store, key, function, argument, was_done=False)
+        assert result is not None
+        return result
+
+    def _require_room(self, num_workers: int, cores: int, gpu: bool) -> None:
+        """Ray Train would wait for ever for what is not there."""
+        room = self._num_slots(cores, gpu)
+        if room < num_workers:
+            raise CleanerError(
+                f"no room on the Ray cluster for {num_workers} workers at once",
+                expected=f"{num_workers} times {cores} cores{' and a GPU' if gpu else ''}",
+                found=f"room for {room}",
+                next_step="use fewer --train-workers, fewer threads (OMP_NUM_THREADS), or a larger cluster",
+            )
+
     def _result(self, reference: Any) -> Arrays | None:
         try:
             result: Arrays | None = self._ray.get(reference)
@@ -117,6 +161,53 @@ def _run_in_worker(function: Callable[[T], Arrays], key: str, argument: T, store
     if store.get(key) is None:
         store.put(key, function(argument))
     return None
+
+
+def _train_together(
+    function: Callable[[T], Arrays], key: str, argument: T, store: ArrayStore, num_workers: int,
+    resources: dict[str, float],
+) -> None:  # fmt: skip
+    """Run a function on workers of Ray Train, whose first one stores its result.
+
+    Who is lost is replaced here, not by Ray Train, which would repeat the errors of a user as well.
+    """
+    from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError, get_context
+    from ray.train.torch import TorchTrainer
+
+    def work() -> None:
+        result = function(argument)
+        if get_context().get_world_rank() == 0:
+            store.put(key, result)
+
+    on_gpu = "GPU" in resources
+    scaling = ScalingConfig(num_workers=num_workers, use_gpu=on_gpu, resources_per_worker=resources)
+    for attempt in range(_MAX_RETRIES + 1):
+        run = RunConfig(name=f"{key}-{attempt}", failure_config=FailureConfig(max_failures=0), **_run_storage(store))
+        try:
+            TorchTrainer(work, scaling_config=scaling, run_config=run).fit()
+            return
+        except TrainingFailedError as error:
+            for failure in getattr(error, "worker_failures", {}).values():
+                cause = getattr(failure, "_base_exc", failure)  # what the function raised
+                if isinstance(cause, CleanerError):
+                    raise cause from None
+            reason = str(error).strip().splitlines()[-1]
+    raise CleanerError(
+        "a training failed on the Ray cluster",
+        expected=f"workers that live ({_MAX_RETRIES} may be lost)",
+        found=reason,
+        next_step="see `ray status`; then run the same command again: it goes on from the last checkpoint",
+    )
+
+
+def _run_storage(store: ArrayStore) -> dict[str, Any]:
+    """Where Ray Train keeps its own records: beside the results, on storage that all nodes share."""
+    place: Any = store.root / "ray_train"
+    if not is_remote(place):
+        return {"storage_path": str(place)}
+    from pyarrow.fs import FSSpecHandler, PyFileSystem
+
+    return {"storage_path": place.path, "storage_filesystem": PyFileSystem(FSSpecHandler(place.fs))}
 
 
 def _collect(

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from cleaner.dataset.store import sha256_file, write_atomic, write_json
@@ -23,8 +23,8 @@ def save_checkpoint(folder: Path, tensors: Tensors, document: dict[str, Any], *,
     write_atomic(path, save_tensors({k: v.detach().cpu().contiguous() for k, v in tensors.items()}))
     write_json(folder / _DOCUMENT, document | {"step": step, "file": path.name, "sha256": sha256_file(path)})
     for old in folder.glob("state_*.safetensors"):
-        if old != path:
-            old.unlink()
+        if old.name != path.name:
+            old.unlink(missing_ok=True)  # where a node counts as lost but lives on, two may do this
 
 
 def load_checkpoint(folder: Path, key: str) -> tuple[Tensors, dict[str, Any]] | None:
@@ -34,9 +34,17 @@ def load_checkpoint(folder: Path, key: str) -> tuple[Tensors, dict[str, Any]] | 
         path = folder / document["file"]
         if document["key"] != key or sha256_file(path) != document["sha256"]:
             return None
-        return load_file(path), document
+        return load_tensors(path.read_bytes()), document
     except (OSError, ValueError, KeyError, TypeError, SafetensorError):
         return None
+
+
+def checkpoint_step(folder: Path) -> int:
+    """The step of the checkpoint in a folder, whatever training it is of; 0 if there is none."""
+    try:
+        return int(json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))["step"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> Tensors:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -59,6 +60,36 @@ class Judgement:
     def from_arrays(cls, arrays: Arrays) -> Judgement:
         """The inverse of `arrays`."""
         return cls(**{name: arrays[name] for name in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class Question:
+    """Images that a model is to judge; see `judge`."""
+
+    rows: np.ndarray
+    given: np.ndarray
+    scorable: np.ndarray
+    num_others: int = 0
+
+
+@runtime_checkable
+class FitsAndJudges(Protocol):
+    """A Learner whose models are trained elsewhere, and best judge there, too."""
+
+    def fit_and_judge(
+        self,
+        rows: np.ndarray,
+        targets: np.ndarray,
+        questions: Sequence[Question],
+        *,
+        sample_weights: np.ndarray,
+        log_prior: np.ndarray,
+        recipe: Recipe,
+        seed: int,
+        checkpoint_dir: Path | None = None,
+        on_epoch: Callable[[], None] = lambda: None,
+    ) -> list[tuple[Predictor, Judgement]]:
+        """Fit M models as Learner.fit does; each answers its one of M questions."""
 
 
 def judge(
@@ -116,18 +147,18 @@ def cross_train(
     weights = np.stack([np.where(fold != f, row_weights, 0).astype(np.float32) for f in folds])
     targets = given if targets is None else targets
     prior = log_priors(targets, weights, num_classes)
-    models = learner.fit(
-        rows, targets, sample_weights=weights, log_prior=prior, recipe=recipe, seed=seed,
+    known = [np.bincount(targets, weights=w, minlength=num_classes) > 0 for w in weights]
+    held_out = [np.flatnonzero(fold == f) for f in folds]
+    questions = [Question(rows[m], given[m], k, NUM_OTHERS) for m, k in zip(held_out, known, strict=True)]
+    judged = _fit_and_judge(
+        learner, rows, targets, questions, sample_weights=weights, log_prior=prior, recipe=recipe, seed=seed,
         checkpoint_dir=checkpoint_dir, on_epoch=on_epoch,
     )  # fmt: skip
     result = Judgement.empty(len(rows), min(NUM_OTHERS, num_classes - 1))
-    for f, model, weight in zip(folds, models, weights, strict=True):
-        mine = np.flatnonzero(fold == f)
-        known = np.bincount(targets, weights=weight, minlength=num_classes) > 0
-        part = judge(model, rows[mine], given[mine], known, NUM_OTHERS)
+    for mine, (_, part) in zip(held_out, judged, strict=True):
         for name, values in part.arrays().items():
             getattr(result, name)[mine] = values
-    return result, models
+    return result, [model for model, _ in judged]
 
 
 def fit_and_judge(
@@ -149,11 +180,21 @@ def fit_and_judge(
     """
     weights = np.ones((1, len(rows)), np.float32)
     prior = log_priors(targets, weights, num_classes)
-    (model,) = learner.fit(
-        rows, targets, sample_weights=weights, log_prior=prior, recipe=recipe, seed=seed,
+    question = Question(negatives, given, np.bincount(targets, minlength=num_classes) > 0)
+    ((_, judgement),) = _fit_and_judge(
+        learner, rows, targets, [question], sample_weights=weights, log_prior=prior, recipe=recipe, seed=seed,
         checkpoint_dir=checkpoint_dir, on_epoch=on_epoch,
     )  # fmt: skip
-    return judge(model, negatives, given, np.bincount(targets, minlength=num_classes) > 0)
+    return judgement
+
+
+def _fit_and_judge(
+    learner: Learner, rows: np.ndarray, targets: np.ndarray, questions: Sequence[Question], **how: Any
+) -> list[tuple[Predictor, Judgement]]:
+    if isinstance(learner, FitsAndJudges):
+        return learner.fit_and_judge(rows, targets, questions, **how)
+    models = learner.fit(rows, targets, **how)
+    return [(model, judge(model, **vars(q))) for model, q in zip(models, questions, strict=True)]
 
 
 def log_priors(targets: np.ndarray, sample_weights: np.ndarray, num_classes: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
@@ -28,15 +28,16 @@ BATCH_SIZE = 64
 """Every batch has this size, the last one padded, so that an embedding does not depend on its neighbours."""
 _SHARD_SIZE = 16 * BATCH_SIZE
 _BATCHES_AHEAD = 3
+T = TypeVar("T")
 
 
 class Mapper(Protocol):
-    """What runs shards somewhere and yields their results in order, each kept in the store; see `Engine.map`."""
+    """What runs tasks somewhere and yields their results in order, each kept in the store; see `Engine.map`."""
 
     def __call__(
-        self, function: Callable[[Shard], Arrays], tasks: Sequence[tuple[str, Shard]], *, store: ArrayStore
+        self, function: Callable[[T], Arrays], tasks: Sequence[tuple[str, T]], *, store: ArrayStore | None = None
     ) -> Iterable[Arrays]:
-        """Yield `function(shard)` for each (key, shard)."""
+        """Yield `function(argument)` for each (key, argument)."""
 
 
 @dataclass(frozen=True)

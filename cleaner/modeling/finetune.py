@@ -10,11 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from safetensors.torch import save as save_tensors
 from torch import nn
 
 from cleaner.config import EmbeddingSettings, LearnerName
-from cleaner.dataset.store import Arrays, digest_of, write_atomic
+from cleaner.dataset.store import Arrays, digest_of
 from cleaner.modeling.backbones import resolve_device
 from cleaner.modeling.diagnosis import NormHealth, diagnose_norms
 from cleaner.modeling.learner import NEVER, Predictor, Recipe
@@ -86,7 +85,7 @@ class FinetuneLearner:
 
     def card(self) -> dict[str, Any]:
         """What the JSON beside a fold model's state says: enough to load it, and to feed it (see teachers.py)."""
-        return {"learner": "finetune", "num_classes": self.num_classes} | self.blueprint.card()
+        return card_of(self.blueprint, self.num_classes)
 
     def fit(
         self,
@@ -105,7 +104,6 @@ class FinetuneLearner:
         The log prior is each network's frozen last bias. With `checkpoint_dir` an interrupted fit goes on where it
         was, in whatever model and step, to the same weights.
         """
-        assert isinstance(recipe, FinetuneRecipe), "the probe's recipes say nothing of a whole network"
         num_models, num_epochs = len(sample_weights), 0
 
         def count_epoch() -> None:
@@ -116,14 +114,26 @@ class FinetuneLearner:
 
         models: list[Predictor] = []
         for number, (weights, prior) in enumerate(zip(sample_weights, log_prior, strict=True)):
-            used = np.flatnonzero(weights > 0)
-            sample = Sample(self.pixels, rows[used], targets[used], weights[used], np.ones(len(used), np.int64))
             folder = None if checkpoint_dir is None else checkpoint_dir / f"model_{number}"
-            run = Run(workers=self._workers, folder=folder, progress=self._progress, on_epoch=count_epoch)
-            objective = Objective(log_prior=prior, label_smoothing=recipe.label_smoothing)
-            network, _ = self.train_one(sample, recipe, objective, seed=seed * 100 + number, run=run)
-            models.append(FinetunedModel(self, {k: v.numpy().copy() for k, v in portable_state(network).items()}))
+            model = self.fit_one(
+                rows, targets, weights, prior,
+                recipe=recipe, seed=model_seed(seed, number), folder=folder, on_epoch=count_epoch,
+            )  # fmt: skip
+            models.append(model)
         return models
+
+    def fit_one(
+        self, rows: np.ndarray, targets: np.ndarray, weights: np.ndarray, log_prior: np.ndarray, *, recipe: Recipe,
+        seed: int, folder: Path | None, on_epoch: Callable[[], None] = lambda: None,
+    ) -> FinetunedModel:  # fmt: skip
+        """Fit one model as `fit` does; `weights` (n,), `log_prior` (K,); `folder`: its checkpoints."""
+        assert isinstance(recipe, FinetuneRecipe), "the probe's recipes say nothing of a whole network"
+        used = np.flatnonzero(weights > 0)
+        sample = Sample(self.pixels, rows[used], targets[used], weights[used], np.ones(len(used), np.int64))
+        run = Run(workers=self._workers, folder=folder, progress=self._progress, on_epoch=on_epoch)
+        objective = Objective(log_prior=log_prior, label_smoothing=recipe.label_smoothing)
+        network, _ = self.train_one(sample, recipe, objective, seed=seed, run=run)
+        return FinetunedModel(self, {k: v.numpy().copy() for k, v in portable_state(network).items()})
 
     def train_one(
         self,
@@ -242,9 +252,14 @@ def choose_learner(name: LearnerName, device_name: str) -> Literal["probe", "fin
     return "finetune" if resolve_device(device_name).type == "cuda" else "probe"
 
 
+def model_seed(seed: int, number: int) -> int:
+    """The seed of a fit's model by its number from 0."""
+    return seed * 100 + number
+
+
 def load_learner(
     image_ids: Sequence[str],
-    paths: Sequence[Path],
+    paths: Sequence[str | Path],
     num_classes: int,
     settings: EmbeddingSettings,
     device: str,
@@ -259,11 +274,11 @@ def load_learner(
     return FinetuneLearner(pixels, blueprint, num_classes, workers=workers, progress=progress)
 
 
+def card_of(blueprint: Blueprint, num_classes: int) -> dict[str, Any]:
+    """What the JSON beside a trained network says of it, but for its classes."""
+    return {"learner": "finetune", "num_classes": num_classes} | blueprint.card()
+
+
 def portable_state(network: nn.Module) -> dict[str, torch.Tensor]:
     """The network's state dict on the CPU, in the plain order of memory."""
     return {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-
-
-def save_network(network: nn.Module, path: Path) -> None:
-    """Write a network's state as safetensors, as `timm.create_model(…, checkpoint_path=path)` takes it."""
-    write_atomic(path, save_tensors(portable_state(network)))

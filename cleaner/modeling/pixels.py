@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from cleaner.dataset.images import load_rgb
-from cleaner.dataset.store import atomic_writer, digest_of
+from cleaner.dataset.locations import REQUESTS_AT_ONCE, is_remote
+from cleaner.dataset.store import Arrays, atomic_writer, digest_of, waiting_lock
+from cleaner.modeling.embeddings import Mapper
 from cleaner.progress import Progress
 
 _SHARD_IMAGES = 512
 
 
+class Pixels(Protocol):
+    """Pixels of N images, by row number."""
+
+    @property
+    def digest(self) -> str:
+        """Of the images in their order and the size: equal for equal pixels."""
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """Pixels (n, size, size, 3) uint8 RGB of rows (n,) int64."""
+
+
 @dataclass(frozen=True)
-class Pixels:
-    """Pixels of N images, mapped from disk."""
+class MappedPixels:
+    """Pixels mapped from disk."""
 
     size_px: int
     shards: list[np.ndarray]
@@ -28,66 +43,120 @@ class Pixels:
     offset: np.ndarray
     """(N,) int64: its place in the shard."""
     digest: str
-    """Of the images in their order and the size: equal for equal pixels."""
+    """See Pixels."""
 
     def __len__(self) -> int:
         return len(self.shard)
 
     def take(self, rows: np.ndarray) -> np.ndarray:
-        """Pixels (n, size, size, 3) uint8 RGB of rows (n,) int64."""
+        """See Pixels."""
         out = np.empty((len(rows), self.size_px, self.size_px, 3), np.uint8)
         for i, (shard, offset) in enumerate(zip(self.shard[rows], self.offset[rows], strict=True)):
             out[i] = self.shards[shard][offset]
         return out
 
 
+class PixelsLater:
+    """Pixels that are opened, and decoded where the cache lacks them, once somebody takes some."""
+
+    def __init__(self, digest: str, load: Callable[[], Pixels]) -> None:
+        self.digest, self._load = digest, load
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """See Pixels."""
+        return self._opened.take(rows)
+
+    @cached_property
+    def _opened(self) -> Pixels:
+        return self._load()
+
+
+@dataclass(frozen=True)
+class PixelShard:
+    """Images to be decoded on whatever machine: ids and paths."""
+
+    image_ids: tuple[str, ...]
+    paths: tuple[str, ...]
+    size_px: int
+    folder: Path
+    """Where the shard goes."""
+    workers: int
+
+    @property
+    def path(self) -> Path:
+        """The file of the pixels; the ids lie beside it."""
+        return self.folder / f"{digest_of(self.image_ids)[:24]}.npy"
+
+
 def load_pixels(
-    image_ids: Sequence[str], paths: Sequence[Path], size_px: int, cache: Path, *, workers: int, progress: Progress
-) -> Pixels:
+    image_ids: Sequence[str], paths: Sequence[str | Path], size_px: int, cache: Path, *,
+    workers: int, progress: Progress, map_shards: Mapper | None = None,
+) -> MappedPixels:  # fmt: skip
     """Pixels of images, one row for each of `image_ids` (hex SHA-256, may repeat), squares of `size_px`.
 
     What `cache` holds is used; the rest is decoded and stored in shards, each whole or not at all, so that an
-    interruption loses one shard at most. Raises BadInputError, naming the file, for an image that cannot be decoded
-    or whose bytes are not those of its id.
+    interruption loses one shard at most. With `map_shards(function, tasks)` other machines do so, in the same cache.
+    Raises BadInputError, naming the file, for an image that cannot be decoded or whose bytes are not those of its id.
     """
     folder = cache / "pixels" / str(size_px)
     place: dict[str, tuple[int, int]] = {}
     shards: list[np.ndarray] = []
     wanted = set(image_ids)
+    _open_shards(folder, wanted, place, shards)
+    if len(place) < len(wanted):
+        with waiting_lock(folder / ".lock"):  # tasks of one machine that want the same images decode them once
+            _open_shards(folder, wanted, place, shards)
+            missing = {key: str(path) for key, path in zip(image_ids, paths, strict=True) if key not in place}
+            _decode(missing, size_px, folder, workers, progress, map_shards)
+            _open_shards(folder, wanted, place, shards)
+    at = np.array([place[key] for key in image_ids], np.int64).reshape(-1, 2)
+    return MappedPixels(size_px, shards, at[:, 0], at[:, 1], digest_pixels(image_ids, size_px))
+
+
+def digest_pixels(image_ids: Sequence[str], size_px: int) -> str:
+    """`Pixels.digest` of images in their order."""
+    return digest_of(size_px, "".join(image_ids).encode())
+
+
+def decode_shard(shard: PixelShard) -> Arrays:
+    """Decode the images of a shard and store them; returns no pixels but `num`, how many there are."""
+    threads = max(1, shard.workers) * (REQUESTS_AT_ONCE if is_remote(shard.paths[0]) else 1)
+    with ThreadPoolExecutor(threads) as pool:
+        items = zip(shard.paths, shard.image_ids, strict=True)
+        images = list(pool.map(lambda item: load_rgb(item[0], shard.size_px, image_id=item[1]), items))
+    with atomic_writer(shard.path) as file:
+        np.save(file, np.stack(images))
+    # the ids come last: a shard without them does not count
+    with atomic_writer(shard.path.with_suffix(".ids")) as file:
+        file.write("\n".join(shard.image_ids).encode())
+    return {"num": np.array(len(images))}
+
+
+def _decode(
+    missing: dict[str, str], size_px: int, folder: Path, workers: int, progress: Progress, map_shards: Mapper | None
+) -> None:
+    items, tasks = list(missing.items()), []
+    for start in range(0, len(items), _SHARD_IMAGES):
+        ids, paths = zip(*items[start : start + _SHARD_IMAGES], strict=True)
+        shard = PixelShard(ids, paths, size_px, folder, workers)
+        tasks.append((shard.path.stem, shard))
+    done = (decode_shard(shard) for _, shard in tasks) if map_shards is None else map_shards(decode_shard, tasks)
+    with progress.task("decoding", len(items)) as task:
+        for arrays in done:
+            task.advance(int(arrays["num"]))
+
+
+def _open_shards(folder: Path, wanted: set[str], place: dict[str, tuple[int, int]], shards: list[np.ndarray]) -> None:
+    """Open what of the folder holds wanted images that have no place yet."""
     for path in sorted(folder.glob("*.npy")):
         _open_shard(path, wanted, place, shards)
-    missing: dict[str, Path] = {}
-    for key, path in zip(image_ids, paths, strict=True):
-        if key not in place:
-            missing.setdefault(key, path)
-    if missing:
-        with progress.task("decoding", len(missing)) as task, ThreadPoolExecutor(max(1, workers)) as pool:
-            items = list(missing.items())
-            for start in range(0, len(items), _SHARD_IMAGES):
-                part = items[start : start + _SHARD_IMAGES]
-                images = pool.map(lambda item: load_rgb(item[1], size_px, image_id=item[0]), part)
-                path = _write_shard(folder, [key for key, _ in part], np.stack(list(images)))
-                _open_shard(path, wanted, place, shards)
-                task.advance(len(part))
-    at = np.array([place[key] for key in image_ids], np.int64).reshape(-1, 2)
-    return Pixels(size_px, shards, at[:, 0], at[:, 1], digest_of(size_px, "".join(image_ids).encode()))
-
-
-def _write_shard(folder: Path, keys: list[str], pixels: np.ndarray) -> Path:
-    path = folder / f"{digest_of(keys)[:24]}.npy"
-    with atomic_writer(path) as file:
-        np.save(file, pixels)
-    # the ids come last: a shard without them does not count
-    with atomic_writer(path.with_suffix(".ids")) as file:
-        file.write("\n".join(keys).encode())
-    return path
 
 
 def _open_shard(path: Path, wanted: set[str], place: dict[str, tuple[int, int]], shards: list[np.ndarray]) -> None:
     """Add the shard to `shards`, and where its wanted images lie to `place`; a damaged one counts as absent."""
     try:
         keys = path.with_suffix(".ids").read_text(encoding="ascii").split()
-        if not wanted.intersection(keys):
+        if not any(key in wanted and key not in place for key in keys):
             return
         pixels = np.load(path, mmap_mode="r")
     except (OSError, ValueError):

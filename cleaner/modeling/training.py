@@ -32,6 +32,7 @@ from cleaner.modeling.checkpoints import (
     unpack_optimizer,
     with_prefix,
 )
+from cleaner.modeling.group import ALONE, Group
 from cleaner.modeling.networks import Blueprint, seeded
 from cleaner.modeling.objective import Objective
 from cleaner.modeling.pixels import Pixels
@@ -61,13 +62,15 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """How a training runs, without influence on what comes out (but for the last bits, by micro-batch)."""
+    """How a training runs, without influence on what comes out (but for the last bits, by micro-batch and group)."""
 
     workers: int = 1
     compile: bool = False
     """Compile the network with torch.compile."""
     folder: Path | None = None
     """Where checkpoints go, and are looked for; None: nowhere."""
+    group: Group = ALONE
+    """Which of the workers that train this network together this one is."""
     progress: Progress = Silent()  # noqa: RUF009 - it holds no state
     on_step: Callable[[], None] = lambda: None
     on_epoch: Callable[[], None] = lambda: None
@@ -85,10 +88,11 @@ class Trainer:
         self, network: nn.Module, blueprint: Blueprint, sample: Sample, recipe: FinetuneRecipe, objective: Objective,
         *, seed: int, key: str, run: Run,
     ) -> None:  # fmt: skip
-        self.network, self.sample, self.recipe, self.objective = network, sample, recipe, objective
         self._blueprint, self._seed, self._key, self._run = blueprint, seed, key, run
+        self.network, self.sample, self.recipe, self.objective = run.group.adapt(network), sample, recipe, objective
         self.shown = np.repeat(np.arange(len(sample.rows)), sample.repeats)
         self.batch_size = min(recipe.batch_size, len(self.shown))
+        self._require_rows_for_all()
         self.num_steps = count_steps(len(self.shown), recipe)
         self.steps_per_epoch = self.num_steps // recipe.epochs
         self.micro_batch = self.batch_size
@@ -98,16 +102,17 @@ class Trainer:
         self._loss_sum = 0.0
         self._best: dict[str, Any] = {"score": -math.inf, "epoch": -1}
         self._best_state: dict[str, torch.Tensor] = {}
-        self._norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        self._norms = [m for m in self.network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         for norm in self._norms:
             norm.momentum = 1 - recipe.norm_momentum
         # timm leaves norms and biases without decay (filter_bias_and_bn): recipe.md, section 4
         self.optimizer = create_optimizer_v2(
-            network, opt=recipe.optimizer, lr=recipe.learning_rate, weight_decay=recipe.weight_decay,
+            self.network, opt=recipe.optimizer, lr=recipe.learning_rate, weight_decay=recipe.weight_decay,
             layer_decay=recipe.layer_decay if recipe.layer_decay < 1 else None,
         )  # fmt: skip
-        self.ema = ModelEmaV3(network, decay=recipe.ema, use_warmup=True) if recipe.ema else None
-        self._forward: Callable[[torch.Tensor], torch.Tensor] = torch.compile(network) if run.compile else network
+        self.ema = ModelEmaV3(self.network, decay=recipe.ema, use_warmup=True) if recipe.ema else None
+        forward = run.group.wrap(self.network)
+        self._forward: Callable[[torch.Tensor], torch.Tensor] = torch.compile(forward) if run.compile else forward
         self._saved_at = time.monotonic()
         weights = torch.from_numpy(sample.weights.astype(np.float32))
         self._weights = weights / weights[torch.from_numpy(self.shown)].mean().clamp_min(1e-12)
@@ -125,6 +130,7 @@ class Trainer:
         even one image fits into memory.
         """
         self._resume()
+        self._require_one_step()
         stopped = bool(patience) and self._is_stale(patience)
         with contextlib.closing(self._batches()) as batches:
             while self.step < self.num_steps and not stopped:
@@ -150,7 +156,10 @@ class Trainer:
     # --- data ---------------------------------------------------------------------------------------------------------
 
     def _batches(self) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
-        """Augmented pixels (B, 3, H, W) uint8 and positions (B,) of each step from here on, prepared by threads."""
+        """Augmented pixels (b, 3, H, W) uint8 and positions (b,) of this worker's part of each step from here on.
+
+        Prepared by threads, ahead of time.
+        """
         with ThreadPoolExecutor(max(1, self._run.workers), thread_name_prefix="augment") as pool:
             ahead = deque(
                 pool.submit(self._prepare, s) for s in range(self.step, min(self.step + _BATCHES_AHEAD, self.num_steps))
@@ -169,9 +178,10 @@ class Trainer:
     def _prepare(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         epoch, number = divmod(step, self.steps_per_epoch)
         order = np.random.default_rng([self._seed, _ORDER, epoch]).permutation(self.shown)
-        positions = order[number * self.batch_size : (number + 1) * self.batch_size]
+        places, _ = self._run.group.part(self.batch_size)
+        positions = order[number * self.batch_size + places]
         images = torch.from_numpy(self.sample.pixels.take(self.sample.rows[positions])).permute(0, 3, 1, 2)
-        rngs = [np.random.default_rng([self._seed, _PIXELS, step, i]) for i in range(len(positions))]
+        rngs = [np.random.default_rng([self._seed, _PIXELS, step, i]) for i in places]
         augmented = [augment(image, self.recipe.augment, rng) for image, rng in zip(images, rngs, strict=True)]
         return torch.stack(augmented), torch.from_numpy(positions)
 
@@ -192,7 +202,8 @@ class Trainer:
             x, targets = mix_batch(
                 images.float().to(device), targets.to(device), mixup=self.recipe.mixup, cutmix=self.recipe.cutmix
             )
-        loss = self._accumulate(x, targets)
+        _, num_before = self._run.group.part(self.batch_size)
+        loss = self._accumulate(x[num_before:], targets[num_before:])
         if not math.isfinite(loss):
             raise CleanerError(
                 f"training with recipe {self.recipe.name} diverged: the loss is {loss} at step {self.step}",
@@ -207,23 +218,31 @@ class Trainer:
         return loss
 
     def _accumulate(self, x: torch.Tensor, targets: torch.Tensor) -> float:
-        """Loss of the batch and, left in the parameters, its gradients, in pieces that memory has room for."""
+        """Loss of the batch and, left in the parameters, its gradients, in pieces that memory has room for.
+
+        `x`, `targets` are this worker's rows of it.
+        """
+        device, group = self._blueprint.device, self._run.group
+        seeds = [self._seed, _FORWARD, self.step, *([group.rank] if group.rank else [])]
         while True:
             self.optimizer.zero_grad(set_to_none=True)
             try:
-                with seeded(self._blueprint.device, self._seed, _FORWARD, self.step):
+                with seeded(device, *seeds):
                     pieces = [slice(i, i + self.micro_batch) for i in range(0, len(x), self.micro_batch)]
-                    return sum(self._backward(x[piece], targets[piece], len(x)) for piece in pieces)
+                    loss = sum(self._backward(x[piece], targets[piece]) for piece in pieces)
+                return group.total(loss, device) / group.size
             except RuntimeError as error:  # torch.OutOfMemoryError is one
                 if not is_out_of_memory(error):
                     raise
             self._halve_micro_batch()
 
-    def _backward(self, x: torch.Tensor, targets: torch.Tensor, num_rows: int) -> float:
+    def _backward(self, x: torch.Tensor, targets: torch.Tensor) -> float:
         device, teacher = self._blueprint.device, self.objective.teacher
         soft = None if teacher is None else teacher.probs(x)
         with torch.autocast(device.type, torch.bfloat16, enabled=self._blueprint.precision == "bf16"):
             logits = self._forward(self._blueprint.prepare(x))
+        # the workers' gradients are averaged, so that each counts its rows as if they were an even share of the batch
+        num_rows = self.batch_size / self._run.group.size
         loss = self.objective.losses(logits.float(), targets, soft).sum() / num_rows
         loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
@@ -232,6 +251,11 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+        if self._run.group.size > 1:  # the others wait in the middle of a step
+            raise CleanerError(
+                "out of memory on one of the workers that train together",
+                next_step="use more --train-workers, or a smaller --batch-size or --image-size",
+            )
         if self.micro_batch == 1:
             raise CleanerError(
                 "out of memory: not even one image fits",
@@ -246,6 +270,7 @@ class Trainer:
     # --- early stop and checkpoints -----------------------------------------------------------------------------------
 
     def _remember_best(self, validate: Callable[[nn.Module], float]) -> None:
+        self._run.group.align(self.result)
         score = validate(self.result.eval())
         if score > self._best["score"]:
             self._best = {"score": score, "epoch": len(self.losses) - 1}
@@ -256,7 +281,7 @@ class Trainer:
 
     def _save(self) -> None:
         self._saved_at = time.monotonic()
-        if self._run.folder is None:
+        if self._run.folder is None or self._run.group.rank:
             return
         tensors = with_prefix("network", self.network.state_dict()) | with_prefix("best", self._best_state)
         tensors |= with_prefix("optimizer", pack_optimizer(self.optimizer))
@@ -287,6 +312,24 @@ class Trainer:
         for _ in self.losses:
             self._run.on_epoch()
         self._run.progress.say(f"  training goes on at step {self.step:,} of {self.num_steps:,}")
+
+    # --- workers that train together ----------------------------------------------------------------------------------
+
+    def _require_rows_for_all(self) -> None:
+        if self._run.group.size > self.batch_size:
+            raise CleanerError(
+                f"{self._run.group.size} workers for a batch of {self.batch_size} images",
+                next_step="use fewer --train-workers, or a larger --batch-size",
+            )
+
+    def _require_one_step(self) -> None:
+        group = self._run.group
+        if group.total(self.step, self._blueprint.device) != self.step * group.size:
+            raise CleanerError(
+                "the workers that train together do not see the same checkpoint",
+                expected="storage that all nodes share",
+                next_step="use a workspace on a shared file system, or --storage URL (docs/scaling.md)",
+            )
 
 
 def learning_rate_share(progress: float, warmup: float) -> float:

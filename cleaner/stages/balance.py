@@ -14,7 +14,7 @@ from cleaner.config import BalanceSettings, RunOptions
 from cleaner.dataset.found_classes import CLASSES, FINDING_COLUMNS, read_findings
 from cleaner.dataset.manifest import drop_rows, read_manifest, with_stage_columns, write_table
 from cleaner.dataset.store import write_json
-from cleaner.dataset.verdicts import Verdicts, pick_used, read_verdicts
+from cleaner.dataset.verdicts import Verdicts, pick_used, read_verdicts, resolve_merges
 from cleaner.dataset.workspace import Parent, Workspace
 from cleaner.errors import BadInputError
 from cleaner.scoring.class_quality import judge_low_count
@@ -62,7 +62,7 @@ def run_balance(
         return current
     full = with_stage_columns(manifest, "balance")
     cleaned = full["split"].isin(["train", *settings.clean_split]).to_numpy()
-    merged = _resolve_merges(verdicts.classes)
+    merged = resolve_merges(verdicts.classes)
     _obey(full, cleaned, pick_used(verdicts.images, "balance", full), merged)
     counted = (full["keep"] & (full["split"] == "train")).to_numpy()
     if not counted.any():
@@ -83,28 +83,6 @@ def run_balance(
         threads=tested.threads if tested else 1,
     )  # fmt: skip
     return StageResult(result.record, was_current=False, warnings=warnings)
-
-
-def _resolve_merges(class_verdicts: pd.DataFrame) -> dict[str, str]:
-    """For each class that people merged into another, where it ends: a into b, b into c.
-
-    Raises BadInputError where merges run in a circle.
-    """
-    merges = class_verdicts.loc[class_verdicts["verdict"] == "merge", "label"]
-    into = {str(name): str(end) for name, end in merges.items()}
-    ends = {}
-    for name in into:
-        seen, at = [name], into[name]
-        while at in into:
-            if at in seen:
-                raise BadInputError(
-                    f"classes are merged in a circle: {' into '.join([*seen, at])}",
-                    next_step=f"take one back: cleaner decide --class {name!r} --undo",
-                )
-            seen.append(at)
-            at = into[at]
-        ends[name] = at
-    return ends
 
 
 def _obey(full: pd.DataFrame, cleaned: np.ndarray, verdicts: pd.DataFrame, merged: dict[str, str]) -> None:

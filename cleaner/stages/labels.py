@@ -15,9 +15,9 @@ from safetensors.numpy import save as save_tensors
 from cleaner.config import LabelsSettings, RunOptions
 from cleaner.dataset.manifest import read_manifest, write_table
 from cleaner.dataset.predictions import read_predictions
-from cleaner.dataset.store import Arrays, ArrayStore, digest_of, sha256_file, write_atomic, write_json
-from cleaner.dataset.verdicts import pick_used, read_verdicts
-from cleaner.dataset.workspace import Input, Workspace, clear_folder
+from cleaner.dataset.store import Arrays, ArrayStore, clear_folder, digest_of, sha256_file, write_atomic, write_json
+from cleaner.dataset.verdicts import pick_used, read_verdicts, resolve_merges
+from cleaner.dataset.workspace import Input, Workspace
 from cleaner.errors import BadInputError
 from cleaner.modeling.backbones import num_threads
 from cleaner.modeling.crossval import NUM_OTHERS, Judgement, judge
@@ -67,6 +67,10 @@ def run_labels(
     if current is not None:
         return current
     verdicts = pick_used(said.images, "labels", manifest)
+    merged = resolve_merges(said.classes)  # two classes that people made one are one here, too
+    if merged:
+        manifest["clean_label"] = manifest["clean_label"].replace(merged).astype(object)
+        verdicts["label"] = verdicts["label"].replace(merged)
     rows = _rows_to_judge(manifest, settings, parent.path)
     classes = sorted(set(rows["clean_label"]) | set(verdicts.loc[verdicts["verdict"] == "label", "label"]))
     predictions = _read_predictions(settings, manifest, rows, classes)
@@ -76,7 +80,7 @@ def run_labels(
     learner = opened.learner
     labels = _label_set(rows, classes, verdicts, settings, options, opened.identity)
     folder = workspace.begin("labels")
-    store = ArrayStore(workspace.cache / "labels")
+    store = ArrayStore(opened.cache / "labels")
     passes, skipped = _run_passes(labels, learner, settings, options, store, predictions)
     doubts = _run_rule(labels, learner, passes, settings, options, store, predictions)
     judged = Judged(rows, classes, labels, passes, skipped, doubts)

@@ -11,13 +11,15 @@ import pandas as pd
 
 from cleaner.config import EmbeddingSettings, LearnerName, RunOptions
 from cleaner.dataset.workspace import Workspace
+from cleaner.engine.engine import open_engine
 from cleaner.engine.local import count_workers
 from cleaner.modeling.backbones import load_backbone
 from cleaner.modeling.closed_form import LARGEST_FOR_STEPS, ClosedFormLearner
-from cleaner.modeling.finetune import choose_learner, load_learner
+from cleaner.modeling.finetune import FinetuneLearner, choose_learner, load_learner
 from cleaner.modeling.learner import Learner
+from cleaner.modeling.model_tasks import ClusterLearner, load_cluster_learner
 from cleaner.modeling.probe import ProbeLearner
-from cleaner.stages.inputs import embed_rows, image_paths
+from cleaner.stages.inputs import embed_rows, image_paths, task_cache
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class OpenedLearner:
     backbone: dict[str, Any]
     """The network it begins with, as `stage.json` has it."""
     device: str
+    cache: Path
+    """Where fits are kept, and checkpoints of those that are not done: where whoever trains can reach them."""
 
 
 def open_learner(
@@ -51,13 +55,7 @@ def open_learner(
     Raises BackboneError for a network that cannot be had or fine-tuned, BadInputError for an image that changed.
     """
     if choose_learner(name, options.device) == "finetune":
-        ids, paths = image_paths(images_root, rows, outside)
-        whole = load_learner(
-            ids, paths, num_classes, embedding, options.device,
-            cache=workspace.cache, workers=count_workers(options.workers), progress=options.progress,
-        )  # fmt: skip
-        network = whole.blueprint
-        return OpenedLearner("finetune", whole, whole.identity, whole.card(), network.describe(), str(network.device))
+        return _open_finetune(workspace, image_paths(images_root, rows, outside), num_classes, embedding, options)
     backbone = load_backbone(embedding, options.device)
     embeddings = embed_rows(workspace, images_root, rows, backbone, options, outside)
     card = {
@@ -67,4 +65,30 @@ def open_learner(
     }
     kind = ClosedFormLearner if len(rows) * num_classes > LARGEST_FOR_STEPS else ProbeLearner
     probe = kind(embeddings, num_classes)
-    return OpenedLearner("probe", probe, backbone.key, card, backbone.describe(), str(backbone.device))
+    device = str(backbone.device)
+    return OpenedLearner("probe", probe, backbone.key, card, backbone.describe(), device, workspace.cache)
+
+
+def _open_finetune(
+    workspace: Workspace, images: tuple[list[str], list[Path]], num_classes: int, embedding: EmbeddingSettings,
+    options: RunOptions,
+) -> OpenedLearner:  # fmt: skip
+    ids, paths = images
+    engine = open_engine(options)
+    workers, cache, progress = count_workers(options.workers), task_cache(workspace, options), options.progress
+    learner: FinetuneLearner | ClusterLearner
+    if engine.is_cluster:
+        learner = load_cluster_learner(
+            ids, paths, num_classes, embedding, options.device,
+            cache=cache, own_cache=workspace.cache, workers=workers, progress=progress, engine_map=engine.map,
+        )  # fmt: skip
+    else:
+        learner = load_learner(
+            ids, paths, num_classes, embedding, options.device,
+            cache=workspace.cache, workers=workers, progress=progress,
+        )  # fmt: skip
+        cache = workspace.cache
+    network = learner.blueprint
+    return OpenedLearner(
+        "finetune", learner, learner.identity, learner.card(), network.describe(), str(network.device), cache
+    )

@@ -3,34 +3,42 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from safetensors.numpy import save as save_tensors
 
 from cleaner.config import RunOptions, TrainSettings
+from cleaner.dataset.locations import is_remote, locate
 from cleaner.dataset.manifest import read_manifest
-from cleaner.dataset.store import sha256_file, write_json
-from cleaner.dataset.workspace import Input, Workspace, clear_folder
+from cleaner.dataset.store import ArrayStore, clear_folder, sha256_file, write_atomic, write_json
+from cleaner.dataset.workspace import Input, Workspace
+from cleaner.engine.engine import open_engine
 from cleaner.engine.local import count_workers
 from cleaner.modeling.backbones import num_threads
+from cleaner.modeling.checkpoints import checkpoint_step
 from cleaner.modeling.crossval import log_priors
-from cleaner.modeling.diagnosis import NormHealth
-from cleaner.modeling.finetune import FinetuneLearner, Views, save_network
-from cleaner.modeling.networks import load_blueprint
-from cleaner.modeling.objective import Objective
-from cleaner.modeling.pixels import load_pixels
+from cleaner.modeling.finetune import card_of
+from cleaner.modeling.networks import Blueprint, load_blueprint
+from cleaner.modeling.pixels import Pixels
 from cleaner.modeling.recipes import FinetuneRecipe, find_recipe
-from cleaner.modeling.teachers import CLASS_MAP, find_checkpoints, load_teachers
-from cleaner.modeling.training import Run, Sample, count_steps
-from cleaner.stages.inputs import parent_input, require_parent, weights_inputs
+from cleaner.modeling.teachers import CLASS_MAP, find_checkpoints
+from cleaner.modeling.train_task import Trained, TrainTask, open_pixels, train_elsewhere, train_network
+from cleaner.progress import Task
+from cleaner.stages.inputs import parent_input, require_parent, task_cache, weights_inputs
 from cleaner.stages.lifecycle import StageResult, current_result, record_stage
 from cleaner.stages.train_figures import METRICS, Figures, write_figures
 from cleaner.stages.train_sets import ImageSet, training_images, validation_files, validation_images
 
 CHECKPOINT = "model.safetensors"
+_FOLLOW_EVERY_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -40,11 +48,6 @@ class _Set:
     classes: list[str]
     train: ImageSet
     val: ImageSet
-
-    @property
-    def val_rows(self) -> np.ndarray:
-        """Row numbers (m,) int64 of the held-out images."""
-        return np.arange(len(self.train), len(self.train) + len(self.val))
 
 
 def run_train(
@@ -68,22 +71,24 @@ def run_train(
         return current
     classes, train = training_images(manifest, parent.images_root, parent.path)
     val = validation_images(workspace, manifest, parent.images_root, classes, settings.val, files, options)
-    images = _Set(classes, train, val)
-    learner = _learner(workspace, images, settings, options)
+    task, blueprint = _task(workspace, _Set(classes, train, val), recipe, settings, options, teachers)
+    pixels = _pixels(task, options)
     folder = workspace.begin("train")
-    objective = _objective(images, recipe, settings, options, teachers)
-    checkpoints = workspace.cache / "training"
-    figures, health = _train(learner, images, recipe, objective, settings, options, checkpoints, folder, teachers)
-    write_json(folder / CLASS_MAP, _class_map(learner, images, objective, recipe, settings))
+    trained = _train(task, blueprint, pixels, options)
+    write_atomic(folder / CHECKPOINT, save_tensors(trained.state))
+    write_json(folder / CLASS_MAP, _class_map(task, blueprint))
+    figures = _figures(trained, classes, train, val)
     outputs = [CHECKPOINT, CLASS_MAP, *write_figures(folder, figures)]
     result = record_stage(
         workspace, "train", outputs,
         settings=settings, options=options, images_root=str(parent.images_root), inputs=inputs, started=started,
         counts={"classes": len(classes), "images": len(train), "val_images": len(val)},
-        backbone=learner.blueprint.describe(), device=str(learner.blueprint.device), threads=num_threads(),
+        backbone=blueprint.describe(), device=str(blueprint.device), threads=num_threads(),
     )  # fmt: skip
-    clear_folder(checkpoints)
-    warnings = [*val.warnings, *(health.warnings(figures.recall) if health is not None else [])]
+    if options.storage:
+        workspace.publish("train", locate(options.storage))
+    clear_folder(task.folder)
+    warnings = [*val.warnings, *(trained.health.warnings(figures.recall) if trained.health is not None else [])]
     return dataclasses.replace(result, warnings=warnings)
 
 
@@ -99,85 +104,98 @@ def _recipe(settings: TrainSettings) -> FinetuneRecipe:
     )
 
 
-def _learner(workspace: Workspace, images: _Set, settings: TrainSettings, options: RunOptions) -> FinetuneLearner:
-    blueprint = load_blueprint(settings.embedding, options.device, scratch=settings.scratch)
-    workers = count_workers(options.workers)
-    size = max(settings.embedding.image_size, round(settings.test_size * max(settings.scales)))
-    pixels = load_pixels(
-        [*images.train.image_ids, *images.val.image_ids], [*images.train.paths, *images.val.paths], size,
-        workspace.cache, workers=workers, progress=options.progress,
-    )  # fmt: skip
-    return FinetuneLearner(
-        pixels, blueprint, len(images.classes), workers=workers, progress=options.progress,
-        views=Views(settings.scales, settings.crops), test_size=settings.test_size,
-    )  # fmt: skip
-
-
-def _objective(
-    images: _Set, recipe: FinetuneRecipe, settings: TrainSettings, options: RunOptions, teachers: list[Path]
-) -> Objective:
-    prior = log_priors(images.train.targets, images.train.repeats[None].astype(np.float32), len(images.classes))[0]
-    teacher = None
-    if teachers:
-        teacher = load_teachers(teachers, images.classes, settings.embedding, options.device)
-    return Objective(
-        log_prior=(settings.tau * prior).astype(np.float32), prior_form=settings.prior,
-        label_smoothing=recipe.label_smoothing, flood=settings.flood, teacher=teacher,
-        teacher_share=settings.teacher_share, temperature=settings.temperature,
-    )  # fmt: skip
-
-
-def _train(
-    learner: FinetuneLearner, images: _Set, recipe: FinetuneRecipe, objective: Objective, settings: TrainSettings,
-    options: RunOptions, checkpoints: Path, folder: Path, teachers: list[Path],
-) -> tuple[Figures, NormHealth | None]:  # fmt: skip
-    """Train, save the checkpoint, and measure it."""
+def _task(
+    workspace: Workspace, images: _Set, recipe: FinetuneRecipe, settings: TrainSettings, options: RunOptions,
+    teachers: list[Path],
+) -> tuple[TrainTask, Blueprint]:  # fmt: skip
+    """The training as a task for whoever does it, and its network."""
     train, val = images.train, images.val
-    sample = Sample(
-        learner.pixels, np.arange(len(train)), train.targets, np.ones(len(train), np.float32), train.repeats
-    )
+    blueprint = load_blueprint(settings.embedding, options.device, scratch=settings.scratch)
+    # an `auto` is settled here, once, and not by each machine for itself
+    settled = dataclasses.replace(settings.embedding, precision=cast(Any, blueprint.precision))
+    is_cluster = options.engine == "ray"
+    cache = task_cache(workspace, options) if is_cluster else workspace.cache
+    prior = log_priors(train.targets, train.repeats[None].astype(np.float32), len(images.classes))[0]
+    task = TrainTask(
+        image_ids=(*train.image_ids, *val.image_ids), paths=tuple(map(str, [*train.paths, *val.paths])),
+        classes=tuple(images.classes), targets=np.concatenate([train.targets, val.targets]), repeats=train.repeats,
+        log_prior=(settings.tau * prior).astype(np.float32), recipe=recipe,
+        settings=dataclasses.replace(settings, embedding=settled),
+        teachers=tuple(t.absolute() for t in teachers), teachers_digest="".join(map(sha256_file, teachers)),
+        seed=options.seed, device=blueprint.device.type if is_cluster else str(blueprint.device),
+        threads=num_threads(), workers=num_threads() if is_cluster else count_workers(options.workers),
+        blueprint_key=blueprint.key, cache=str(cache), folder=cache / "training",
+    )  # fmt: skip
+    return task, blueprint
 
-    def accuracy(network: Any) -> float:
-        parts = [probs.argmax(1) == val.targets[part] for part, probs in learner.predict_with(network, images.val_rows)]
-        return float(np.concatenate(parts).mean())
 
-    num_steps = count_steps(int(train.repeats.sum()), recipe)
-    with options.progress.task(f"training ({recipe.name})", num_steps) as task:
-        run = Run(
-            workers=count_workers(options.workers), compile=settings.compile, folder=checkpoints,
-            progress=options.progress, on_step=task.advance,
+def _pixels(task: TrainTask, options: RunOptions) -> Pixels | None:
+    """The images' pixels, decoded by whoever has most hands; None where each machine does so for itself."""
+    if is_remote(task.cache):
+        return None
+    engine = open_engine(options)
+    map_shards = partial(engine.map, threads=task.threads) if engine.is_cluster else None
+    return open_pixels(task, Path(task.cache), options.progress, map_shards)
+
+
+def _train(task: TrainTask, blueprint: Blueprint, pixels: Pixels | None, options: RunOptions) -> Trained:
+    engine = open_engine(options)
+    if not engine.is_cluster:
+        assert pixels is not None
+        trained = train_network(task, blueprint, pixels, options.progress)
+        assert trained is not None
+        return trained
+    with options.progress.task(f"training ({task.recipe.name})", task.num_steps) as bar, _followed(task.folder, bar):
+        arrays = engine.run_group(
+            train_elsewhere, (task.key, task), store=ArrayStore(task.folder), num_workers=options.train_workers,
+            threads=task.threads, gpu=blueprint.device.type == "cuda",
         )  # fmt: skip
-        network, losses = learner.train_one(
-            sample, recipe, objective, seed=options.seed, run=run, identity="".join(map(sha256_file, teachers)),
-            validate=accuracy if len(val) else None, patience=settings.patience if len(val) else 0,
-        )  # fmt: skip
-    health = learner.diagnose(network, sample, options.seed)
-    save_network(network, folder / CHECKPOINT)
-    predicted = np.empty(len(val), np.int64)
-    confidence = np.empty(len(val), np.float32)
-    with options.progress.task("measuring", len(val)) as task:
-        for part, probs in learner.predict_with(network, images.val_rows):
-            predicted[part], confidence[part] = probs.argmax(1), probs.max(1)
-            task.advance(part.stop - part.start)
-    sizes = np.bincount(train.targets, minlength=len(images.classes))
-    sampled = np.bincount(train.targets, weights=train.repeats, minlength=len(images.classes)).astype(np.int64)
-    figures = Figures(images.classes, sizes, sampled, val.source, val.targets, predicted, confidence, losses, health)
-    return figures, health
+    return Trained.from_arrays(arrays)
 
 
-def _class_map(
-    learner: FinetuneLearner, images: _Set, objective: Objective, recipe: FinetuneRecipe, settings: TrainSettings
-) -> dict[str, Any]:
+@contextmanager
+def _followed(folder: Path, bar: Task) -> Iterator[None]:
+    """Let a bar show how far somebody else's training is, by its checkpoints."""
+    done = threading.Event()
+
+    def follow() -> None:
+        shown = 0
+        while not done.wait(_FOLLOW_EVERY_S):
+            step = checkpoint_step(folder)
+            if step > shown:
+                bar.advance(step - shown)
+                shown = step
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _figures(trained: Trained, classes: list[str], train: ImageSet, val: ImageSet) -> Figures:
+    sizes = np.bincount(train.targets, minlength=len(classes))
+    sampled = np.bincount(train.targets, weights=train.repeats, minlength=len(classes)).astype(np.int64)
+    return Figures(
+        classes, sizes, sampled, val.source, val.targets, trained.predicted, trained.confidence, trained.losses,
+        trained.health,
+    )  # fmt: skip
+
+
+def _class_map(task: TrainTask, blueprint: Blueprint) -> dict[str, Any]:
     """The card of the checkpoint: class names in the order of its outputs, what it takes, and the prior it left out."""
-    return learner.card() | {
+    settings = task.settings
+    return card_of(blueprint, len(task.classes)) | {
         "file": CHECKPOINT,
         "test_size": settings.test_size or settings.embedding.image_size,
         "input": "(pixel - mean) / std, RGB in 0 .. 255, squashed to a square of test_size",
-        "recipe": dataclasses.asdict(recipe),
+        "recipe": dataclasses.asdict(task.recipe),
         "prior": settings.prior,
         "tau": settings.tau,
-        "classes": images.classes,
-        "log_prior": [float(v) for v in objective.log_prior],
+        "classes": list(task.classes),
+        "log_prior": [float(v) for v in task.log_prior],
     }
 
 

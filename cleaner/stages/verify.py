@@ -193,7 +193,7 @@ def _train_all(
     place = np.full(len(manifest), -1, np.int64)
     place[used] = np.arange(len(used))
     asked = len(used) + np.arange(len(outside))
-    store = ArrayStore(workspace.cache / "verify")
+    store = ArrayStore(opened.cache / "verify")
     num_slots = max(len(s.rows) for s in trial.sets)
     right = {}
     for one in trial.sets:
