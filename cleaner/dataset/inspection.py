@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ INSPECTION_VERSION = 2
 BATCH_FILES = 128
 """Files in one task: a kill loses at most these for each worker."""
 _FIELDS = tuple(field.name for field in dataclasses.fields(ImageFacts) if field.name != "near_hash")
+_REPEATED = ("format", "mode", "fault")  # text with few values: one object for all rows
 _MAY_HAVE_CHANGED = ("unreadable", "missing")  # mending permissions leaves size and mtime as they were
 
 Batch = tuple[tuple[FoundFile, ...], int]
@@ -85,6 +87,7 @@ def _unpack(arrays: Arrays) -> Iterator[tuple[_Key, ImageFacts]]:
     rows: list[Any] = json.loads(arrays["facts"].tobytes())
     for (key, values), near_hash in zip(rows, arrays["near_hash"], strict=True):
         facts = dict(zip(_FIELDS, values, strict=True))
+        facts |= {name: sys.intern(facts[name]) for name in _REPEATED}
         yield tuple(key), ImageFacts(**facts, near_hash=near_hash.tobytes() if facts["pixel_id"] else b"")
 
 
