@@ -15,6 +15,7 @@ Columns:
   clean            share of right images wrongly removed, by us and by cleanlab's best
   head             accuracy on the clean test images of a head trained on what was kept: raw, cleanlab's best, ours
   calib            largest gap between mean probability and share truly wrong, over ten bins of 200 images at least
+  chance           what that gap would be on average were the probabilities exact: bins are small
   sugg, cover      share of suggestions above RELABEL_ABOVE that are right, and the share of wrong labels they cover
 """
 
@@ -127,6 +128,9 @@ def trial(data: Path, name: str, seed: int, part: str, work: Path) -> dict[str, 
     for kept_by, drop in (("raw", np.zeros(len(rows), bool)), ("cleanlab", theirs[best]), ("auto", auto)):
         row[f"head_{kept_by}"] = head_accuracy(views, targets, drop, test_views, np.searchsorted(classes, test_clean))
     row["calib"] = calibration_gap(score[counts], wrong[counts])
+    rng = np.random.default_rng(seed)
+    draws = [calibration_gap(score[counts], rng.random(counts.sum()) < score[counts]) for _ in range(100)]
+    row["chance"] = float(np.mean(draws))
     sure = counts & auto & (doubts.noise.suggested_prob >= RELABEL_ABOVE)
     row["sugg"] = float((doubts.noise.suggested == right)[sure].mean()) if sure.any() else 1.0
     row["cover"] = float((sure & wrong).sum() / max(1, (wrong & counts).sum()))

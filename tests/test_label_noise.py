@@ -15,18 +15,37 @@ def simulate(
 ) -> tuple[Candidates, np.ndarray, np.ndarray]:
     """Calibrated predictions of n images (drawn so that p is the true posterior), right labels and given ones."""
     rng = np.random.default_rng(seed)
-    logits = sharpness * rng.normal(size=(num, K))
-    probs = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    right = (probs.cumsum(1) > rng.random((num, 1))).argmax(1)
+    probs = softmax(sharpness * rng.normal(size=(num, K)))
+    right = draw(probs, rng)
+    given = flip(right, kind, rate, rng)
+    return to_candidates(probs, given), right, given
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    probs: np.ndarray = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    return probs
+
+
+def draw(probs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    drawn: np.ndarray = (probs.cumsum(1) > rng.random((len(probs), 1))).argmax(1)
+    return drawn
+
+
+def flip(right: np.ndarray, kind: str, rate: float, rng: np.random.Generator) -> np.ndarray:
     given = right.copy()
-    for i in np.flatnonzero(rng.random(num) < rate):
+    for i in np.flatnonzero(rng.random(len(right)) < rate):
         given[i] = (right[i] + (1 if kind == "pair" else rng.integers(1, K))) % K
-    own = probs[np.arange(num), given]
-    probs[np.arange(num), given] = -1
+    return given
+
+
+def to_candidates(probs: np.ndarray, given: np.ndarray) -> Candidates:
+    line, probs = np.arange(len(given)), probs.copy()
+    own = probs[line, given]
+    probs[line, given] = -1
     order = np.argsort(-probs, 1)[:, : K - 1]
     classes = np.concatenate([given[:, None], order], 1)
     values = np.concatenate([own[:, None], np.take_along_axis(probs, order, 1)], 1)
-    return Candidates(classes, values.astype(np.float32)), right, given
+    return Candidates(classes, values.astype(np.float32))
 
 
 def nobody(candidates: Candidates) -> np.ndarray:
@@ -60,19 +79,44 @@ def test_clean_labels_are_left_alone() -> None:
     assert noise.confused == 0
 
 
-def test_noise_that_follows_confusion_is_noticed() -> None:
+@pytest.mark.parametrize("kind", ["symmetric", "pair"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_model_too_sure_of_hard_images_is_not_taken_for_wrong_labels(kind: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    logits = rng.uniform(0, 12, (8000, 1)) * np.eye(K)[rng.integers(0, K, 8000)] + rng.normal(size=(8000, K))
+    probs = softmax(logits)
+    right = draw(probs, rng)
+    given = flip(right, kind, 0.2, rng)
+    shown = softmax(np.where(probs.max(1, keepdims=True) < 0.9, 2, 1) * logits)
+    noise = fit_label_noise(to_candidates(shown, given), K, np.full(8000, -1))
+    assert 0.1 < noise.clear < 0.5
+    assert noise.issue_prob.mean() == pytest.approx((given != right).mean(), abs=0.015)
+    off = ~np.eye(K, dtype=bool)
+    if kind == "pair":  # all other destinations are as good as empty
+        off &= ~np.eye(K, dtype=bool)[(np.arange(K) + 1) % K]
+        assert noise.transition[off].mean() < 0.001
+        in_rounds = fit_label_noise(to_candidates(shown, given), K, np.full(8000, -1), final=False)
+        assert in_rounds.clear == 1 and in_rounds.issue_prob.mean() > noise.issue_prob.mean() + 0.01
+    else:  # evenly spread, as it was drawn
+        assert noise.transition[off].std() < 0.003
+
+
+@pytest.mark.parametrize("people", [False, True])
+def test_noise_that_follows_confusion_and_grows_as_images_blur_is_peoples(people: bool) -> None:
     rng = np.random.default_rng(1)
-    block = np.kron(np.eye(K // 2), np.ones((2, 2)))  # classes 2i and 2i + 1 look alike
-    logits = 4 * np.eye(K)[rng.integers(0, K, 6000)] @ (0.6 * block + 0.4 * np.eye(K)) + rng.normal(size=(6000, K))
-    probs = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    right = (probs.cumsum(1) > rng.random((6000, 1))).argmax(1)
-    given = np.where(rng.random(6000) < 0.2, right ^ 1, right)
-    own = probs[np.arange(6000), given]
-    probs[np.arange(6000), given] = -1
-    order = np.argsort(-probs, 1)[:, : K - 1]
-    values = np.concatenate([own[:, None], np.take_along_axis(probs, order, 1)], 1).astype(np.float32)
-    noise = fit_label_noise(Candidates(np.concatenate([given[:, None], order], 1), values), K, np.full(6000, -1))
-    assert noise.follows_confusion > 0.5 and noise.confused > 0
+    clarity, right = rng.uniform(1, 14, (8000, 1)), rng.integers(0, K, 8000)
+    alike = np.eye(K)[right] + 0.6 * np.eye(K)[right ^ 1]  # classes 2i and 2i + 1
+    probs = softmax(clarity * alike + rng.normal(size=(8000, K)))
+    right = draw(probs, rng)
+    rate = np.clip(0.5 - 0.04 * clarity[:, 0], 0, 1) if people else 0.2
+    given = np.where(rng.random(8000) < rate, right ^ 1, right)
+    noise = fit_label_noise(to_candidates(probs, given), K, np.full(8000, -1))
+    assert noise.follows_confusion > 0.5
+    if people:
+        assert noise.steadiness < 0.7 and noise.confused == pytest.approx(0.15)
+    else:
+        assert noise.steadiness > 0.88 and noise.confused == 0
+        assert noise.issue_prob.mean() == pytest.approx((given != right).mean(), abs=0.02)
 
 
 def test_what_people_know_is_counted_and_noise_images_are_not() -> None:

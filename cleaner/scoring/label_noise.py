@@ -6,22 +6,34 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
-from scipy.special import expit, log_expit, logit
+from scipy.special import expit, gammaln, log_expit, logit
 
-_OUTER_STEPS, _INNER_STEPS = 6, 5
+_FIRST_STEPS, _MORE_STEPS, _INNER_STEPS = 6, 2, 5
 _FIRST_RATE = 0.1
 """Noise rate that the first transition matrix assumes, spread evenly."""
 _RATE_ROWS = 100.0
 """A class's noise rate is drawn towards the rate of all as if by so many of its images."""
 _SPREAD_ROWS = (1.0, 5.0)
 """Where a class's wrong labels lie is drawn towards an even spread by so many; the second for the last steps."""
+_SPREAD_BOUNDS = (0.1, 3000.0)
+"""From clear images, so many are estimated, within these bounds."""
+_SPREAD_CLASSES = 100
+"""So many classes at most are looked at for that."""
 _PRIOR_ROWS = 5.0
 _TEMPERATURES = (0.3, 4.0)
 _TEMPERATURE_ROWS = 50_000
-_CONFUSED = 0.1
-"""Share of labels that a confused labeller draws from what the image looks like; see `fit_label_noise`."""
+_CLEAR = (0.98, 0.9)
+"""An image is clear where the model gives one class more than this; the second where noise grows as images blur."""
+_MIN_CLEAR = 0.1
+"""With a smaller share of clear images, all count."""
+_CONFUSED = (0.1, 0.15)
+"""Share of labels that a confused labeller draws from what an image looks like, in rounds and in the final estimate."""
 _FOLLOWS = (0.3, 0.5)
 """Correlation of noise with confusion from which the confused labeller comes in, and from which he is there wholly."""
+_RATHER_CLEAR = 0.8
+_STEADY = (0.78, 0.88)
+"""Noise among the clearest images (above .98) over that among rather clear ones (above .8): up to the first the
+confused labeller is there wholly, from the second on not at all."""
 _THRESHOLDS = (0.3, 0.5)
 _TINY = 1e-12
 
@@ -52,11 +64,15 @@ class LabelNoise:
     """Logits were divided by it."""
     follows_confusion: float
     """Correlation over all pairs of classes of wrong labels and of the model's confusions, -1 .. 1."""
+    steadiness: float
+    """Wrong labels among the clearest images over those among rather clear ones, as shares; 1: not looked at."""
     confused: float
-    """Weight of the confused labeller, 0 .. 0.1."""
+    """Weight of the confused labeller, 0 .. 0.15."""
+    clear: float
+    """Share of images that the transition matrix was learned from."""
 
 
-def fit_label_noise(candidates: Candidates, num_classes: int, known: np.ndarray) -> LabelNoise:
+def fit_label_noise(candidates: Candidates, num_classes: int, known: np.ndarray, *, final: bool = True) -> LabelNoise:
     """Estimate who is wrong, and how labels go wrong, from out-of-fold predictions alone.
 
     The right label y of an image x with given label g is latent: P(y | x, g) is proportional to p(x | y) pi(y)
@@ -69,15 +85,24 @@ def fit_label_noise(candidates: Candidates, num_classes: int, known: np.ndarray)
     confusions (correlation over pairs of classes), T(g | y) becomes T(g | y) (1 - c (1 - p_y)) + c p_g for g != y:
     with weight c a confused labeller draws the label from what the image looks like.
 
+    `final`: a model errs on hard images, and EM takes such errors for wrong labels. On clear images it hardly errs, so
+    T is learned from those alone, and the confused labeller must show in them too: noise grows as images get less
+    clear. That makes the probabilities honest. Not for weights of rounds to come: as long as the model has learned
+    much noise itself, it is clear about the wrong images, and severe weights are what breaks the noise.
+
     `known` (n,) int64: the right class where a person said it, -1 elsewhere, -2 for rows that belong to no class.
     """
-    noise = _fit(candidates, num_classes, known, 0.0)
-    low, high = _FOLLOWS
-    confused = _CONFUSED * float(np.clip((noise.follows_confusion - low) / (high - low), 0, 1))
-    if not confused:
-        return noise
-    again = _fit(candidates, num_classes, known, confused)
-    return LabelNoise(**vars(again) | {"follows_confusion": noise.follows_confusion})
+    fit = _Fit(candidates, num_classes, known)
+    fit.run_first()
+    fit.follows = fit._follow_confusion(fit.posterior())
+    fit.human = _ramp(fit.follows, *_FOLLOWS)
+    if final:
+        fit.ask_clear_images()
+    elif fit.human:
+        fit.start()
+        fit.confused = fit.human * _CONFUSED[0]
+        fit.run_first()
+    return fit.result()
 
 
 def find_f1_threshold(issue_prob: np.ndarray) -> float:
@@ -116,36 +141,69 @@ def recalibrate(issue_prob: np.ndarray, reviewed: np.ndarray, wrong: np.ndarray)
     return mended
 
 
-def _fit(candidates: Candidates, num_classes: int, known: np.ndarray, confused: float) -> LabelNoise:
-    fit = _Fit(candidates, num_classes, known, confused)
-    for step in range(_OUTER_STEPS):
-        fit.choose_temperature()
-        for _ in range(_INNER_STEPS):
-            fit.step(_SPREAD_ROWS[step >= _OUTER_STEPS - 2])
-    return fit.result()
-
-
 class _Fit:
     """State of one EM run."""
 
-    def __init__(self, candidates: Candidates, num_classes: int, known: np.ndarray, confused: float) -> None:
-        self.num_classes, self.confused = num_classes, confused
+    def __init__(self, candidates: Candidates, num_classes: int, known: np.ndarray) -> None:
+        self.num_classes, self.confused = num_classes, 0.0
+        self.follows, self.steadiness, self.human = 0.0, 1.0, 0.0
         self.there = candidates.classes >= 0
         self.classes = np.where(self.there, candidates.classes, 0)
         self.given = candidates.classes[:, 0]
         self.log_probs = np.log(np.maximum(candidates.probs, _TINY)).astype(np.float32)
         self.free = known == -1
         self.pairs = self.classes * num_classes + self.given[:, None]  # (right, given), flat
-        self.free_pairs = self.pairs[self.free].ravel()
+        self.free_classes = self.classes[self.free].ravel()
+        self.from_clear = False
+        self._learn_from(self.free)
         settled = known >= 0
         self.settled = np.bincount(known[settled] * num_classes + self.given[settled], minlength=num_classes**2).astype(
             np.float64
         )
         self.num_rows = max(1, int((self.free | settled).sum()))
-        self.prior = self._counts_of_given() / self.num_rows
-        self.temperature = 1.0
-        self.transition = np.full((num_classes, num_classes), _FIRST_RATE / max(1, num_classes - 1), np.float32)
+        self.start()
+
+    def start(self) -> None:
+        """The first guess: labels as given, a little noise spread evenly."""
+        self.prior: np.ndarray = self._counts_of_given() / self.num_rows
+        self.temperature, self.spread_rows = 1.0, _SPREAD_ROWS[0]
+        self.transition = np.full((self.num_classes,) * 2, _FIRST_RATE / max(1, self.num_classes - 1), np.float32)
         np.fill_diagonal(self.transition, 1 - _FIRST_RATE)
+
+    def run_first(self) -> None:
+        """EM over all images."""
+        self.run(_FIRST_STEPS - 2)
+        self.spread_rows = _SPREAD_ROWS[1]
+        self.run(2)
+
+    def run(self, num_steps: int) -> None:
+        """Steps of EM, the temperature chosen anew before every few."""
+        for _ in range(num_steps):
+            self.choose_temperature()
+            for _ in range(_INNER_STEPS):
+                self.step()
+
+    def ask_clear_images(self) -> None:
+        """Go on with T from clear images, the confused labeller admitted only if noise grows as they get less clear."""
+        if self.human:
+            self.confused = self.human * _CONFUSED[1]
+            self.run(_MORE_STEPS)
+            sure, wrong = self._model(slice(None), self.temperature).max(1), 1 - self.posterior()[:, 0]
+            clearest, clear = (wrong[self.free & (sure > level)] for level in (_CLEAR[0], _RATHER_CLEAR))
+            if len(clearest):
+                self.steadiness = float(clearest.mean() / max(clear.mean(), _TINY))
+            self.human *= 1 - _ramp(self.steadiness, *_STEADY)
+            self.confused = self.human * _CONFUSED[1]
+        sure = self._model(slice(None), self.temperature).max(1)
+        clear = self.free & (sure > _CLEAR[0] + self.human * (_CLEAR[1] - _CLEAR[0]))
+        self.from_clear = bool(clear.sum() >= max(1, _MIN_CLEAR * self.free.sum()))
+        if self.from_clear:
+            self._learn_from(clear)
+        self.run(_MORE_STEPS)
+
+    def _learn_from(self, rows: np.ndarray) -> None:
+        self.rows = rows
+        self.rows_pairs = self.pairs[rows].ravel()
 
     def _counts_of_given(self) -> np.ndarray:
         free = np.bincount(self.given[self.free], minlength=self.num_classes)
@@ -190,21 +248,25 @@ class _Fit:
         joint /= joint.sum(1, keepdims=True) + _TINY
         return joint
 
-    def step(self, spread_rows: float) -> None:
+    def step(self) -> None:
         """One step of EM: posterior, then transition matrix and prior."""
         num, posterior = self.num_classes, self.posterior()
-        counts = np.bincount(self.free_pairs, weights=posterior[self.free].ravel(), minlength=num * num)
+        counts = np.bincount(self.rows_pairs, weights=posterior[self.rows].ravel(), minlength=num * num)
         wrong = (counts + self.settled).reshape(num, num)
         sizes = wrong.sum(1)
         np.fill_diagonal(wrong, 0)
         num_wrong = wrong.sum(1)
-        rate = (num_wrong + _RATE_ROWS * num_wrong.sum() / self.num_rows) / (sizes + _RATE_ROWS)
-        wrong += spread_rows / max(1, num - 1)
+        rate = (num_wrong + _RATE_ROWS * num_wrong.sum() / max(1, sizes.sum())) / (sizes + _RATE_ROWS)
+        if self.from_clear:
+            self.spread_rows = _find_spread(wrong)
+        wrong += self.spread_rows / max(1, num - 1)
         np.fill_diagonal(wrong, 0)
         wrong *= (rate / np.maximum(wrong.sum(1), _TINY))[:, None]
         np.fill_diagonal(wrong, 1 - rate)
         self.transition = wrong.astype(np.float32)
-        self.prior = (sizes + _PRIOR_ROWS) / (self.num_rows + _PRIOR_ROWS * num)
+        everyone = np.bincount(self.free_classes, weights=posterior[self.free].ravel(), minlength=num)
+        everyone += self.settled.reshape(num, num).sum(1)
+        self.prior = (everyone + _PRIOR_ROWS) / (self.num_rows + _PRIOR_ROWS * num)
 
     def result(self) -> LabelNoise:
         """The estimate as it stands."""
@@ -218,8 +280,10 @@ class _Fit:
             suggested_prob=others[line, best].astype(np.float32),
             transition=self.transition,
             temperature=self.temperature,
-            follows_confusion=self._follow_confusion(posterior),
+            follows_confusion=self.follows,
+            steadiness=self.steadiness,
             confused=self.confused,
+            clear=float(self.rows.mean()),
         )
 
     def _follow_confusion(self, posterior: np.ndarray) -> float:
@@ -234,3 +298,27 @@ class _Fit:
         x, y = np.sqrt(self.transition[off].astype(np.float64)), np.sqrt(confusion[off])
         x, y = x - x.mean(), y - y.mean()
         return float((x * y).sum() / (np.sqrt((x * x).sum() * (y * y).sum()) + _TINY))
+
+
+def _find_spread(wrong: np.ndarray) -> float:
+    """By how many rows to draw where wrong labels lie towards an even spread: the likeliest concentration.
+
+    `wrong` (K, K): wrong labels by right and given class, 0 on the diagonal. Each row is taken as a draw from a
+    multinomial whose shares come from a symmetric Dirichlet distribution (Minka 2000).
+    """
+    num = len(wrong)
+    counts = wrong[np.linspace(0, num - 1, min(num, _SPREAD_CLASSES)).astype(int)]
+    sizes, cells = counts.sum(1), counts[counts > 1e-6]
+
+    def loss(log_rows: float) -> float:
+        rows = np.exp(log_rows)
+        each = rows / max(1, num - 1)
+        return -float((gammaln(rows) - gammaln(rows + sizes)).sum() + (gammaln(cells + each) - gammaln(each)).sum())
+
+    low, high = np.log(_SPREAD_BOUNDS)
+    return float(np.exp(minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 0.1}).x))
+
+
+def _ramp(value: float, low: float, high: float) -> float:
+    """0 up to `low`, 1 from `high` on, straight between."""
+    return float(np.clip((value - low) / (high - low), 0, 1))

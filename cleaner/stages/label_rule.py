@@ -43,7 +43,8 @@ def run_rule(
     """Judge all rows: `zero` is the cross-training on the labels as given.
 
     Each round cross-trains on rows weighted by the probability that their label is right, out of fold, with the next
-    recipe, and estimates the noise anew, until hardly a row changes sides. Every fit is stored.
+    recipe, and estimates the noise anew, until hardly a row changes sides. The last estimate is made honest
+    (`final`, see `fit_label_noise`). Every fit is stored.
     """
     judgement = zero
     models: list[Arrays] = []
@@ -63,6 +64,7 @@ def run_rule(
         rounds.append(_note(number, recipe.name, noise, flagged))
         if (flagged != before).mean() < _SETTLED:
             break
+    noise = _estimate(labels, judgement, final=True)
     prob = np.where(judgement.given_rank >= 0, noise.issue_prob, np.nan).astype(np.float32)
     reviewed = labels.decided >= 0
     prob = recalibrate(prob, reviewed, labels.decided != labels.targets)
@@ -79,8 +81,9 @@ def candidates_of(targets: np.ndarray, judgement: Judgement) -> Candidates:
     return Candidates(classes, np.concatenate([own, judgement.others_confidence], 1))
 
 
-def _estimate(labels: LabelSet, judgement: Judgement) -> LabelNoise:
-    return fit_label_noise(candidates_of(labels.targets, judgement), labels.num_classes, labels.decided)
+def _estimate(labels: LabelSet, judgement: Judgement, final: bool = False) -> LabelNoise:
+    candidates = candidates_of(labels.targets, judgement)
+    return fit_label_noise(candidates, labels.num_classes, labels.decided, final=final)
 
 
 def _trust(labels: LabelSet, noise: LabelNoise) -> np.ndarray:
