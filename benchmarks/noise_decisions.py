@@ -1,13 +1,15 @@
 """The trial of the noise stage: precision and recall by round, from few seeds to many and from none.
 
     python benchmarks/noise_decisions.py DATA [--sets own native] [--seeds 0 1 2] [--noise-seeds 0 10 30 100]
-                                            [--work DIR]
+                                            [--work DIR] [--rows FILE]
 
 DATA is the folder with lay_out.py and the packs (../shared/data). Sets, both tiny50 with 20 % wrong labels and 300
 off-topic images from seven sources: `own` (junk in the pack's own size, 2 %) and `native` (junk in its own sizes, 9 %,
 among photos upscaled to 400 x 533). Seeds are drawn as lay_out.py draws them: noise from every second source, seven
 normal ones for each; 0: `auto`, the cold start. Every run is the stage itself with its default settings, on embeddings
-computed once. All figures are of images that no seed names, means of the layout seeds ± their standard deviation:
+computed once. With --rows each result is appended to FILE and what it holds is not run again, so that the trial can be
+run in pieces; the table is of all rows in it (a new version of the stage needs a new file). All figures are of images
+that no seed names, means of the layout seeds ± their standard deviation:
 
   P1/R1, P2/R2, P/R  precision and recall of the first round (a one-shot classifier), the second and the last
   with seeds         P/R of the last round over all images, seeds counted as found
@@ -23,12 +25,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from cleanlab.outlier import OutOfDistribution
-from quality import lay_out, prec_rec
+from quality import lay_out
+from scores import precision_recall_f1
 from sklearn.metrics import roc_auc_score
 
 from cleaner.config import EmbeddingSettings, NoiseSettings, RunOptions, ScanSettings
@@ -50,17 +54,24 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--noise-seeds", nargs="+", type=int, default=[0, 10, 30, 100])
     parser.add_argument("--work", type=Path, default=Path("/tmp/cleaner-quality"))
+    parser.add_argument("--rows", type=Path)
     args = parser.parse_args()
-    rows = []
+    kept = args.rows.read_text().splitlines() if args.rows and args.rows.exists() else []
+    rows = [json.loads(line) for line in kept]
+    done = {(row["set"], row["layout"], row["noise seeds"]) for row in rows}
     for name in args.sets:
         for seed in args.seeds:
-            for row in trial(args.data, name, seed, args.noise_seeds, args.work):
+            missing = [count for count in args.noise_seeds if (name, seed, count or "auto") not in done]
+            for row in trial(args.data, name, seed, missing, args.work) if missing else ():
                 rows.append(row)
                 print(json.dumps(row), file=sys.stderr, flush=True)
+                if args.rows:
+                    with args.rows.open("a") as file:
+                        file.write(json.dumps(row) + "\n")
     print(shown(pd.DataFrame(rows)).to_string())
 
 
-def trial(data: Path, name: str, seed: int, counts: list[int], work: Path) -> list[dict[str, object]]:
+def trial(data: Path, name: str, seed: int, counts: list[int], work: Path) -> Iterator[dict[str, object]]:
     """One layout under each number of noise seeds."""
     folder = work / f"{LAYOUTS[name]}-{seed}"
     lay_out(data, LAYOUTS[name], seed, folder)
@@ -74,11 +85,10 @@ def trial(data: Path, name: str, seed: int, counts: list[int], work: Path) -> li
     workspace, options = Workspace(place), RunOptions(workers=1, device="cpu")
     run_scan(workspace, folder / "train", ScanSettings(), options)
     theirs = cleanlab_scores(workspace, folder / "train", options)
-    return [
-        {"set": name, "noise seeds": count or "auto", "layout": seed}
-        | score(workspace, truth, draw_seeds(truth, count, seed), theirs)
-        for count in counts
-    ]
+    for count in counts:
+        yield {"set": name, "noise seeds": count or "auto", "layout": seed} | score(
+            workspace, truth, draw_seeds(truth, count, seed), theirs
+        )
 
 
 def cleanlab_scores(workspace: Workspace, images: Path, options: RunOptions) -> pd.Series:
@@ -118,12 +128,13 @@ def score(workspace: Workspace, truth: pd.DataFrame, seeds: pd.Series, theirs: p
     found, prob = noise["is_noise"].to_numpy(), noise["noise_prob"].to_numpy()
     rounds = pd.read_parquet(workspace.root / "noise" / "rounds.parquet")
     by_round = [
-        prec_rec(noise.index.isin(r.loc[r["found"], "file_name"])[free], junk[free]) for _, r in rounds.groupby("round")
+        precision_recall_f1(noise.index.isin(r.loc[r["found"], "file_name"])[free], junk[free])[:2]
+        for _, r in rounds.groupby("round")
     ]
     seen = (junk & source.isin(showed).to_numpy())[free]
     unseen = (junk & ~source.isin(showed).to_numpy())[free]
     doubtful = (prob > settings.doubtful) & (prob <= settings.threshold)
-    all_p, all_r = prec_rec(found, junk)
+    all_p, all_r, _ = precision_recall_f1(found, junk)
     second = by_round[min(1, len(by_round) - 1)]
     top = np.argsort(-theirs[noise.index].to_numpy()[free], kind="stable")[: int(found[free].sum())]
     return {

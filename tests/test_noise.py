@@ -72,6 +72,26 @@ def test_probabilities_rise_with_the_score() -> None:
     assert (np.diff(posterior.probs[order][middle]) >= -1e-6).all() and 0 < posterior.prior < 1
 
 
+def test_seeds_that_all_lie_far_out_outvote_odd_images_halfway() -> None:
+    rng = np.random.default_rng(0)
+    scores = np.concatenate([rng.normal(0, 1.5, 1360), rng.normal(5.9, 0.5, 15), rng.normal(10, 0.7, 100)])
+    seeds, none = np.arange(1475) >= 1425, np.zeros(1475, bool)
+    probs = compute_noise_posterior(scores, seeds, none, ~none).probs
+    assert (probs[1360:1375] > 0.9).sum() <= 2 and (probs[1375:] > 0.9).all()
+
+
+def test_a_long_tail_below_hides_no_noise_above() -> None:
+    upper = np.abs(np.random.default_rng(0).normal(0, 1, 10_000))
+    found = []
+    for spread in (1, 4):
+        below = -np.abs(np.random.default_rng(1).normal(0, spread, 10_000))
+        scores = np.concatenate([upper, below, np.random.default_rng(2).normal(6, 1, 300)])
+        seeds, none = np.arange(20_300) >= 20_270, np.zeros(20_300, bool)
+        probs = compute_noise_posterior(scores, seeds, none, ~none).probs
+        found.append((probs[20_000:] > 0.9).mean())
+    assert found[1] >= 0.9 and found[1] == pytest.approx(found[0], abs=0.02)
+
+
 # --- the rounds -------------------------------------------------------------------------------------------------------
 
 NUM, NUM_NOISE = 1200, 120
@@ -97,7 +117,7 @@ def seeds_of(noise: list[int], normal: list[int], *, human: bool = True) -> Nois
 def run(x: np.ndarray, seeds: NoiseSeeds, countable: np.ndarray | None = None, max_rounds: int = 10) -> NoiseResult:
     return run_rounds(
         lambda rows: x[rows],
-        np.full((len(x), 1), np.nan, np.float32),
+        np.full((len(x), 2), np.nan, np.float32),
         seeds,
         np.ones(len(x), bool) if countable is None else countable,
         threshold=0.9,
