@@ -111,7 +111,7 @@ def test_from_a_folder_to_an_audited_bound(page: Page, program: Program, small_i
         num = decide(page, 20, lambda c: judge_label(page, truth, c))
     assert num == len(said(workspace, "labels")) == 20
     stale = program("balance")
-    assert stale.exit_code == 3 and "cleaner labels" in stale.err
+    assert stale.exit_code == 3 and "cleaner noise" in stale.err
     assert "cleaner noise" in program("status").out
     for stage in ("noise", "labels", "balance"):
         assert program(stage).exit_code == 0
