@@ -2,7 +2,7 @@
 
     python benchmarks/plot_growth.py scan.csv table.csv labels.csv --out docs/images/growth.svg
 
-Each CSV (--csv of scan_scale.py, table_scale.py, label_scale.py) has the columns rows, command, seconds and peak_mb, and
+Each CSV (--csv of scan_scale.py, table_scale.py, label_scale.py) has the columns rows, command, seconds, peak_mb, and
 core_seconds where other programs are measured; those are drawn, because other work on the machine disturbs them less.
 """
 
