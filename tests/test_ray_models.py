@@ -15,9 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import timm
-import torch
-from safetensors.torch import save_file
+from test_finetune_labels import FOLDS, OUTPUTS, embedding
 from test_ray import ray
 
 from cleaner.config import EmbeddingSettings, LabelsSettings, RunOptions
@@ -36,20 +34,9 @@ from cleaner.stages.labels import run_labels
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-TINY, SIDE, FOLDS = "test_efficientnet", 32, 3
-OUTPUTS = ("manifest.parquet", "rounds.parquet", *(f"models/fold_{k}.safetensors" for k in range(FOLDS)))
+__all__ = ["embedding"]
 LONG = tuple(replace(recipe, epochs=20, augment=(("mirror", 0.5),)) for recipe in ROUND_RECIPES)
 """So many short epochs that there is a middle in which a node can die."""
-
-
-@pytest.fixture(scope="module")
-def embedding(tmp_path_factory: pytest.TempPathFactory) -> EmbeddingSettings:
-    """A tiny network with random weights, from a file."""
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        save_file(timm.create_model(TINY, pretrained=False).state_dict(), path)
-    return EmbeddingSettings(backbone=TINY, weights=str(path), image_size=SIDE)
 
 
 @pytest.fixture(scope="module")
