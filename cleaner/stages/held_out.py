@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from cleaner.config import RunOptions, ScanSettings
 from cleaner.dataset.class_folders import read_folders
 from cleaner.dataset.files import FoundFile, list_files
-from cleaner.dataset.inspection import inspect_files
 from cleaner.dataset.locations import locate
-from cleaner.dataset.store import ArrayStore
 from cleaner.dataset.workspace import Workspace
-from cleaner.engine.engine import open_engine
 from cleaner.errors import BadInputError
-from cleaner.stages.inputs import task_cache
+from cleaner.stages.inputs import inspect_with_engine
 
 
 def list_held_out(val: str) -> list[FoundFile]:
@@ -40,15 +35,9 @@ def inspect_held_out(workspace: Workspace, files: list[FoundFile], options: RunO
     own = scan.settings if scan is not None else {}
     labels, _ = read_folders(files, own.get("label_from", ScanSettings.label_from))
 
-    def run(function: Any, tasks: Any, store: ArrayStore) -> Any:
-        return open_engine(options).map(function, tasks, store=store)
-
-    with options.progress.task("held-out images", len(files)) as task:
-        # a folder of its own: where scan remembers what it saw, other files would be cleared away
-        facts = inspect_files(
-            files, max_pixels=own.get("max_pixels", ScanSettings.max_pixels),
-            folder=task_cache(workspace, options) / "held_out_files", map_tasks=run, advance=task.advance,
-        )  # fmt: skip
+    # a folder of its own: where scan remembers what it saw, other files would be cleared away
+    max_pixels = own.get("max_pixels", ScanSettings.max_pixels)
+    facts = inspect_with_engine(workspace, files, "held-out images", "held_out_files", max_pixels, options)
     columns = {
         "image_id": [f.image_id for f in facts],
         "pixel_id": [f.pixel_id for f in facts],

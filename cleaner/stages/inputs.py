@@ -6,15 +6,18 @@ import contextlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from cleaner.config import EmbeddingSettings, RunOptions
+from cleaner.dataset.files import FoundFile
+from cleaner.dataset.images import ImageFacts
+from cleaner.dataset.inspection import inspect_files
 from cleaner.dataset.locations import locate
 from cleaner.dataset.manifest import read_manifest
-from cleaner.dataset.store import sha256_file
+from cleaner.dataset.store import ArrayStore, sha256_file
 from cleaner.dataset.verdicts import Verdicts, require_decided, used_digest
 from cleaner.dataset.workspace import Input, Parent, Workspace
 from cleaner.engine.engine import open_engine
@@ -64,6 +67,21 @@ def weights_inputs(settings: EmbeddingSettings) -> list[Input]:
 def task_cache(workspace: Workspace, options: RunOptions) -> Path:
     """Where tasks put their results, wherever they run."""
     return locate(options.storage) if options.storage else workspace.cache.absolute()
+
+
+def inspect_with_engine(
+    workspace: Workspace, files: Sequence[FoundFile], title: str, folder: str, max_pixels: int, options: RunOptions
+) -> list[ImageFacts]:
+    """The facts of `files` in their order, found by the run's engine; `folder` of the cache remembers what was seen."""
+
+    def run(function: Any, tasks: Any, store: ArrayStore) -> Any:
+        return open_engine(options).map(function, tasks, store=store)
+
+    with options.progress.task(title, len(files)) as task:
+        return inspect_files(
+            files, max_pixels=max_pixels, folder=task_cache(workspace, options) / folder, map_tasks=run,
+            advance=task.advance,
+        )  # fmt: skip
 
 
 def image_paths(

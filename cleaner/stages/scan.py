@@ -17,17 +17,15 @@ from cleaner.config import QUALITY_ISSUES, RunOptions, ScanSettings
 from cleaner.dataset.class_folders import TRAIN, read_folders
 from cleaner.dataset.files import FoundFile, find_file, is_inside, list_files, listing_digest
 from cleaner.dataset.images import HASH_BYTES, UNIFORM_STD, ImageFacts, inspect_image
-from cleaner.dataset.inspection import inspect_files
 from cleaner.dataset.label_lists import read_labels
 from cleaner.dataset.locations import is_remote
 from cleaner.dataset.manifest import drop_rows
-from cleaner.dataset.store import ArrayStore, digest_of, sha256_file
+from cleaner.dataset.store import digest_of, sha256_file
 from cleaner.dataset.workspace import Input, Workspace
-from cleaner.engine.engine import open_engine
 from cleaner.errors import BadInputError, UsageError
 from cleaner.scoring.duplicates import find_near_duplicates
 from cleaner.scoring.image_quality import compute_aspect, compute_size_ratio, find_issues, name_issues
-from cleaner.stages.inputs import task_cache
+from cleaner.stages.inputs import inspect_with_engine
 from cleaner.stages.lifecycle import StageResult, complete, current_result
 
 _MAX_SHOWN = 3
@@ -70,7 +68,8 @@ def run_scan(workspace: Workspace, images_root: Path, settings: ScanSettings, op
     else:
         files, labels, splits, num_unlisted = _from_list(root, found, listed, settings, warnings)
     workspace.begin("scan")
-    facts = _inspect(workspace, root, files, settings, options)
+    folder = f"scan/{digest_of(str(root))[:16]}"
+    facts = inspect_with_engine(workspace, files, "scan", folder, settings.max_pixels, options)
     manifest, counts = _judge(files, labels, splits, facts, settings)
     if listed is not None:
         counts["unlisted"] = num_unlisted
@@ -149,22 +148,6 @@ def _from_list(
 
 def _some(names: list[str]) -> str:
     return ", ".join(names[:_MAX_SHOWN]) + (", …" if len(names) > _MAX_SHOWN else "")
-
-
-def _inspect(
-    workspace: Workspace, root: Path, files: list[FoundFile], settings: ScanSettings, options: RunOptions
-) -> list[ImageFacts]:
-    def run(function: Any, tasks: Any, store: ArrayStore) -> Any:
-        return open_engine(options).map(function, tasks, store=store)
-
-    with options.progress.task("scan", len(files)) as task:
-        return inspect_files(
-            files,
-            max_pixels=settings.max_pixels,
-            folder=task_cache(workspace, options) / "scan" / digest_of(str(root))[:16],
-            map_tasks=run,
-            advance=task.advance,
-        )
 
 
 def _judge(
