@@ -194,25 +194,16 @@ def read_manifest(path: Path, columns: Sequence[str] = (), optional: Sequence[st
 
     Raises BadInputError if the file is absent, no Parquet, or lacks a column of the contract.
     """
-    try:
-        with path.open("rb") as file:
-            # a thread of Arrow's that is just starting while the process ends aborts it: small files do without
-            many = file.seek(0, io.SEEK_END) > _SMALL_FILE_BYTES
-            file.seek(0)
-            parquet = pq.ParquetFile(file, pre_buffer=many)
-            there = parquet.schema_arrow.names
-            absent = sorted(set(columns or _contract()) - set(there))
-            names = [] if absent else [*columns, *(n for n in optional if n in there)] or there
-            # a column at a time: as Arrow, most of them are small, and only one is held beside the frame
-            series = {n: _to_series(parquet.read(columns=[n], use_threads=many).column(n)) for n in names}
-    except FileNotFoundError as error:
-        raise BadInputError(f"{path}: no such manifest", next_step="run `cleaner scan IMAGES` first") from error
-    except (pa.ArrowInvalid, OSError) as error:
-        raise BadInputError(
-            f"{path}: not a readable manifest",
-            found=str(error),
-            next_step="run the stage that writes it again, with --force",
-        ) from error
+    with _readable(path), path.open("rb") as file:
+        # a thread of Arrow's that is just starting while the process ends aborts it: small files do without
+        many = file.seek(0, io.SEEK_END) > _SMALL_FILE_BYTES
+        file.seek(0)
+        parquet = pq.ParquetFile(file, pre_buffer=many)
+        there = parquet.schema_arrow.names
+        absent = sorted(set(columns or _contract()) - set(there))
+        names = [] if absent else [*columns, *(n for n in optional if n in there)] or there
+        # a column at a time: as Arrow, most of them are small, and only one is held beside the frame
+        series = {n: _to_series(parquet.read(columns=[n], use_threads=many).column(n)) for n in names}
     if absent:
         raise BadInputError(
             f"{path}: not a cleaner manifest", expected=f"columns {', '.join(absent)}", next_step="see docs/manifest.md"
@@ -225,13 +216,21 @@ def read_matching(path: Path, columns: list[str], condition: pc.Expression) -> p
 
     Reads a piece at a time, so that a question about a few rows of a million costs little memory.
     """
+    with _readable(path), pq.ParquetFile(path) as file:
+        pieces = [
+            pa.Table.from_batches([batch]).filter(condition)
+            for batch in file.iter_batches(_PIECE_ROWS, columns=columns, use_threads=False)
+        ]
+        schema = pa.schema([file.schema_arrow.field(name) for name in columns])
+    table = pa.concat_tables(pieces) if pieces else schema.empty_table()
+    return pd.DataFrame({name: _to_series(table.column(name)) for name in table.column_names})
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What cannot be read of the manifest at `path` is said as BadInputError."""
     try:
-        with pq.ParquetFile(path) as file:
-            pieces = [
-                pa.Table.from_batches([batch]).filter(condition)
-                for batch in file.iter_batches(_PIECE_ROWS, columns=columns, use_threads=False)
-            ]
-            schema = pa.schema([file.schema_arrow.field(name) for name in columns])
+        yield
     except FileNotFoundError as error:
         raise BadInputError(f"{path}: no such manifest", next_step="run `cleaner scan IMAGES` first") from error
     except (pa.ArrowInvalid, OSError, KeyError) as error:
@@ -240,8 +239,6 @@ def read_matching(path: Path, columns: list[str], condition: pc.Expression) -> p
             found=str(error),
             next_step="run the stage that writes it again, with --force",
         ) from error
-    table = pa.concat_tables(pieces) if pieces else schema.empty_table()
-    return pd.DataFrame({name: _to_series(table.column(name)) for name in table.column_names})
 
 
 def manifest_stage(path: Path) -> str:
