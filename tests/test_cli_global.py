@@ -279,3 +279,23 @@ def test_shell_completion(shell: str, tmp_path: Path) -> None:
 def test_the_reference_is_up_to_date() -> None:
     generator = load_script(REPO / "docs" / "generate_cli.py")
     assert (REPO / "docs" / "cli.md").read_text() == generator.render(), "run: python docs/generate_cli.py"
+
+
+def test_what_a_library_prints_never_reaches_stdout(
+    program: Program, template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Ray does, which tells of lost nodes there."""
+    from cleaner.dataset.workspace import Workspace
+
+    look = Workspace.record
+
+    def talkative(self: Workspace, *arguments: Any) -> Any:
+        sys.stdout.write("(raylet) a node was lost\n")
+        return look(self, *arguments)
+
+    monkeypatch.setattr(Workspace, "record", talkative)
+    good = program("status", "-C", template / "work", "--json")
+    good.document("status")
+    bad = program("labels", "-C", template / "work", "--json")
+    assert "error" in json.loads(bad.out)
+    assert "a node was lost" in good.err and "a node was lost" in bad.err

@@ -32,6 +32,7 @@ from cleaner.cli import (
     train,
     verify,
 )
+from cleaner.cli.console import json_line, write_result
 from cleaner.errors import CleanerError, UsageError
 
 EXIT_INTERRUPTED = 130
@@ -133,8 +134,6 @@ def _tell(message: str, level: str, *, before: str) -> None:
     """A line on stderr that needs no console: the settings of one may be what is wrong."""
     arguments = " ".join(sys.argv).replace("=", " ")
     if "--log-format json" in arguments:
-        from cleaner.cli.console import json_line
-
         print(json_line(message, level), file=sys.stderr)
     else:
         print(f"{before}{message}", file=sys.stderr)
@@ -142,4 +141,4 @@ def _tell(message: str, level: str, *, before: str) -> None:
 
 def _document(error: dict[str, str], exit_code: int) -> None:
     if "--json" in sys.argv:
-        print(json.dumps({"error": error | {"exit_code": exit_code}}, indent=2, ensure_ascii=False))
+        write_result(json.dumps({"error": error | {"exit_code": exit_code}}, indent=2, ensure_ascii=False))

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from cleaner.progress import Task
 
@@ -43,6 +43,27 @@ class _Count:
         self.num_done += num
 
 
+class _Aside:
+    """`sys.stdout` for everyone else: what a library prints there (Ray tells of lost nodes) lands on stderr."""
+
+    def __init__(self, results: TextIO) -> None:
+        self.results = results
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
+
+
+def write_result(text: str) -> None:
+    """Write text and a line feed to the stdout that `keep_stdout` keeps, or to the plain one before it was called."""
+    print(text, file=getattr(sys.stdout, "results", sys.stdout), flush=True)
+
+
+def keep_stdout() -> None:
+    """From here on only `write_result` reaches stdout: a script that reads it finds the result and nothing else."""
+    if not isinstance(sys.stdout, _Aside):
+        sys.stdout = cast(TextIO, _Aside(sys.stdout))
+
+
 class Console:
     """`Progress` for the command line, and the one place that writes results.
 
@@ -59,6 +80,7 @@ class Console:
         self._stderr: RichConsole | None = None
         self._bars: RichProgress | None = None
         self._num_open = 0
+        keep_stdout()
 
     @contextmanager
     def task(self, name: str, total: int) -> Iterator[Task]:
@@ -87,12 +109,12 @@ class Console:
     def result(self, lines: list[str]) -> None:
         """Write lines of result to stdout; nothing with `quiet` or `as_json`."""
         if not (self.quiet or self.as_json):
-            print("\n".join(lines), flush=True)
+            write_result("\n".join(lines))
 
     def document(self, document: dict[str, Any]) -> None:
         """Write the result as JSON to stdout, if that was asked for; call it once in a run."""
         if self.as_json:
-            print(json.dumps(document | {"warnings": self.warnings}, indent=2, ensure_ascii=False), flush=True)
+            write_result(json.dumps(document | {"warnings": self.warnings}, indent=2, ensure_ascii=False))
 
     @property
     def stderr(self) -> RichConsole:

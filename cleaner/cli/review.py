@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cleaner.cli import options as o
+from cleaner.cli.console import write_result
 from cleaner.cli.session import one_of, open_session
 from cleaner.errors import BadInputError, UsageError
 
@@ -76,7 +77,7 @@ def review(
         session.console.warn(f"served on {host}, unencrypted: whoever gets hold of the link decides as {name}")
     session.console.result([f"review  {server.desk.catalogue.stage} · as {name} · Ctrl-C ends it", f"  {server.url}"])
     if quiet and not as_json:
-        print(server.url, flush=True)  # without the link there is no way in
+        write_result(server.url)  # without the link there is no way in
     session.console.document({"url": server.url, "annotator": name})
     if open_browser:
         import webbrowser

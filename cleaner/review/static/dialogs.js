@@ -53,13 +53,12 @@ export function pickLabel(labels, what) {
   return new Promise((resolve) => {
     let shown = [];
     let at = 0;
-    let picked = null;
     const list = el("ul", { role: "listbox", id: "picker-list", "aria-label": "Labels" });
     const input = el("input", {
       type: "text", autocomplete: "off", spellcheck: "false", placeholder: "type a part of a label", role: "combobox",
       "aria-expanded": "true", "aria-controls": "picker-list", "aria-label": what,
     });
-    const take = (label) => { picked = label; dialog.close(); };
+    const take = (label) => { resolve(label); dialog.close(); }; // not in the close event, which comes a while later
     const draw = () => {
       const options = shown.map((label, i) => el("li", { role: "option", id: `pick-${i}`, "aria-selected": String(i === at), onclick: () => take(label) }, label));
       list.replaceChildren(...(options.length ? options : [el("li", { class: "none" }, "no such label")]));
@@ -85,7 +84,7 @@ export function pickLabel(labels, what) {
       }
     });
     dialog.replaceChildren(el("h2", {}, what), input, list);
-    dialog.addEventListener("close", () => resolve(picked), { once: true });
+    dialog.addEventListener("close", () => resolve(null), { once: true });
     filter();
     dialog.showModal();
     input.focus();
