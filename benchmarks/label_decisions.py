@@ -31,19 +31,20 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from cleanlab.filter import find_label_issues
 from PIL import Image
 from sklearn.metrics import average_precision_score
 
 from cleaner.config import RELABEL_ABOVE, EmbeddingSettings
 from cleaner.dataset.store import ArrayStore
-from cleaner.modeling.backbones import load_backbone
+from cleaner.modeling.backbones import load_backbone, resolve_precision
 from cleaner.modeling.crossval import Judgement, cross_train, log_priors
 from cleaner.modeling.embeddings import BATCH_SIZE, Embeddings
 from cleaner.modeling.learner import PROBE_RECIPES, Predictor
 from cleaner.modeling.probe import ProbeLearner
 from cleaner.progress import Silent
-from cleaner.scoring.label_quality import find_spared_classes
+from cleaner.scoring.label_quality import SHARE_BY_PROBABILITY, find_spared_classes
 from cleaner.stages.inputs import assign_folds
 from cleaner.stages.label_rounds import LabelSet, run_pass
 from cleaner.stages.label_rule import run_rule
@@ -52,6 +53,7 @@ FILTERS = (
     "prune_by_noise_rate", "prune_by_class", "both", "confident_learning", "predicted_neq_given",
     "low_normalized_margin", "low_self_confidence",
 )  # fmt: skip
+PRECISION = resolve_precision("auto", torch.device("cpu"))
 KINDS = {"sym": "symmetric", "sim": "similar", "pair": "pair"}
 SETS = ["aggre", "random1", "clean", "cleant"] + [
     f"{kind}{rate}{tail}" for tail in ("", "t") for kind in KINDS for rate in (10, 20, 40)
@@ -90,7 +92,7 @@ def trial(data: Path, name: str, seed: int, part: str, work: Path) -> dict[str, 
     counts = is_tune if part == "tune" else ~is_tune
     wrong = targets != right
     num_classes = len(classes)
-    learner = ProbeLearner(views, num_classes)
+    learner = ProbeLearner(views, num_classes, PRECISION)
     rows = np.arange(len(targets))
     fold = assign_folds(rows, targets, 5, np.random.default_rng([seed, 3]))
     labels = LabelSet(targets, fold, rows, np.ones(len(rows), bool), np.full(len(rows), -1), num_classes, name)
@@ -103,7 +105,7 @@ def trial(data: Path, name: str, seed: int, part: str, work: Path) -> dict[str, 
         store = ArrayStore(Path(scratch))
         doubts = run_rule(labels, learner, zero, seed=seed, store=store, progress=Silent())
         recipe = recipe_drops(labels, learner, seed, store, zero)
-    spared = find_spared_classes(targets, ~doubts.flagged, num_classes)
+    spared = find_spared_classes(targets, ~doubts.flagged, num_classes, SHARE_BY_PROBABILITY)
     auto = doubts.flagged & ~spared[targets]
     theirs = {f: find_label_issues(targets, probs, filter_by=f, n_jobs=1) for f in FILTERS}
     if wrong.any():
@@ -174,12 +176,12 @@ def head_accuracy(
     """Accuracy on the clean test images of a head trained on what was not dropped."""
     both = Embeddings(*(np.concatenate(v) for v in zip(vars(views).values(), vars(test_views).values(), strict=True)))
     num_classes = int(targets.max()) + 1
-    learner = ProbeLearner(both, num_classes)
+    learner = ProbeLearner(both, num_classes, PRECISION)
     kept = np.flatnonzero(~dropped)
     weights = np.ones((1, len(kept)), np.float32)
     prior = log_priors(targets[kept], weights, num_classes)
     (model,) = learner.fit(
-        kept, targets[kept], sample_weights=weights, log_prior=prior, recipe=PROBE_RECIPES[0], seed=0
+        kept, targets[kept], sample_weights=weights, log_prior=prior, recipe=PROBE_RECIPES[1], seed=0
     )
     test_rows = len(targets) + np.arange(len(test_targets))
     found = np.concatenate([probs.argmax(1) for _, probs in model.predict(test_rows)])

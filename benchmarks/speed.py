@@ -35,6 +35,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from PIL import Image
 from scores import precision_recall_f1
 
@@ -122,7 +123,6 @@ def serve(connection: Connection, name: str, source: tuple[str, ...]) -> None:
     warnings.simplefilter("ignore")
     os.environ["TQDM_DISABLE"] = "1"
     multiprocessing.set_start_method("fork", force=True)  # Linux' own, for the pools of peers; spawning costs seconds
-    import torch
 
     torch.set_num_threads(THREADS)
     side: Side = SIDES[name](*source)
@@ -163,7 +163,6 @@ def our_embedding(images: str) -> Side:
 
 def timm_loop(images: str, views: int = 1) -> Side:
     import timm
-    import torch
     from torch.utils.data import DataLoader, Dataset
 
     from cleaner.config import EmbeddingSettings
@@ -213,7 +212,6 @@ def no_mallopt() -> Iterator[None]:
 
 
 def our_network(images: str) -> Side:
-    import torch
 
     from cleaner.config import EmbeddingSettings
     from cleaner.modeling.backbones import load_backbone
@@ -234,7 +232,6 @@ def our_network(images: str) -> Side:
 
 def openvino_network(images: str) -> Side:
     import openvino
-    import torch
 
     from cleaner.config import EmbeddingSettings
     from cleaner.modeling.backbones import load_backbone
@@ -312,7 +309,7 @@ def imagededup_hash(images: str) -> Side:
 def our_labels(data: str, embeddings: str) -> Side:
     from cleaner.config import LabelsSettings
     from cleaner.dataset.store import ArrayStore
-    from cleaner.modeling.backbones import keep_freed_memory
+    from cleaner.modeling.backbones import keep_freed_memory, resolve_precision
     from cleaner.modeling.embeddings import Embeddings
     from cleaner.modeling.learner import PROBE_RECIPES
     from cleaner.modeling.probe import ProbeLearner
@@ -322,6 +319,7 @@ def our_labels(data: str, embeddings: str) -> Side:
     from cleaner.stages.label_rule import run_rule
 
     keep_freed_memory()  # as load_backbone does in the stage
+    precision = resolve_precision("auto", torch.device("cpu"))
     plain, mirrored, given, right = labelled(Path(data), Path(embeddings))
     rows = np.arange(len(given))
     fold = assign_folds(rows, given, 5, np.random.default_rng(0))
@@ -331,7 +329,7 @@ def our_labels(data: str, embeddings: str) -> Side:
     def run() -> dict[str, float]:
         with tempfile.TemporaryDirectory() as folder:
             store = ArrayStore(Path(folder))
-            learner = ProbeLearner(Embeddings(plain, mirrored), NUM_CLASSES)
+            learner = ProbeLearner(Embeddings(plain, mirrored), NUM_CLASSES, precision)
             fine = run_pass(
                 labels, learner, rows, name="fine", top_k=1, max_rounds=LabelsSettings().max_rounds, seed=0,
                 store=store, progress=Silent(),
@@ -403,7 +401,7 @@ PARTS = {
     "network": ("our_network", "openvino_network", 0),
     "scan": ("our_scan", "cleanvision_scan", 0),
     "duplicates": ("our_scan", "imagededup_hash", 0),
-    "labels": ("our_labels", "sklearn_and_cleanlab", 1),
+    "labels": ("our_labels", "sklearn_and_cleanlab", 3),
 }
 """Ours, theirs, and how often they run where that is not for the caller to say."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cleaner.scoring.label_noise import Candidates, find_f1_threshold, fit_label_noise, recalibrate
+from cleaner.scoring.label_noise import Candidates, NoiseEstimate, find_f1_threshold, recalibrate
 
 K = 12
 
@@ -56,7 +56,7 @@ def nobody(candidates: Candidates) -> np.ndarray:
 @pytest.mark.parametrize("rate", [0.1, 0.3])
 def test_the_estimate_finds_rate_destinations_and_who_is_wrong(kind: str, rate: float) -> None:
     candidates, right, given = simulate(kind, rate, sharpness=4.0)
-    noise = fit_label_noise(candidates, K, nobody(candidates))
+    noise = NoiseEstimate(candidates, K, nobody(candidates)).final()
     wrong = given != right
     assert noise.issue_prob.mean() == pytest.approx(wrong.mean(), abs=0.03)
     assert np.allclose(noise.transition.sum(1), 1, atol=1e-4) and (noise.transition >= 0).all()
@@ -74,7 +74,7 @@ def test_the_estimate_finds_rate_destinations_and_who_is_wrong(kind: str, rate: 
 
 def test_clean_labels_are_left_alone() -> None:
     candidates, _, _ = simulate("symmetric", 0.0)
-    noise = fit_label_noise(candidates, K, nobody(candidates))
+    noise = NoiseEstimate(candidates, K, nobody(candidates)).final()
     assert (noise.issue_prob > find_f1_threshold(noise.issue_prob)).mean() < 0.02
     assert noise.confused == 0
 
@@ -88,14 +88,14 @@ def test_a_model_too_sure_of_hard_images_is_not_taken_for_wrong_labels(kind: str
     right = draw(probs, rng)
     given = flip(right, kind, 0.2, rng)
     shown = softmax(np.where(probs.max(1, keepdims=True) < 0.9, 2, 1) * logits)
-    noise = fit_label_noise(to_candidates(shown, given), K, np.full(8000, -1))
+    noise = NoiseEstimate(to_candidates(shown, given), K, np.full(8000, -1)).final()
     assert 0.1 < noise.clear < 0.5
     assert noise.issue_prob.mean() == pytest.approx((given != right).mean(), abs=0.015)
     off = ~np.eye(K, dtype=bool)
     if kind == "pair":  # all other destinations are as good as empty
         off &= ~np.eye(K, dtype=bool)[(np.arange(K) + 1) % K]
         assert noise.transition[off].mean() < 0.001
-        in_rounds = fit_label_noise(to_candidates(shown, given), K, np.full(8000, -1), final=False)
+        in_rounds = NoiseEstimate(to_candidates(shown, given), K, np.full(8000, -1)).for_rounds()
         assert in_rounds.clear == 1 and in_rounds.issue_prob.mean() > noise.issue_prob.mean() + 0.01
     else:  # evenly spread, as it was drawn
         assert noise.transition[off].std() < 0.003
@@ -110,7 +110,7 @@ def test_noise_that_follows_confusion_and_grows_as_images_blur_is_peoples(people
     right = draw(probs, rng)
     rate = np.clip(0.5 - 0.04 * clarity[:, 0], 0, 1) if people else 0.2
     given = np.where(rng.random(8000) < rate, right ^ 1, right)
-    noise = fit_label_noise(to_candidates(probs, given), K, np.full(8000, -1))
+    noise = NoiseEstimate(to_candidates(probs, given), K, np.full(8000, -1)).final()
     assert noise.follows_confusion > 0.5
     if people:
         assert noise.steadiness < 0.7 and noise.confused == pytest.approx(0.15)
@@ -124,7 +124,7 @@ def test_what_people_know_is_counted_and_noise_images_are_not() -> None:
     known = nobody(candidates)
     known[:3000] = right[:3000]
     known[3000:3100] = -2
-    told = fit_label_noise(candidates, K, known)
+    told = NoiseEstimate(candidates, K, known).final()
     rate = 1 - np.diag(told.transition).mean()
     assert rate == pytest.approx((given != right).mean(), abs=0.04)
     # what a person said of a row does not enter its own probability

@@ -9,19 +9,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from cleaner.config import EmbeddingSettings, LabelsSettings, NoiseSettings, RunOptions, ScanSettings
 from cleaner.dataset.store import ArrayStore
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, UsageError
-from cleaner.modeling.backbones import load_backbone
+from cleaner.modeling.backbones import load_backbone, resolve_precision
 from cleaner.modeling.crossval import cross_train, fit_and_judge
 from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.learner import PROBE_RECIPES
 from cleaner.modeling.probe import ProbeLearner
 from cleaner.progress import Silent
-from cleaner.scoring.label_quality import find_conflict_losers, find_spared_classes
+from cleaner.scoring.label_quality import SHARE_BY_PROBABILITY, find_conflict_losers, find_spared_classes
 from cleaner.stages.inputs import assign_folds, embed_rows
 from cleaner.stages.label_rounds import LabelSet, run_pass
 from cleaner.stages.labels import run_labels
@@ -56,11 +57,16 @@ def label(workspace: Path, options: RunOptions | None = None, **settings: object
 
 
 def test_classes_that_would_be_all_but_emptied_are_spared() -> None:
-    # class: images, positives; spared where positives < max(5, 30 % of images)
-    planted = [(100, 30, False), (100, 29, True), (10, 5, False), (10, 4, True), (4, 4, True), (0, 0, False)]
-    targets = np.repeat(np.arange(6), [n for n, _, _ in planted])
-    positive = np.concatenate([np.arange(n) < p for n, p, _ in planted])
-    assert find_spared_classes(targets, positive, 6).tolist() == [spared for _, _, spared in planted]
+    # class: images, positives; spared where positives < max(5, 30 % of images), and where < max(5, 10 %)
+    planted = [
+        (100, 30, False, False), (100, 29, True, False), (100, 10, True, False), (100, 9, True, True),
+        (10, 5, False, False), (10, 4, True, True), (4, 4, True, True), (0, 0, False, False),
+    ]  # fmt: skip
+    targets = np.repeat(np.arange(8), [n for n, *_ in planted])
+    positive = np.concatenate([np.arange(n) < p for n, p, *_ in planted])
+    assert find_spared_classes(targets, positive, 8).tolist() == [spared for _, _, spared, _ in planted]
+    by_probability = find_spared_classes(targets, positive, 8, SHARE_BY_PROBABILITY)
+    assert by_probability.tolist() == [spared for *_, spared in planted]
 
 
 def test_the_best_claim_on_a_copy_wins() -> None:
@@ -121,6 +127,21 @@ def test_cross_training_ranks_wrong_labels_low_and_right_ones_first() -> None:
         learner, rows, moved, rows % 5, np.ones(len(given), bool), num_classes=K, recipe=PROBE_RECIPES[0], seed=0
     )
     assert again.predicted_confidence[7] == pytest.approx(judged.predicted_confidence[7], abs=1e-5)
+
+
+def test_products_in_bf16_judge_alike() -> None:
+    embeddings, _, given = planted()
+    rows = np.arange(len(given))
+    by_precision = [
+        cross_train(
+            ProbeLearner(embeddings, K, precision), rows, given, rows % 5, np.ones(len(given), bool),
+            num_classes=K, recipe=PROBE_RECIPES[0], seed=0,
+        )[0]
+        for precision in ("fp32", "bf16")
+    ]  # fmt: skip
+    exact, rounded = by_precision
+    assert (exact.predicted == rounded.predicted).mean() >= 0.99
+    assert 0 < np.abs(exact.self_confidence - rounded.self_confidence).max() < 0.05
 
 
 def test_a_class_without_images_outside_a_fold_cannot_be_scored_there() -> None:
@@ -278,7 +299,8 @@ def whole_matrix(workspace: Path, names: list[str], classes: list[str]) -> np.nd
     manifest = labels_of(workspace).loc[names].reset_index()
     backbone = load_backbone(EmbeddingSettings())
     images = Path(json.loads((workspace / "labels" / "stage.json").read_text())["images_root"])
-    learner = ProbeLearner(embed_rows(Workspace(workspace), images, manifest, backbone, RunOptions()), len(classes))
+    embeddings = embed_rows(Workspace(workspace), images, manifest, backbone, RunOptions())
+    learner = ProbeLearner(embeddings, len(classes), resolve_precision("auto", torch.device("cpu")))
     given = np.searchsorted(classes, manifest["label"].to_numpy()).astype(np.int64)
     fold = manifest["fold"].to_numpy().astype(np.int64)
     learns = (manifest["split"] == "train").to_numpy(np.float32)

@@ -33,8 +33,8 @@ KILL_POINTS: list[dict[str, Any]] = [
     {"record": "scan"},
     {"task": "embedding", "after": 128},
     {"say": "round 1"},
-    {"task": "coarse (top 5) cross-training", "after": 10},
-    {"task": "coarse round 2", "after": 5},
+    {"task": "coarse (top 5) cross-training", "after": 3},
+    {"task": "coarse round 2", "after": 2},
     {"record": "labels"},
     {"task": "coherence", "after": 3},
 ]
@@ -119,11 +119,11 @@ def test_a_kill_in_each_stage_changes_nothing(launcher: Launcher, undisturbed: U
 
 
 def test_a_kill_loses_the_task_in_hand_at_most(launcher: Launcher, tmp_path: Path) -> None:
-    killed = launcher.run(tmp_path, kill_at={"task": "coarse round 2", "after": 5})
+    killed = launcher.run(tmp_path, kill_at={"task": "coarse round 2", "after": 2})
     assert killed["code"] == KILLED
     kept = tree(tmp_path / "cache", "*.arrays")
     assert len(list((tmp_path / "cache" / "labels").iterdir())) == 2  # cross-training and round 1
-    again = launcher.run(tmp_path, kill_at={"task": "coarse round 2", "after": 10})
+    again = launcher.run(tmp_path, kill_at={"task": "coarse round 2", "after": 5})
     after = tree(tmp_path / "cache", "*.arrays")
     assert again["code"] == KILLED and kept == after
     for done in ("embedding", "cross-training", "round 1"):

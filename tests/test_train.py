@@ -259,8 +259,8 @@ def test_fold_models_of_the_probe_teach_what_they_predict(tmp_path: Path) -> Non
     expected = []
     for fold in range(2):
         head = Probe(
-            learner,
-            torch.randn(2, 1280, generator=generator) / 9,
+            learner.features,
+            torch.randn(2, learner.features.dim, generator=generator) / 9,
             torch.randn(2, generator=generator),
             PROBE_RECIPES[0],
         )

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from cleaner.modeling.embeddings import Embeddings
-from cleaner.modeling.probe import feature_moments, hellinger
+from cleaner.modeling.features import feature_moments, hellinger
 
 _RIDGE = 0.2
 """Penalty as a share of the number of training rows; 3,000 for 15,000 rows did well, see docs/experiments.md."""

@@ -10,8 +10,10 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch.nn import functional
 
+from cleaner.modeling.embeddings import Embeddings
+from cleaner.modeling.features import Standardised
 from cleaner.modeling.learner import NEVER, Predictor, Recipe
-from cleaner.modeling.probe import Probe, ProbeLearner
+from cleaner.modeling.probe import Probe
 
 LARGEST_FOR_STEPS = 2_000_000_000
 """Images x classes beyond which heads are computed in closed form: gradient steps would take hours."""
@@ -26,7 +28,7 @@ CLOSED_FORM_RECIPES = (
 """Rotation of recipes; `weight_decay` is the shrinkage of the covariance."""
 
 
-class ClosedFormLearner(ProbeLearner):
+class ClosedFormLearner:
     """Fits heads by linear discriminant analysis with a shrunken common covariance.
 
     Sigma' = (1 - s) Sigma + s tr(Sigma)/D I (Friedman 1989; Ledoit & Wolf 2004), w_k = Sigma'^-1 mu_k,
@@ -35,6 +37,10 @@ class ClosedFormLearner(ProbeLearner):
     """
 
     recipes: tuple[Recipe, ...] = CLOSED_FORM_RECIPES
+
+    def __init__(self, embeddings: Embeddings, num_classes: int) -> None:
+        self.num_classes = num_classes
+        self.features = Standardised(embeddings)
 
     def fit(
         self,
@@ -56,7 +62,9 @@ class ClosedFormLearner(ProbeLearner):
             weight, bias = self._discriminant(rows, y, w, recipe)
             temperature = self._temperature(rows, y, w, (weight, bias, torch.from_numpy(prior)), recipe)
             absent = torch.bincount(y, weights=w, minlength=self.num_classes) <= 0
-            heads.append(Probe(self, weight / temperature, (bias / temperature).masked_fill(absent, NEVER), recipe))
+            heads.append(
+                Probe(self.features, weight / temperature, (bias / temperature).masked_fill(absent, NEVER), recipe)
+            )
         on_epoch()
         return heads
 
@@ -64,7 +72,7 @@ class ClosedFormLearner(ProbeLearner):
         self, rows: np.ndarray, y: torch.Tensor, w: torch.Tensor, recipe: Recipe
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Weights (K, D) and biases (K,) float32."""
-        dim, num_classes = self._mean.shape[0], self.num_classes
+        dim, num_classes = self.features.dim, self.num_classes
         gram = torch.zeros(dim, dim, dtype=torch.float64)
         sums = torch.zeros(num_classes, dim, dtype=torch.float64)
         for start in range(0, len(rows), _CHUNK):

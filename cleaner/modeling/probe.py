@@ -14,16 +14,17 @@ from torch.nn import functional
 
 from cleaner.dataset.store import Arrays
 from cleaner.modeling.embeddings import Embeddings
+from cleaner.modeling.features import HeadFeatures, PrincipalFeatures
 from cleaner.modeling.learner import NEVER, PROBE_RECIPES, Predictor, Recipe
 
-_BATCH_SIZE = 512
+_BATCH_SIZES = (16, 1024)
+_STEPS_PER_EPOCH = 30
+"""Batches are as large as gives so many steps, within bounds: small sets are learned as far as large ones."""
 _CHUNK_VALUES = 200_000
-"""Probabilities computed at once: rows a chunk = this / classes."""
 _CHUNK_ROWS = 2048
+"""Probabilities computed at once: rows a chunk = the first / classes, and no more than the second."""
 _THREADED_VALUES = 200_000
 """Weights of all heads from which on a step is worth more than one thread."""
-_KEPT_BYTES = 1 << 30
-"""Features of all rows are kept ready while they take less than this."""
 
 
 _Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
@@ -34,43 +35,15 @@ share of the mixture (B,)."""
 class ProbeLearner:
     """Fits linear heads by AdamW (Loshchilov & Hutter 2019) under a one-cycle cosine learning rate.
 
-    Embeddings are square-rooted (they are averages of rectified activations, heavy-tailed; the Hellinger map)
-    and standardised by the mean and deviation over all images.
+    They learn from the principal directions of the embeddings, see `PrincipalFeatures`. `precision`, fp32 or bf16, is
+    that of the products in training; weights, softmax and predictions are fp32.
     """
 
     recipes: tuple[Recipe, ...] = PROBE_RECIPES
 
-    def __init__(self, embeddings: Embeddings, num_classes: int) -> None:
+    def __init__(self, embeddings: Embeddings, num_classes: int, precision: str = "fp32") -> None:
         self.num_classes = num_classes
-        self._views = {"plain": embeddings.plain, "mirrored": embeddings.mirrored}
-        self._num_rows = len(embeddings.plain)
-        mean, std = feature_moments(embeddings.plain)
-        self._mean, self._std = torch.from_numpy(mean), torch.from_numpy(std)
-        self._kept: torch.Tensor | None = None  # (2 N, D): plain above mirrored
-        if 2 * 4 * embeddings.plain.size <= _KEPT_BYTES:
-            self._kept = torch.empty(2 * self._num_rows, len(mean))
-            for start in range(0, self._num_rows, _CHUNK_ROWS):
-                part = np.arange(start, min(start + _CHUNK_ROWS, self._num_rows))
-                for number, view in enumerate(self._views):
-                    self._kept[part + number * self._num_rows] = self._compute_features(view, part)
-
-    def features(self, view: str, rows: np.ndarray) -> torch.Tensor:
-        """Standardised features (n, D) float32 of a view's rows."""
-        return self._features(torch.from_numpy(rows), torch.full((len(rows),), view == "mirrored"))
-
-    def _features(self, rows: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:
-        """Features (n, D) of rows (n,), of the mirrored view where `mirrored` (n,) bool says so."""
-        if self._kept is not None:
-            return self._kept.index_select(0, rows + mirrored * self._num_rows)
-        if mirrored.all() or not mirrored.any():
-            return self._compute_features("mirrored" if mirrored.any() else "plain", rows.numpy())
-        x = self._compute_features("plain", rows.numpy())
-        x[mirrored] = self._compute_features("mirrored", rows[mirrored].numpy())
-        return x
-
-    def _compute_features(self, view: str, rows: np.ndarray) -> torch.Tensor:
-        x = hellinger(torch.from_numpy(self._views[view][rows]).float())
-        return x.sub_(self._mean).div_(self._std)
+        self.features = PrincipalFeatures(embeddings, torch.bfloat16 if precision == "bf16" else torch.float32)
 
     @torch.no_grad()
     def fit(
@@ -88,7 +61,7 @@ class ProbeLearner:
         """See Learner.fit; the M heads are trained side by side, each batch read once."""
         num_models, num_classes = len(sample_weights), self.num_classes
         generator = torch.Generator().manual_seed(seed)
-        dim = self._mean.shape[0]
+        dim = self.features.dim
         weight, bias = torch.zeros(num_models * num_classes, dim), torch.zeros(num_models * num_classes, 1)
         # no decay on the bias: recipe.md, section 4
         optimizer = torch.optim.AdamW(
@@ -99,16 +72,19 @@ class ProbeLearner:
         y, prior = torch.from_numpy(targets), torch.from_numpy(log_prior.astype(np.float32)).unsqueeze(2)
         w = torch.from_numpy(sample_weights.astype(np.float32))
         w = w / w.sum(1, keepdim=True).clamp_min(1e-12) * len(rows)
-        steps_per_epoch = -(-len(rows) // _BATCH_SIZE)
+        batch_size = _batch_size(len(rows))
+        steps_per_epoch = -(-len(rows) // batch_size)
         with _threads_for(weight.numel()):
-            for step, (batch, x, mate, share) in enumerate(_made_ahead(self._batches(rows, recipe, generator))):
+            for step, (batch, x, mate, share) in enumerate(
+                _made_ahead(self._batches(rows, batch_size, recipe, generator))
+            ):
                 # classes by images: softmax then runs along whole rows of memory, whatever the number of classes
-                logits = torch.addmm(bias, weight, x.T)
+                logits = (weight.to(x.dtype) @ x.T).float() + bias
                 # of two images mixed a linear head says the mixture of what it says of each
-                mixed = (share * logits + (1 - share) * logits[:, mate]).view(num_models, num_classes, -1) + prior
+                mixed = logits.index_select(1, mate).lerp_(logits, share).view(num_models, num_classes, -1) + prior
                 slope = _slope(mixed, y, w, batch, batch[mate], share).view(num_models * num_classes, -1)
                 slope = (share * slope).index_add_(1, mate, (1 - share) * slope)
-                weight.grad, bias.grad = slope @ x, slope.sum(1, keepdim=True)
+                weight.grad, bias.grad = (slope.to(x.dtype) @ x).float(), slope.sum(1, keepdim=True)
                 for group in optimizer.param_groups:
                     group["lr"] = recipe.learning_rate * _one_cycle(step / (recipe.epochs * steps_per_epoch))
                 optimizer.step()
@@ -118,18 +94,20 @@ class ProbeLearner:
         absent = torch.from_numpy(_class_weight(targets, sample_weights, num_classes) <= 0)  # (M, K)
         heads_w = weight.view(num_models, num_classes, dim)
         heads_b = bias.view(num_models, num_classes).masked_fill(absent, NEVER)
-        return [Probe(self, heads_w[m].clone(), heads_b[m].clone(), recipe) for m in range(num_models)]
+        return [Probe(self.features, heads_w[m].clone(), heads_b[m].clone(), recipe) for m in range(num_models)]
 
-    def _batches(self, rows: np.ndarray, recipe: Recipe, generator: torch.Generator) -> Iterator[_Batch]:
+    def _batches(
+        self, rows: np.ndarray, batch_size: int, recipe: Recipe, generator: torch.Generator
+    ) -> Iterator[_Batch]:
         """All batches of all epochs."""
         numbers = torch.from_numpy(rows)
         for _ in range(recipe.epochs):
-            for batch in torch.split(torch.randperm(len(rows), generator=generator), _BATCH_SIZE):
+            for batch in torch.split(torch.randperm(len(rows), generator=generator), batch_size):
                 num = len(batch)
                 mirrored = torch.full((num,), recipe.view == "mirrored")
                 if recipe.view == "either":
                     mirrored = torch.rand(num, generator=generator) < 0.5
-                x = self._features(numbers[batch], mirrored)
+                x = self.features.take(numbers[batch], mirrored)
                 if recipe.mixup == 0:
                     yield batch, x, torch.arange(num), torch.ones(num)
                     continue
@@ -142,27 +120,33 @@ class ProbeLearner:
 class Probe:
     """A fitted linear head."""
 
-    learner: ProbeLearner
-    weight: torch.Tensor  # (K, D)
+    features: HeadFeatures
+    weight: torch.Tensor  # (K, dim)
     bias: torch.Tensor  # (K,)
     recipe: Recipe
 
     @torch.inference_mode()
     def predict(self, rows: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         """See Predictor.predict; the mean over both views."""
-        size = max(1, _CHUNK_VALUES // max(1, self.learner.num_classes))
+        size = min(max(1, _CHUNK_VALUES // max(1, len(self.bias))), _CHUNK_ROWS)
         for start in range(0, len(rows), size):
             part = slice(start, min(start + size, len(rows)))
             views = [
-                functional.linear(self.learner.features(v, rows[part]), self.weight, self.bias).softmax(-1)
+                functional.linear(self.features(v, rows[part]), self.weight, self.bias).softmax(-1)
                 for v in ("plain", "mirrored")
             ]
             yield part, ((views[0] + views[1]) / 2).numpy()
 
     def state(self) -> Arrays:
         """See Predictor.state: `weight` (K, D), `bias` (K,), and the `mean` and `std` (D,) that features take."""
-        tensors = {"weight": self.weight, "bias": self.bias, "mean": self.learner._mean, "std": self.learner._std}
+        weight = self.features.channel_weights(self.weight)
+        tensors = {"weight": weight, "bias": self.bias, "mean": self.features.mean, "std": self.features.std}
         return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+def _batch_size(num_rows: int) -> int:
+    low, high = _BATCH_SIZES
+    return min(max(-(-num_rows // _STEPS_PER_EPOCH), low), high)
 
 
 def _made_ahead(batches: Iterator[_Batch]) -> Iterator[_Batch]:
@@ -198,7 +182,7 @@ def _slope(
     Each half of a mixture counts by its own row's weight, and a mixture with a row that a model must not learn from
     not at all: else the held-out fold would seep in through its partners.
     """
-    own_w, other_w = w[:, own], w[:, other]  # (M, B)
+    own_w, other_w = w.index_select(1, own), w.index_select(1, other)  # (M, B)
     learned = ((own_w > 0) & (other_w > 0)) / len(own)
     own_w, other_w = share * own_w * learned, (1 - share) * other_w * learned
     slope = logits.softmax(1).mul_((own_w + other_w).unsqueeze(1))
@@ -209,25 +193,6 @@ def _slope(
 
 def _class_weight(targets: np.ndarray, sample_weights: np.ndarray, num_classes: int) -> np.ndarray:
     return np.stack([np.bincount(targets, weights=w, minlength=num_classes) for w in sample_weights])
-
-
-def feature_moments(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation (D,) float32 of the square-rooted embeddings (N, D), summed in chunks in float64."""
-    total = np.zeros(embeddings.shape[1])
-    squares = np.zeros(embeddings.shape[1])
-    for start in range(0, len(embeddings), _CHUNK_ROWS):
-        x = hellinger(torch.from_numpy(embeddings[start : start + _CHUNK_ROWS]).float()).double()
-        total += x.sum(0).numpy()
-        squares += (x * x).sum(0).numpy()
-    num = max(1, len(embeddings))
-    mean = total / num
-    std = np.sqrt(np.maximum(squares / num - mean**2, 0)).clip(1e-4)
-    return mean.astype(np.float32), std.astype(np.float32)
-
-
-def hellinger(x: torch.Tensor) -> torch.Tensor:
-    """Signed square root, elementwise: the Hellinger map for averages of rectified activations."""
-    return x.sign() * x.abs().sqrt()
 
 
 def _one_cycle(progress: float) -> float:

@@ -17,9 +17,9 @@ from torch import nn
 from cleaner.config import EmbeddingSettings
 from cleaner.errors import BadInputError
 from cleaner.modeling.backbones import architecture_of, load_backbone, resolve_device, resolve_precision
+from cleaner.modeling.features import hellinger
 from cleaner.modeling.networks import Blueprint
 from cleaner.modeling.objective import Teacher
-from cleaner.modeling.probe import hellinger
 
 CLASS_MAP = "class_map.json"
 _NEXT = "give a checkpoint of `cleaner train`, or of `cleaner labels` (labels/models)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,9 @@ _SPREAD_CLASSES = 100
 """So many classes at most are looked at for that."""
 _PRIOR_ROWS = 5.0
 _TEMPERATURES = (0.3, 4.0)
-_TEMPERATURE_ROWS = 50_000
+_TEMPERATURE_STEP = 1.5
+"""Once chosen, the temperature moves by this factor at most at a time."""
+_TEMPERATURE_ROWS = 12_500
 _CLEAR = (0.98, 0.9)
 """An image is clear where the model gives one class more than this; the second where noise grows as images blur."""
 _MIN_CLEAR = 0.1
@@ -72,8 +75,8 @@ class LabelNoise:
     """Share of images that the transition matrix was learned from."""
 
 
-def fit_label_noise(candidates: Candidates, num_classes: int, known: np.ndarray, *, final: bool = True) -> LabelNoise:
-    """Estimate who is wrong, and how labels go wrong, from out-of-fold predictions alone.
+class NoiseEstimate:
+    """Who is wrong, and how labels go wrong, from out-of-fold predictions alone.
 
     The right label y of an image x with given label g is latent: P(y | x, g) is proportional to p(x | y) pi(y)
     T(g | y), with p(x | y) from the candidates under a temperature, pi the prior of the right classes, T the
@@ -84,25 +87,34 @@ def fit_label_noise(candidates: Candidates, num_classes: int, known: np.ndarray,
     People err where images look alike, which T alone cannot say. Where the estimated noise follows the model's
     confusions (correlation over pairs of classes), T(g | y) becomes T(g | y) (1 - c (1 - p_y)) + c p_g for g != y:
     with weight c a confused labeller draws the label from what the image looks like.
-
-    `final`: a model errs on hard images, and EM takes such errors for wrong labels. On clear images it hardly errs, so
-    T is learned from those alone, and the confused labeller must show in them too: noise grows as images get less
-    clear. That makes the probabilities honest. Not for weights of rounds to come: as long as the model has learned
-    much noise itself, it is clear about the wrong images, and severe weights are what breaks the noise.
-
-    `known` (n,) int64: the right class where a person said it, -1 elsewhere, -2 for rows that belong to no class.
     """
-    fit = _Fit(candidates, num_classes, known)
-    fit.run_first()
-    fit.follows = fit._follow_confusion(fit.posterior())
-    fit.human = _ramp(fit.follows, *_FOLLOWS)
-    if final:
+
+    def __init__(self, candidates: Candidates, num_classes: int, known: np.ndarray) -> None:
+        """`known` (n,) int64: the right class where a person said it, -1 elsewhere, -2 for rows of no class."""
+        self._first = _Fit(candidates, num_classes, known)
+        self._first.run_first()
+        self._first.find_human()
+
+    def for_rounds(self) -> LabelNoise:
+        """What weighs the rows of the next round."""
+        fit = copy(self._first)
+        if fit.human:
+            fit.start()
+            fit.confused = fit.human * _CONFUSED[0]
+            fit.run_first()
+        return fit.result()
+
+    def final(self) -> LabelNoise:
+        """The honest probabilities, which are not for rounds to come.
+
+        A model errs on hard images, and EM takes such errors for wrong labels. On clear images it hardly errs, so T is
+        learned from those alone, and the confused labeller must show in them too: noise grows as images get less
+        clear. In the rounds that would do harm: as long as the model has learned much noise itself, it is clear about
+        the wrong images, and severe weights are what breaks the noise.
+        """
+        fit = copy(self._first)
         fit.ask_clear_images()
-    elif fit.human:
-        fit.start()
-        fit.confused = fit.human * _CONFUSED[0]
-        fit.run_first()
-    return fit.result()
+        return fit.result()
 
 
 def find_f1_threshold(issue_prob: np.ndarray) -> float:
@@ -142,18 +154,20 @@ def recalibrate(issue_prob: np.ndarray, reviewed: np.ndarray, wrong: np.ndarray)
 
 
 class _Fit:
-    """State of one EM run."""
+    """State of one EM run. Arrays of candidates are (1 + m, n): what is summed then lies far apart, which is quick."""
 
     def __init__(self, candidates: Candidates, num_classes: int, known: np.ndarray) -> None:
         self.num_classes, self.confused = num_classes, 0.0
         self.follows, self.steadiness, self.human = 0.0, 1.0, 0.0
-        self.there = candidates.classes >= 0
-        self.classes = np.where(self.there, candidates.classes, 0)
-        self.given = candidates.classes[:, 0]
-        self.log_probs = np.log(np.maximum(candidates.probs, _TINY)).astype(np.float32)
+        classes = np.ascontiguousarray(candidates.classes.T)
+        self.there = classes >= 0
+        self.classes = np.where(self.there, classes, 0)
+        self.given = classes[0]
+        self.log_probs = np.log(np.maximum(candidates.probs.T, _TINY)).astype(np.float32, order="C")
+        self.log_probs[~self.there] = -np.inf
         self.free = known == -1
-        self.pairs = self.classes * num_classes + self.given[:, None]  # (right, given), flat
-        self.free_classes = self.classes[self.free].ravel()
+        self.pairs = self.classes * num_classes + self.given  # (right, given), flat
+        self.free_classes = self.classes[:, self.free].ravel()
         self.from_clear = False
         self._learn_from(self.free)
         settled = known >= 0
@@ -163,10 +177,16 @@ class _Fit:
         self.num_rows = max(1, int((self.free | settled).sum()))
         self.start()
 
+    def find_human(self) -> None:
+        """How much the noise looks like people's, who confuse what the model confuses."""
+        self.follows = self._follow_confusion(self.posterior())
+        self.human = _ramp(self.follows, *_FOLLOWS)
+
     def start(self) -> None:
         """The first guess: labels as given, a little noise spread evenly."""
         self.prior: np.ndarray = self._counts_of_given() / self.num_rows
-        self.temperature, self.spread_rows = 1.0, _SPREAD_ROWS[0]
+        self.temperature, self.temperatures = 1.0, _TEMPERATURES
+        self.spread_rows = _SPREAD_ROWS[0]
         self.transition = np.full((self.num_classes,) * 2, _FIRST_RATE / max(1, self.num_classes - 1), np.float32)
         np.fill_diagonal(self.transition, 1 - _FIRST_RATE)
 
@@ -188,13 +208,13 @@ class _Fit:
         if self.human:
             self.confused = self.human * _CONFUSED[1]
             self.run(_MORE_STEPS)
-            sure, wrong = self._model(slice(None), self.temperature).max(1), 1 - self.posterior()[:, 0]
+            sure, wrong = self._model(slice(None), self.temperature).max(0), 1 - self.posterior()[0]
             clearest, clear = (wrong[self.free & (sure > level)] for level in (_CLEAR[0], _RATHER_CLEAR))
             if len(clearest):
                 self.steadiness = float(clearest.mean() / max(clear.mean(), _TINY))
             self.human *= 1 - _ramp(self.steadiness, *_STEADY)
             self.confused = self.human * _CONFUSED[1]
-        sure = self._model(slice(None), self.temperature).max(1)
+        sure = self._model(slice(None), self.temperature).max(0)
         clear = self.free & (sure > _CLEAR[0] + self.human * (_CLEAR[1] - _CLEAR[0]))
         self.from_clear = bool(clear.sum() >= max(1, _MIN_CLEAR * self.free.sum()))
         if self.from_clear:
@@ -203,7 +223,7 @@ class _Fit:
 
     def _learn_from(self, rows: np.ndarray) -> None:
         self.rows = rows
-        self.rows_pairs = self.pairs[rows].ravel()
+        self.rows_pairs = self.pairs[:, rows].ravel()
 
     def _counts_of_given(self) -> np.ndarray:
         free = np.bincount(self.given[self.free], minlength=self.num_classes)
@@ -211,21 +231,22 @@ class _Fit:
         return counts
 
     def _model(self, rows: slice, temperature: float) -> np.ndarray:
-        """Probabilities of the candidates (r, 1 + m) under the prior, before the given label is looked at."""
-        logits = self.log_probs[rows] / temperature + np.log(self.prior + 1e-9)[self.classes[rows]]
-        logits = np.where(self.there[rows], logits, -np.inf)
-        logits -= logits.max(1, keepdims=True)
-        probs: np.ndarray = np.exp(logits, dtype=np.float32)
-        probs /= probs.sum(1, keepdims=True)
+        """Probabilities of the candidates (1 + m, r) under the prior, before the given label is looked at."""
+        probs: np.ndarray = self.log_probs[:, rows] * np.float32(1 / temperature)
+        probs += np.log(self.prior + 1e-9).astype(np.float32)[self.classes[:, rows]]
+        probs -= probs.max(0)
+        np.exp(probs, out=probs)
+        probs /= probs.sum(0)
         return probs
 
     def _joint(self, rows: slice, model: np.ndarray) -> np.ndarray:
-        """P(candidate is right and the given label is what it is), (r, 1 + m)."""
-        likely = self.transition.ravel()[self.pairs[rows]]
+        """P(candidate is right and the given label is what it is), (1 + m, r)."""
+        likely: np.ndarray = self.transition.ravel()[self.pairs[:, rows]]
         if self.confused:
-            likely = likely * (1 - self.confused * (1 - model))
-            likely[:, 1:] += self.confused * model[:, :1]
-        return np.asarray(model * likely)
+            likely *= 1 - self.confused * (1 - model)
+            likely[1:] += self.confused * model[:1]
+        likely *= model
+        return likely
 
     def choose_temperature(self) -> None:
         """The temperature under which the given labels are most likely."""
@@ -235,23 +256,25 @@ class _Fit:
             return
 
         def loss(log_temperature: float) -> float:
-            joint = self._joint(rows, self._model(rows, float(np.exp(log_temperature)))).sum(1)
+            joint = self._joint(rows, self._model(rows, float(np.exp(log_temperature)))).sum(0)
             return -float(np.log(joint[free] + _TINY).mean(dtype=np.float64))
 
-        low, high = _TEMPERATURES
-        found = minimize_scalar(loss, bounds=(np.log(low), np.log(high)), method="bounded", options={"xatol": 0.01})
+        found = minimize_scalar(loss, bounds=np.log(self.temperatures), method="bounded", options={"xatol": 0.01})
         self.temperature = float(np.exp(found.x))
+        low, high = _TEMPERATURES
+        around = self.temperature / _TEMPERATURE_STEP, self.temperature * _TEMPERATURE_STEP
+        self.temperatures = max(low, around[0]), min(high, around[1])
 
     def posterior(self) -> np.ndarray:
-        """P(candidate is right | image, given label), (n, 1 + m) float32."""
+        """P(candidate is right | image, given label), (1 + m, n) float32."""
         joint: np.ndarray = self._joint(slice(None), self._model(slice(None), self.temperature))
-        joint /= joint.sum(1, keepdims=True) + _TINY
+        joint /= joint.sum(0) + _TINY
         return joint
 
     def step(self) -> None:
         """One step of EM: posterior, then transition matrix and prior."""
         num, posterior = self.num_classes, self.posterior()
-        counts = np.bincount(self.rows_pairs, weights=posterior[self.rows].ravel(), minlength=num * num)
+        counts = np.bincount(self.rows_pairs, weights=_of(posterior, self.rows).ravel(), minlength=num * num)
         wrong = (counts + self.settled).reshape(num, num)
         sizes = wrong.sum(1)
         np.fill_diagonal(wrong, 0)
@@ -264,20 +287,20 @@ class _Fit:
         wrong *= (rate / np.maximum(wrong.sum(1), _TINY))[:, None]
         np.fill_diagonal(wrong, 1 - rate)
         self.transition = wrong.astype(np.float32)
-        everyone = np.bincount(self.free_classes, weights=posterior[self.free].ravel(), minlength=num)
+        everyone = np.bincount(self.free_classes, weights=_of(posterior, self.free).ravel(), minlength=num)
         everyone += self.settled.reshape(num, num).sum(1)
         self.prior = (everyone + _PRIOR_ROWS) / (self.num_rows + _PRIOR_ROWS * num)
 
     def result(self) -> LabelNoise:
         """The estimate as it stands."""
         posterior = self.posterior()
-        others = posterior[:, 1:]
-        best = others.argmax(1)
-        line = np.arange(len(others))
+        others = posterior[1:]
+        best = others.argmax(0)
+        line = np.arange(len(best))
         return LabelNoise(
-            issue_prob=np.clip(1 - posterior[:, 0], 0, 1).astype(np.float32),
-            suggested=np.where(self.there[line, 1 + best], self.classes[line, 1 + best], -1),
-            suggested_prob=others[line, best].astype(np.float32),
+            issue_prob=np.clip(1 - posterior[0], 0, 1).astype(np.float32),
+            suggested=np.where(self.there[1 + best, line], self.classes[1 + best, line], -1),
+            suggested_prob=others[best, line].astype(np.float32),
             transition=self.transition,
             temperature=self.temperature,
             follows_confusion=self.follows,
@@ -289,15 +312,20 @@ class _Fit:
     def _follow_confusion(self, posterior: np.ndarray) -> float:
         """Correlation of wrong labels with the confusions of images whose label seems right, over pairs of classes."""
         num = self.num_classes
-        mine = (posterior.argmax(1) == 0) & self.free
-        model = self._model(slice(None), self.temperature)[mine]
-        pairs = self.given[mine][:, None] * num + self.classes[mine]
+        mine = (posterior.argmax(0) == 0) & self.free
+        model = self._model(slice(None), self.temperature)[:, mine]
+        pairs = self.given[mine] * num + self.classes[:, mine]
         confusion: np.ndarray = np.bincount(pairs.ravel(), weights=model.ravel(), minlength=num * num).reshape(num, num)
         confusion /= np.maximum(np.bincount(self.given[mine], minlength=num), 1)[:, None]
         off = ~np.eye(num, dtype=bool)
         x, y = np.sqrt(self.transition[off].astype(np.float64)), np.sqrt(confusion[off])
         x, y = x - x.mean(), y - y.mean()
         return float((x * y).sum() / (np.sqrt((x * x).sum() * (y * y).sum()) + _TINY))
+
+
+def _of(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The columns `rows` (n,) bool of values (., n); no copy where they are all."""
+    return values if rows.all() else values[:, rows]
 
 
 def _find_spread(wrong: np.ndarray) -> float:

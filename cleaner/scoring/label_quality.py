@@ -5,18 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 _FEWEST_POSITIVES = 5
-_SMALLEST_SHARE = 0.3
+SHARE_BY_RANK, SHARE_BY_PROBABILITY = 0.3, 0.1
+"""A class that would keep less is spared; the second where the probability of a wrong label judges, which knows that in
+a small class of a noisy set most labels can be wrong (docs/experiments.md)."""
 
 
-def find_spared_classes(targets: np.ndarray, positive: np.ndarray, num_classes: int) -> np.ndarray:
+def find_spared_classes(
+    targets: np.ndarray, positive: np.ndarray, num_classes: int, smallest_share: float = SHARE_BY_RANK
+) -> np.ndarray:
     """Classes that the judgement would all but empty, and which are therefore not cut: (K,) bool.
 
     `targets` (n,) class numbers; `positive` (n,) bool. A class is spared where its positives are fewer than
-    max(5, 30 % of its images): there the model knows too little of it to be trusted.
+    max(5, `smallest_share` of its images): there the model knows too little of it to be trusted.
     """
     images = np.bincount(targets, minlength=num_classes)
     positives = np.bincount(targets, weights=positive, minlength=num_classes)
-    spared: np.ndarray = (images > 0) & (positives < np.maximum(_FEWEST_POSITIVES, _SMALLEST_SHARE * images))
+    spared: np.ndarray = (images > 0) & (positives < np.maximum(_FEWEST_POSITIVES, smallest_share * images))
     return spared
 
 

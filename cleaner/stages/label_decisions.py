@@ -10,7 +10,7 @@ import pandas as pd
 
 from cleaner.config import LabelsSettings
 from cleaner.dataset.manifest import drop_rows, with_stage_columns
-from cleaner.scoring.label_quality import find_conflict_losers, find_spared_classes
+from cleaner.scoring.label_quality import SHARE_BY_PROBABILITY, find_conflict_losers, find_spared_classes
 from cleaner.stages.inputs import exact_groups
 from cleaner.stages.label_rounds import LabelSet, Pass
 from cleaner.stages.label_rule import Doubts
@@ -79,7 +79,8 @@ def _drop_reasons(
         full.loc[only_here, "pulled_back_round"] = -1
         names = np.array(judged.classes, dtype=object)
         targets = judged.labels.targets
-        spared = set(names[find_spared_classes(targets, ~flagged, judged.labels.num_classes)])
+        emptied = find_spared_classes(targets, ~flagged, judged.labels.num_classes, SHARE_BY_PROBABILITY)
+        spared = set(names[emptied])
     else:
         drops = mine & np.isin(issue, _dropped_kinds(judged, settings))
     drops &= ~full["clean_label"].isin(spared).to_numpy()

@@ -10,7 +10,7 @@ from cleaner.dataset.store import Arrays, ArrayStore
 from cleaner.modeling.crossval import Judgement
 from cleaner.modeling.learner import Learner
 from cleaner.progress import Progress
-from cleaner.scoring.label_noise import Candidates, LabelNoise, find_f1_threshold, fit_label_noise, recalibrate
+from cleaner.scoring.label_noise import Candidates, LabelNoise, NoiseEstimate, find_f1_threshold, recalibrate
 from cleaner.stages.label_rounds import LabelSet, cross_train_stored, targets_now
 
 _MAX_ROUNDS = 4
@@ -44,11 +44,12 @@ def run_rule(
 
     Each round cross-trains on rows weighted by the probability that their label is right, out of fold, with the next
     recipe, and estimates the noise anew, until hardly a row changes sides. The last estimate is made honest
-    (`final`, see `fit_label_noise`). Every fit is stored.
+    (`NoiseEstimate.final`). Every fit is stored.
     """
     judgement = zero
     models: list[Arrays] = []
-    noise = _estimate(labels, judgement)
+    estimate = _estimate(labels, judgement)
+    noise = estimate.for_rounds()
     flagged = noise.issue_prob > find_f1_threshold(noise.issue_prob)
     rounds = [_note(0, learner.recipes[0].name, noise, flagged)]
     rows = np.arange(len(labels.targets))
@@ -59,12 +60,13 @@ def run_rule(
             targets=targets_now(labels), title=f"rule round {number}", seed=seed * 1009 + 500 + number,
             store=store, progress=progress,
         )  # fmt: skip
-        noise, before = _estimate(labels, judgement), flagged
+        estimate, before = _estimate(labels, judgement), flagged
+        noise = estimate.for_rounds()
         flagged = noise.issue_prob > find_f1_threshold(noise.issue_prob)
         rounds.append(_note(number, recipe.name, noise, flagged))
         if (flagged != before).mean() < _SETTLED:
             break
-    noise = _estimate(labels, judgement, final=True)
+    noise = estimate.final()
     prob = np.where(judgement.given_rank >= 0, noise.issue_prob, np.nan).astype(np.float32)
     reviewed = labels.decided >= 0
     prob = recalibrate(prob, reviewed, labels.decided != labels.targets)
@@ -81,9 +83,8 @@ def candidates_of(targets: np.ndarray, judgement: Judgement) -> Candidates:
     return Candidates(classes, np.concatenate([own, judgement.others_confidence], 1))
 
 
-def _estimate(labels: LabelSet, judgement: Judgement, final: bool = False) -> LabelNoise:
-    candidates = candidates_of(labels.targets, judgement)
-    return fit_label_noise(candidates, labels.num_classes, labels.decided, final=final)
+def _estimate(labels: LabelSet, judgement: Judgement) -> NoiseEstimate:
+    return NoiseEstimate(candidates_of(labels.targets, judgement), labels.num_classes, labels.decided)
 
 
 def _trust(labels: LabelSet, noise: LabelNoise) -> np.ndarray:

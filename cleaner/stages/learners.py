@@ -13,7 +13,7 @@ from cleaner.config import EmbeddingSettings, LearnerName, RunOptions
 from cleaner.dataset.workspace import Workspace
 from cleaner.engine.engine import open_engine
 from cleaner.engine.local import count_workers
-from cleaner.modeling.backbones import load_backbone
+from cleaner.modeling.backbones import load_backbone, resolve_device, resolve_precision
 from cleaner.modeling.closed_form import LARGEST_FOR_STEPS, ClosedFormLearner
 from cleaner.modeling.finetune import FinetuneLearner, choose_learner, load_learner
 from cleaner.modeling.learner import Learner
@@ -63,10 +63,14 @@ def open_learner(
         "input": "(sign(e) * sqrt(|e|) - mean) / std of an embedding e",
         "backbone": backbone.describe(),
     }
-    kind = ClosedFormLearner if len(rows) * num_classes > LARGEST_FOR_STEPS else ProbeLearner
-    probe = kind(embeddings, num_classes)
-    device = str(backbone.device)
-    return OpenedLearner("probe", probe, backbone.key, card, backbone.describe(), device, workspace.cache)
+    precision = resolve_precision(embedding.precision, resolve_device("cpu"))  # heads learn there, whatever embeds
+    probe: Learner
+    if len(rows) * num_classes > LARGEST_FOR_STEPS:
+        probe = ClosedFormLearner(embeddings, num_classes)
+    else:
+        probe = ProbeLearner(embeddings, num_classes, precision)
+    device, identity = str(backbone.device), f"{backbone.key} {precision}"
+    return OpenedLearner("probe", probe, identity, card, backbone.describe(), device, workspace.cache)
 
 
 def _open_finetune(

@@ -24,7 +24,7 @@ from cleaner.dataset.inspection import BATCH_FILES, inspect_batch, read_facts
 from cleaner.dataset.locations import locate
 from cleaner.engine.local import LocalEngine, count_workers
 from cleaner.errors import BadInputError
-from cleaner.modeling.backbones import load_backbone
+from cleaner.modeling.backbones import load_backbone, resolve_device, resolve_precision
 from cleaner.modeling.class_evidence import MeanViewFeatures, compute_class_evidence
 from cleaner.modeling.embeddings import BATCH_SIZE, Embeddings, compute_embeddings
 from cleaner.modeling.learner import PROBE_RECIPES
@@ -36,7 +36,9 @@ _TRIAL_FILES = 6 * BATCH_SIZE
 _TRIAL_BATCH = 16
 """Files in one task of the trial's scan: enough tasks that all workers are busy and the rate shows."""
 _TRIAL_ROWS = 2048
-"""Rows that heads are tried on, drawn with replacement from the sample's embeddings; four of their batches."""
+"""Rows that heads are tried on, drawn with replacement from the sample's embeddings."""
+_TRIAL_DRAWS, _TRIAL_VALUES = 30_720, 20_000_000
+"""So many draws from those rows make an epoch, as batches grow with the set up to there; fewer for many classes."""
 _ROUNDS_PER_PASS = 8
 """Of the labels stage: 4 and 5 on sample_data, all 8 on tiny50 with a fifth of its labels wrong."""
 _RULE_ROUNDS = 2.5
@@ -222,7 +224,11 @@ class _Clock(Silent):
 
 
 def _try_heads(
-    embeddings: Embeddings, num_images: int, num_classes: int, config: Config, rng: np.random.Generator
+    embeddings: Embeddings,
+    num_images: int,
+    num_classes: int,
+    config: Config,
+    rng: np.random.Generator,
 ) -> dict[str, float]:
     """Seconds of the noise and the labels stage without embedding, from one epoch each on a few thousand rows."""
     num_rows = min(num_images, _TRIAL_ROWS)
@@ -232,16 +238,18 @@ def _try_heads(
     fold = rng.integers(0, config.labels.folds, num_rows)
     compute_class_evidence(MeanViewFeatures(some), targets, fold, num_classes, np.ones(num_rows, bool))
     evidence_s = (time.monotonic() - begun) * num_images / num_rows
-    learner = ProbeLearner(some, num_classes)
+    precision = resolve_precision(config.embedding.precision, resolve_device("cpu"))
+    learner = ProbeLearner(some, num_classes, precision)
+    drawn = rng.integers(0, num_rows, min(num_images, _TRIAL_DRAWS, max(num_rows, _TRIAL_VALUES // num_classes)))
     one_epoch = [dataclasses.replace(PROBE_RECIPES[i], epochs=1) for i in (0, 1)]
     epoch_s = []
     for recipe, num_models in ((one_epoch[0], 1), (one_epoch[0], config.labels.folds), (one_epoch[1], 1)):
         begun = time.monotonic()
         learner.fit(
-            np.arange(num_rows), targets, sample_weights=np.ones((num_models, num_rows), np.float32),
+            drawn, targets[drawn], sample_weights=np.ones((num_models, len(drawn)), np.float32),
             log_prior=np.zeros((num_models, num_classes), np.float32), recipe=recipe, seed=0,
         )  # fmt: skip
-        epoch_s.append((time.monotonic() - begun) * num_images / num_rows)
+        epoch_s.append((time.monotonic() - begun) * num_images / len(drawn))
     _, folds_s, round_s = epoch_s  # the very first fit also pays for what torch sets up once
     epochs = [recipe.epochs for recipe in PROBE_RECIPES]
     one_pass = epochs[0] * folds_s + _ROUNDS_PER_PASS * float(np.mean(epochs)) * round_s

@@ -1,0 +1,136 @@
+"""What linear heads learn from: cached embeddings, square-rooted, standardised and turned to their main directions."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from cleaner.modeling.embeddings import Embeddings
+
+_NUM_DIRECTIONS = (128, 640)
+_ROWS_A_DIRECTION = 32
+"""Heads learn from a principal direction for so many images, within bounds: with few images, the last directions are
+what a head learns wrong labels from; beyond 640, more cost time and gain little (docs/experiments.md)."""
+_SQUARED_LENGTH = 640.0
+_SAMPLE_ROWS = 10_000
+"""Rows that the directions are computed from."""
+_CHUNK_ROWS = 2048
+_KEPT_BYTES = 1 << 30
+"""Features that take more than this are kept in a file without a name, which ends with this process."""
+
+
+class HeadFeatures(Protocol):
+    """Features that a linear head takes."""
+
+    dim: int
+    mean: torch.Tensor
+    std: torch.Tensor
+    """(D,) float32: what square-rooted embeddings are standardised by."""
+
+    def __call__(self, view: str, rows: np.ndarray) -> torch.Tensor:
+        """Features (n, dim) float32 of rows (n,) of a view, plain or mirrored."""
+
+    def channel_weights(self, weight: torch.Tensor) -> torch.Tensor:
+        """The head's weights (K, dim) as weights (K, D) of the standardised channels."""
+
+
+class Standardised:
+    """Square-rooted and standardised embeddings of N images in two views, computed when asked for.
+
+    The square root (the Hellinger map) because embeddings are averages of rectified activations, heavy-tailed; mean
+    and deviation are those of the plain views.
+    """
+
+    def __init__(self, embeddings: Embeddings) -> None:
+        self.num_rows, self.dim = embeddings.plain.shape
+        self._views = {"plain": embeddings.plain, "mirrored": embeddings.mirrored}
+        mean, std = feature_moments(embeddings.plain)
+        self.mean, self.std = torch.from_numpy(mean), torch.from_numpy(std)
+
+    def __call__(self, view: str, rows: np.ndarray) -> torch.Tensor:
+        """Features (n, D) float32 of rows (n,) of a view, plain or mirrored."""
+        return hellinger(torch.from_numpy(self._views[view][rows]).float()).sub_(self.mean).div_(self.std)
+
+    def channel_weights(self, weight: torch.Tensor) -> torch.Tensor:
+        """See HeadFeatures.channel_weights."""
+        return weight
+
+
+class PrincipalFeatures:
+    """Standardised features along their principal directions (Pearson 1901), kept ready for both views.
+
+    Steps of equal size in every coordinate, as Adam's are, are worth more along these than along single channels, and
+    with the last directions most of the work and some of the noise is gone. Scaled to one mean length whatever D is, so
+    that steps are worth the same. Kept in `dtype`, float32 or bfloat16.
+    """
+
+    def __init__(self, embeddings: Embeddings, dtype: torch.dtype = torch.float32) -> None:
+        standardised = Standardised(embeddings)
+        self.mean, self.std = standardised.mean, standardised.std
+        self._num_rows = standardised.num_rows
+        self._directions = _find_directions(standardised)
+        self.dim = self._directions.shape[1]
+        self._kept = _make_room(2 * self._num_rows, self.dim, dtype)  # plain above mirrored
+        directions = self._directions.to(dtype)
+        for start in range(0, self._num_rows, _CHUNK_ROWS):
+            part = np.arange(start, min(start + _CHUNK_ROWS, self._num_rows))
+            for number, view in enumerate(("plain", "mirrored")):
+                first = start + number * self._num_rows
+                self._kept[first : first + len(part)] = standardised(view, part).to(dtype) @ directions
+
+    def take(self, rows: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:
+        """Features (n, d) in `dtype` of rows (n,), of the mirrored view where `mirrored` (n,) bool says so."""
+        return self._kept.index_select(0, rows + mirrored * self._num_rows)
+
+    def __call__(self, view: str, rows: np.ndarray) -> torch.Tensor:
+        """Features (n, d) float32 of rows (n,) of a view, plain or mirrored."""
+        return self.take(torch.from_numpy(rows), torch.full((len(rows),), view == "mirrored")).float()
+
+    def channel_weights(self, weight: torch.Tensor) -> torch.Tensor:
+        """See HeadFeatures.channel_weights."""
+        return weight @ self._directions.T
+
+
+def feature_moments(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation (D,) float32 of the square-rooted embeddings (N, D), chunks summed in float64."""
+    total, squares = torch.zeros(2, embeddings.shape[1], dtype=torch.float64)
+    for start in range(0, len(embeddings), _CHUNK_ROWS):
+        x = hellinger(torch.from_numpy(embeddings[start : start + _CHUNK_ROWS]).float())
+        total += x.sum(0)
+        squares += x.square_().sum(0)
+    num = max(1, len(embeddings))
+    mean = total / num
+    std = (squares / num - mean.square()).clamp_min(0).sqrt().clamp_min(1e-4)
+    return mean.float().numpy(), std.float().numpy()
+
+
+def hellinger(x: torch.Tensor) -> torch.Tensor:
+    """Signed square root, elementwise: the Hellinger map for averages of rectified activations."""
+    return x.abs().sqrt_().copysign_(x)
+
+
+def _find_directions(standardised: Standardised) -> torch.Tensor:
+    """Principal directions (D, d) float32, the widest first, such that squared features add up to 640 on average."""
+    num, dim = standardised.num_rows, standardised.dim
+    rows = np.linspace(0, num - 1, min(num, _SAMPLE_ROWS)).astype(np.int64)
+    gram = torch.zeros(dim, dim)
+    for start in range(0, len(rows), _CHUNK_ROWS):
+        x = standardised("plain", rows[start : start + _CHUNK_ROWS])
+        gram.addmm_(x.T, x)
+    variances, vectors = torch.linalg.eigh(gram.double() / max(1, len(rows)))
+    kept = min(dim, max(num // _ROWS_A_DIRECTION, _NUM_DIRECTIONS[0]), _NUM_DIRECTIONS[1])
+    scale = (variances[-kept:].sum() / _SQUARED_LENGTH).clamp_min(1e-12).sqrt()
+    directions: torch.Tensor = (vectors[:, -kept:].flip(1) / scale).float().contiguous()
+    return directions
+
+
+def _make_room(num_rows: int, dim: int, dtype: torch.dtype) -> torch.Tensor:
+    """Room for features (num_rows, dim): in memory, or in a file where that is too much."""
+    if num_rows * dim * dtype.itemsize <= _KEPT_BYTES:
+        return torch.empty(num_rows, dim, dtype=dtype)
+    with tempfile.TemporaryFile() as file:  # without a name, it lives as long as its map
+        raw = np.memmap(file, np.uint8, "w+", shape=(num_rows, dim * dtype.itemsize))
+        return torch.from_numpy(raw).view(dtype)
