@@ -45,8 +45,8 @@ _RULE_ROUNDS = 2.5
 """Of the rule auto: 1 on sample_data and clean sets, 2 to 4 on tiny50 with wrong labels."""
 _SMALL_CLASS_S = 0.03
 """The balance stage's test of one small class: 1.3 s for 39 of tiny50, 0.3 s for 7 of sample_data."""
-_NOISE_ROUNDS_SHARE = 34.0
-"""The rounds of the noise stage take 28 to 42 times as long as its class evidence where 4 to 9 % of images are noise
+_NOISE_ROUNDS_SHARE = 8.0
+"""The rounds of the noise stage take 5 to 8 times as long as its class evidence where 4 to 9 % of images are noise
 (sample_data, tiny50, photos); where none is, they take next to nothing."""
 _NOISE_ROUNDS_IMAGES = 50_000
 """Beyond so many images the rounds learn from no more of them."""
