@@ -14,7 +14,7 @@ the photos are pictures of tiny50 enlarged to 533 x 400 as JPEG of quality 90: t
   scan        the stage with all its checks against cleanvision's find_issues
   duplicates  the same stage against imagededup's perceptual hash and search alone
   labels      cached embeddings: rule auto and the recipe's fine pass, all their rounds, 5 folds, against sklearn's
-              cross_val_predict(LogisticRegression) and cleanlab's find_label_issues, once; F1 of the wrong labels too
+              cross_val_predict(LogisticRegression) and cleanlab's find_label_issues, three runs; F1 of wrong labels too
 """
 
 from __future__ import annotations
@@ -212,7 +212,6 @@ def no_mallopt() -> Iterator[None]:
 
 
 def our_network(images: str) -> Side:
-
     from cleaner.config import EmbeddingSettings
     from cleaner.modeling.backbones import load_backbone
 

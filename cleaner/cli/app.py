@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 from collections.abc import Callable
 from typing import Annotated
@@ -32,7 +31,7 @@ from cleaner.cli import (
     train,
     verify,
 )
-from cleaner.cli.console import json_line, write_result
+from cleaner.cli.console import json_line, write_document
 from cleaner.errors import CleanerError, UsageError
 
 EXIT_INTERRUPTED = 130
@@ -141,4 +140,4 @@ def _tell(message: str, level: str, *, before: str) -> None:
 
 def _document(error: dict[str, str], exit_code: int) -> None:
     if "--json" in sys.argv:
-        write_result(json.dumps({"error": error | {"exit_code": exit_code}}, indent=2, ensure_ascii=False))
+        write_document({"error": error | {"exit_code": exit_code}})

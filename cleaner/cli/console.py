@@ -58,6 +58,11 @@ def write_result(text: str) -> None:
     print(text, file=getattr(sys.stdout, "results", sys.stdout), flush=True)
 
 
+def write_document(document: dict[str, Any]) -> None:
+    """Write a JSON document where `write_result` writes."""
+    write_result(json.dumps(document, indent=2, ensure_ascii=False))
+
+
 def keep_stdout() -> None:
     """From here on only `write_result` reaches stdout: a script that reads it finds the result and nothing else."""
     if not isinstance(sys.stdout, _Aside):
@@ -114,7 +119,7 @@ class Console:
     def document(self, document: dict[str, Any]) -> None:
         """Write the result as JSON to stdout, if that was asked for; call it once in a run."""
         if self.as_json:
-            write_result(json.dumps(document | {"warnings": self.warnings}, indent=2, ensure_ascii=False))
+            write_document(document | {"warnings": self.warnings})
 
     @property
     def stderr(self) -> RichConsole:

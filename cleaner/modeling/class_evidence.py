@@ -18,8 +18,7 @@ class MeanViewFeatures:
 
     def __init__(self, embeddings: Embeddings) -> None:
         self._embeddings = embeddings
-        mean, std = feature_moments(embeddings.plain)
-        self._mean, self._std = torch.from_numpy(mean), torch.from_numpy(std)
+        self._mean, self._std = feature_moments(embeddings.plain)
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """Features (n, D) float32 of `rows` (n,)."""

@@ -47,8 +47,7 @@ class Standardised:
     def __init__(self, embeddings: Embeddings) -> None:
         self.num_rows, self.dim = embeddings.plain.shape
         self._views = {"plain": embeddings.plain, "mirrored": embeddings.mirrored}
-        mean, std = feature_moments(embeddings.plain)
-        self.mean, self.std = torch.from_numpy(mean), torch.from_numpy(std)
+        self.mean, self.std = feature_moments(embeddings.plain)
 
     def __call__(self, view: str, rows: np.ndarray) -> torch.Tensor:
         """Features (n, D) float32 of rows (n,) of a view, plain or mirrored."""
@@ -94,7 +93,7 @@ class PrincipalFeatures:
         return weight @ self._directions.T
 
 
-def feature_moments(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def feature_moments(embeddings: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and deviation (D,) float32 of the square-rooted embeddings (N, D), chunks summed in float64."""
     total, squares = torch.zeros(2, embeddings.shape[1], dtype=torch.float64)
     for start in range(0, len(embeddings), _CHUNK_ROWS):
@@ -104,7 +103,7 @@ def feature_moments(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     num = max(1, len(embeddings))
     mean = total / num
     std = (squares / num - mean.square()).clamp_min(0).sqrt().clamp_min(1e-4)
-    return mean.float().numpy(), std.float().numpy()
+    return mean.float(), std.float()
 
 
 def hellinger(x: torch.Tensor) -> torch.Tensor:

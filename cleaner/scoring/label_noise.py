@@ -179,7 +179,7 @@ class _Fit:
 
     def find_human(self) -> None:
         """How much the noise looks like people's, who confuse what the model confuses."""
-        self.follows = self._follow_confusion(self.posterior())
+        self.follows = self._follow_confusion()
         self.human = _ramp(self.follows, *_FOLLOWS)
 
     def start(self) -> None:
@@ -309,10 +309,10 @@ class _Fit:
             clear=float(self.rows.mean()),
         )
 
-    def _follow_confusion(self, posterior: np.ndarray) -> float:
+    def _follow_confusion(self) -> float:
         """Correlation of wrong labels with the confusions of images whose label seems right, over pairs of classes."""
         num = self.num_classes
-        mine = (posterior.argmax(0) == 0) & self.free
+        mine = (self.posterior().argmax(0) == 0) & self.free
         model = self._model(slice(None), self.temperature)[:, mine]
         pairs = self.given[mine] * num + self.classes[:, mine]
         confusion: np.ndarray = np.bincount(pairs.ravel(), weights=model.ravel(), minlength=num * num).reshape(num, num)
