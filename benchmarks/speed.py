@@ -1,15 +1,16 @@
 """Speed against peers: one table of ratios.
 
-    OMP_NUM_THREADS=2 python benchmarks/speed.py DATA [--only embed network scan duplicates labels] [--images DIR]
-        [--photos 600] [--repeats 5] [--work DIR]
+    OMP_NUM_THREADS=2 python benchmarks/speed.py DATA [--only embed1 embed2 embed network scan duplicates labels]
+        [--images DIR] [--photos 600] [--repeats 5] [--work DIR]
 
 DATA is the folder with the packs (../shared/data). Each side of a comparison has a process of its own, set up and
 warmed before anything is timed; then they take turns, `--repeats` times, and medians are compared. `cpu` is the ratio
 of core seconds, which other work on the machine disturbs less. Unless `--images` names a folder with class folders,
 the photos are pictures of tiny50 enlarged to 533 x 400 as JPEG of quality 90: their files are smaller than real ones.
 
-  embed       files to cache at 224 px, as the product does by default (two views of each image), against a plain timm
-              loop in fp32 (one view); `embed2`: the loop sees both views too
+  embed1      files to cache at 224 px, one view of each image (`--views 1`), against a plain timm loop in fp32
+  embed2      the same, the product's default: two views of each image, on both sides
+  embed       two views on our side, one on theirs
   network     one batch of 64 through the network at 224 px against OpenVINO in bf16 (fp32 where the chip has no bf16)
   scan        the stage with all its checks against cleanvision's find_issues
   duplicates  the same stage against imagededup's perceptual hash and search alone
@@ -31,7 +32,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -140,7 +141,7 @@ def core_seconds() -> float:
     return sum(u.ru_utime + u.ru_stime for u in used)
 
 
-def our_embedding(images: str) -> Side:
+def our_embedding(images: str, views: Literal[1, 2] = 2) -> Side:
     from cleaner.config import EmbeddingSettings
     from cleaner.dataset.store import sha256_file
     from cleaner.modeling.backbones import load_backbone
@@ -149,7 +150,7 @@ def our_embedding(images: str) -> Side:
 
     paths = sorted(Path(images).rglob("*.jpg"))
     ids = [sha256_file(p) for p in paths]
-    backbone = load_backbone(EmbeddingSettings(image_size=SIZE_PX), "cpu")
+    backbone = load_backbone(EmbeddingSettings(image_size=SIZE_PX, views=views), "cpu")
 
     def run(num: int = len(paths)) -> dict[str, float]:
         with tempfile.TemporaryDirectory() as cache:
@@ -383,6 +384,10 @@ def labelled(data: Path, embeddings: Path) -> tuple[np.ndarray, np.ndarray, np.n
     return views[0].astype(np.float16), views[1].astype(np.float16), given, right
 
 
+def our_embedding_of_one_view(images: str) -> Side:
+    return our_embedding(images, views=1)
+
+
 def timm_loop_of_two_views(images: str) -> Side:
     return timm_loop(images, views=2)
 
@@ -390,13 +395,15 @@ def timm_loop_of_two_views(images: str) -> Side:
 SIDES: dict[str, Callable[..., Side]] = {
     f.__name__: f
     for f in (
-        our_embedding, timm_loop, timm_loop_of_two_views, our_network, openvino_network, our_scan, cleanvision_scan,
+        our_embedding, our_embedding_of_one_view, timm_loop, timm_loop_of_two_views, our_network, openvino_network,
+        our_scan, cleanvision_scan,
         imagededup_hash, our_labels, sklearn_and_cleanlab,
     )
 }  # fmt: skip
 PARTS = {
-    "embed": ("our_embedding", "timm_loop", 0),
+    "embed1": ("our_embedding_of_one_view", "timm_loop", 0),
     "embed2": ("our_embedding", "timm_loop_of_two_views", 0),
+    "embed": ("our_embedding", "timm_loop", 0),
     "network": ("our_network", "openvino_network", 0),
     "scan": ("our_scan", "cleanvision_scan", 0),
     "duplicates": ("our_scan", "imagededup_hash", 0),

@@ -253,6 +253,7 @@ def test_the_cache_tells_networks_weights_sizes_and_precisions_apart(weights: Pa
         tiny,
         tiny | {"weights": str(weights / "other.safetensors")},
         tiny | {"precision": "bf16"},
+        {"views": 1},
     ]
     keys = [load(**variant).key for variant in variants]
     assert len(set(keys)) == len(keys)
@@ -284,6 +285,30 @@ def test_each_network_gets_its_own_embeddings_and_only_new_images_are_computed(w
     assert np.array_equal(embed(one, slice(0, 4))[:3], first)
     assert np.array_equal(embed(one, slice(0, 4))[:3], first)
     assert seen == [3, 3, 1]
+
+
+def test_one_view_is_the_plain_one_and_takes_half_the_room(weights: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path in paths:
+        Image.fromarray(rng.integers(0, 256, (70, 60, 3), dtype=np.uint8)).save(path)
+    ids = [sha256_file(path) for path in paths]
+    tiny = {"backbone": TINY, "weights": str(weights / "tiny.safetensors")}
+    found, room = [], []
+    for views in (2, 1, 1):  # the last from the cache
+        cache = tmp_path / f"cache{views}"
+        network = load(**tiny, views=views)
+        found.append(compute_embeddings(ids, paths, network, cache, workers=1, progress=Silent()))
+        room.append(sum(f.stat().st_size for f in cache.rglob("*") if f.is_file()))
+    assert [len(f.views) for f in found] == [2, 1, 1]
+    assert all(np.array_equal(f.plain, found[0].plain) for f in found)
+    assert room[1] == room[2] < 0.7 * room[0]
+    assert len(found[1].take(np.array([2, 0])).views) == 1
+    both = (found[0].plain.astype(np.float32) + found[0].mirrored) / 2
+    assert np.array_equal(found[0].mean(slice(None)), both)
+    assert np.array_equal(found[1].mean(np.array([2, 0])), found[0].plain[[2, 0]].astype(np.float32))
+    nothing = compute_embeddings([], [], load(**tiny, views=1), tmp_path, workers=1, progress=Silent())
+    assert len(nothing.views) == 1 and len(nothing.plain) == 0
 
 
 def test_an_image_that_cannot_be_decoded_any_more_is_named(weights: Path, tmp_path: Path) -> None:

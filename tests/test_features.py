@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -54,13 +56,26 @@ def test_more_images_give_more_directions(embeddings: Embeddings) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_features_in_a_file_are_those_in_memory(
-    embeddings: Embeddings, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+    embeddings: Embeddings, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     in_memory = PrincipalFeatures(embeddings, dtype)
     monkeypatch.setattr(module, "_KEPT_BYTES", 1000)
-    in_file = PrincipalFeatures(embeddings, dtype)
+    with pytest.raises(FileNotFoundError):
+        PrincipalFeatures(embeddings, dtype, tmp_path / "absent")
+    in_file = PrincipalFeatures(embeddings, dtype, tmp_path)
+    assert not list(tmp_path.iterdir())  # it has no name: nothing is left behind, whatever happens
     rows, mirrored = torch.tensor([5, 1, 5, 399]), torch.tensor([False, True, True, False])
     assert in_file.take(rows, mirrored).dtype == dtype
     assert torch.equal(in_file.take(rows, mirrored), in_memory.take(rows, mirrored))
     one_view = in_memory("mirrored", np.array([1, 5]))
     assert torch.equal(in_memory.take(rows, mirrored)[1:3].float(), one_view)
+
+
+def test_with_one_view_every_recipe_learns_from_it(embeddings: Embeddings) -> None:
+    one = Embeddings.of_views([embeddings.plain])
+    found = PrincipalFeatures(one)
+    rows = torch.tensor([5, 1, 399])
+    assert found.views == ("plain",)
+    asked = found.take(rows, torch.tensor([False, True, True]))
+    assert torch.equal(asked, PrincipalFeatures(embeddings).take(rows, torch.zeros(3, dtype=torch.bool)))
+    assert torch.equal(found("mirrored", rows.numpy()), asked.float())

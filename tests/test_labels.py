@@ -17,6 +17,7 @@ from cleaner.dataset.store import ArrayStore
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, UsageError
 from cleaner.modeling.backbones import load_backbone, resolve_precision
+from cleaner.modeling.closed_form import ClosedFormLearner
 from cleaner.modeling.crossval import cross_train, fit_and_judge
 from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.learner import PROBE_RECIPES
@@ -127,6 +128,22 @@ def test_cross_training_ranks_wrong_labels_low_and_right_ones_first() -> None:
         learner, rows, moved, rows % 5, np.ones(len(given), bool), num_classes=K, recipe=PROBE_RECIPES[0], seed=0
     )
     assert again.predicted_confidence[7] == pytest.approx(judged.predicted_confidence[7], abs=1e-5)
+
+
+@pytest.mark.parametrize("learner", [ProbeLearner, ClosedFormLearner])
+@pytest.mark.parametrize("recipe", [0, 1])
+def test_one_view_judges_like_two_that_are_equal(learner: type[ProbeLearner | ClosedFormLearner], recipe: int) -> None:
+    embeddings, _, given = planted()
+    rows = np.arange(len(given))
+    one, twice = (
+        cross_train(
+            learner(views, K), rows, given, rows % 5, np.ones(len(given), bool), num_classes=K,
+            recipe=learner.recipes[recipe], seed=0,
+        )[0]
+        for views in (Embeddings.of_views([embeddings.plain]), Embeddings(embeddings.plain, embeddings.plain.copy()))
+    )  # fmt: skip
+    assert np.array_equal(one.given_rank, twice.given_rank)
+    assert np.allclose(one.self_confidence, twice.self_confidence, atol=1e-6)
 
 
 def test_products_in_bf16_judge_alike() -> None:

@@ -15,9 +15,11 @@ import pytest
 from cleaner.config import EmbeddingSettings, LabelsSettings, NoiseSettings, RunOptions, ScanSettings
 from cleaner.dataset.decision_files import import_decisions
 from cleaner.dataset.decisions import DecisionStore
+from cleaner.dataset.manifest import read_manifest, write_manifest
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BackboneError, BadInputError, StaleStageError
 from cleaner.progress import Silent
+from cleaner.report.neighbours import find_neighbours
 from cleaner.scoring import noise_rounds
 from cleaner.scoring.noise_posterior import NoisePosterior, compute_noise_posterior
 from cleaner.scoring.noise_rounds import NoiseResult, NoiseSeeds, pick_cold_seeds, run_rounds
@@ -321,6 +323,19 @@ def test_a_cold_start_warns_and_marks_what_it_did(small_copy: Path) -> None:
     assert not (after["noise_round"] == 0).any()
 
 
+def test_the_stages_run_on_one_view(small_copy: Path) -> None:
+    once = EmbeddingSettings(views=1)
+    result = run_noise(Workspace(small_copy), NoiseSettings(embedding=once), RunOptions(force=True))
+    assert result.record.backbone["views"] == 1
+    run_labels(Workspace(small_copy), LabelsSettings(embedding=once), RunOptions())
+    rows = read_manifest(Workspace(small_copy).manifest_path("labels"))
+    judged = rows[rows["given_rank"] >= 0]
+    assert len(judged) and judged["label_issue_prob"].between(0, 1).all()
+    key = str(judged["image_id"].iloc[0])
+    near = find_neighbours(small_copy / "cache", [key], 3)
+    assert len(near) == 3 and all(-1 <= cosine <= 1.001 and other != key for other, cosine in near)
+
+
 @pytest.mark.parametrize(("verdict", "absent"), [("normal", "noise"), ("noise", "normal")])
 def test_decisions_of_one_kind_say_which_seeds_are_missing(small_copy: Path, verdict: str, absent: str) -> None:
     before = noise_of(small_copy)
@@ -378,8 +393,6 @@ def test_a_stale_parent_names_the_command(small_copy: Path, small_images: Path) 
 
 def test_any_other_manifest_can_be_read(small_copy: Path, small_images: Path, tmp_path: Path) -> None:
     """`--from FILE`: half of the scan's rows, beside no record."""
-    from cleaner.dataset.manifest import read_manifest, write_manifest
-
     scan = read_manifest(small_copy / "scan" / "manifest.parquet")
     write_manifest(tmp_path / "half.parquet", scan.iloc[::2], stage="scan", parent_sha256="")
     seeds = pd.read_csv(small_images / "seeds.csv")

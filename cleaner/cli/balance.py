@@ -32,6 +32,7 @@ def balance(
     weights: o.Weights = None,
     image_size: o.ImageSize = None,
     precision: o.Precision = None,
+    views: o.Views = None,
     seed: o.Seed = 0,
     device: o.Device = "auto",
     workers: o.Workers = 0,
@@ -54,7 +55,9 @@ def balance(
         workspace, config=config, seed=seed, device=device, workers=workers,
         engine=engine, address=address, storage=storage, force=force, quiet=quiet, as_json=as_json,
         verbose=verbose, log_format=log_format, dry_run=dry_run,
-        embedding={"backbone": backbone, "weights": weights, "image_size": image_size, "precision": precision},
+        embedding={
+            "backbone": backbone, "weights": weights, "image_size": image_size, "precision": precision, "views": views,
+        },
     )  # fmt: skip
     settings = session.given(
         session.config.balance,

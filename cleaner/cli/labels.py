@@ -52,6 +52,7 @@ def labels(
     weights: o.Weights = None,
     image_size: o.ImageSize = None,
     precision: o.Precision = None,
+    views: o.Views = None,
     seed: o.Seed = 0,
     device: o.Device = "auto",
     workers: o.Workers = 0,
@@ -74,7 +75,9 @@ def labels(
         workspace, config=config, seed=seed, device=device, workers=workers,
         engine=engine, address=address, storage=storage, force=force, quiet=quiet, as_json=as_json,
         verbose=verbose, log_format=log_format, dry_run=dry_run,
-        embedding={"backbone": backbone, "weights": weights, "image_size": image_size, "precision": precision},
+        embedding={
+            "backbone": backbone, "weights": weights, "image_size": image_size, "precision": precision, "views": views,
+        },
     )  # fmt: skip
     settings = session.given(
         session.config.labels,

@@ -66,6 +66,14 @@ ImageSize = Annotated[
     typer.Option(help="Side in pixels of what the backbone sees.", show_default="160", rich_help_panel=_MODEL),
 ]
 Precision = Annotated[str | None, typer.Option(help="auto, fp32 or bf16.", show_default="auto", rich_help_panel=_MODEL)]
+Views = Annotated[
+    int | None,
+    typer.Option(
+        help="2: embed each image and its mirror image; 1: the image alone, in half the time, a little less sharp.",
+        show_default="2",
+        rich_help_panel=_MODEL,
+    ),
+]
 
 LearnerName = Annotated[
     str | None,

@@ -22,6 +22,7 @@ def plan(
     weights: o.Weights = None,
     image_size: o.ImageSize = None,
     precision: o.Precision = None,
+    views: o.Views = None,
     seed: o.Seed = 0,
     device: o.Device = "auto",
     workers: o.Workers = 0,
@@ -38,7 +39,9 @@ def plan(
     session = open_session(
         workspace, config=config, seed=seed, device=device, workers=workers, quiet=quiet, as_json=as_json,
         verbose=verbose, log_format=log_format, creates=True, images=images,
-        embedding={"backbone": backbone, "weights": weights, "image_size": image_size, "precision": precision},
+        embedding={
+            "backbone": backbone, "weights": weights, "image_size": image_size, "precision": precision, "views": views,
+        },
     )  # fmt: skip
     from cleaner.stages.plan import plan_run
 

@@ -44,6 +44,7 @@ def verify(
     weights: o.Weights = None,
     image_size: o.ImageSize = None,
     precision: o.Precision = None,
+    views: o.Views = None,
     seed: o.Seed = 0,
     device: o.Device = "auto",
     workers: o.Workers = 0,
@@ -64,7 +65,9 @@ def verify(
     session = open_session(
         workspace, config=config, seed=seed, device=device, workers=workers, force=force, quiet=quiet, as_json=as_json,
         verbose=verbose, log_format=log_format, dry_run=dry_run,
-        embedding={"backbone": backbone, "weights": weights, "image_size": image_size, "precision": precision},
+        embedding={
+            "backbone": backbone, "weights": weights, "image_size": image_size, "precision": precision, "views": views,
+        },
     )  # fmt: skip
     settings = session.given(session.config.verify, val=val, num_seeds=num_seeds, learner=learner)
     from cleaner.stages.verify import DOCUMENT, run_verify

@@ -53,6 +53,7 @@ class Backbone:
         return digest_of(
             self.name, self.weights_sha256, self.image_size, self.mean, self.std, self.precision, self.device.type,
             _PIXELS, fusion.FORMAT if fusion.can_fuse(self.device) else "",
+            *(["plain alone"] if self.settings.views == 1 else []),
         )  # fmt: skip
 
     def describe(self) -> dict[str, Any]:
@@ -62,18 +63,20 @@ class Backbone:
             "weights_sha256": self.weights_sha256,
             "image_size": self.image_size,
             "precision": self.precision,
+            "views": self.settings.views,
         }
 
     @torch.inference_mode()
-    def embed(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Embeddings of a batch and of its mirror image.
+    def embed(self, pixels: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Embeddings of a batch and, with two views, of its mirror image.
 
-        `pixels` (B, H, W, 3) uint8 RGB. Returns two arrays (B, D) float16: the plain and the mirrored view.
+        `pixels` (B, H, W, 3) uint8 RGB. Returns arrays (B, D) float16: the plain view, then the mirrored one.
         """
         x = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float()  # channels last in memory already
         mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) for v in (self.mean, self.std))
         x = x.sub_(mean).div_(std).to(self._dtype)
-        return self._forward(x), self._forward(x.flip(3))
+        views = (x, x.flip(3)) if self.settings.views == 2 else (x,)
+        return tuple(self._forward(view) for view in views)
 
     def _forward(self, x: torch.Tensor) -> np.ndarray:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):

@@ -14,7 +14,7 @@ _CHUNK = 2048
 
 
 class MeanViewFeatures:
-    """Standardised features of the mean of both views: row numbers (n,) to (n, D) float32."""
+    """Standardised features of the mean over the views: row numbers (n,) to (n, D) float32."""
 
     def __init__(self, embeddings: Embeddings) -> None:
         self._embeddings = embeddings
@@ -26,8 +26,7 @@ class MeanViewFeatures:
 
     def tensor(self, rows: np.ndarray) -> torch.Tensor:
         """The same as a tensor."""
-        views = [torch.from_numpy(v[rows]).float() for v in (self._embeddings.plain, self._embeddings.mirrored)]
-        return (hellinger((views[0] + views[1]) / 2) - self._mean) / self._std
+        return (hellinger(torch.from_numpy(self._embeddings.mean(rows))) - self._mean) / self._std
 
 
 def compute_class_evidence(

@@ -28,6 +28,10 @@ BATCH_SIZE = 64
 """Every batch has this size, the last one padded, so that an embedding does not depend on its neighbours."""
 _SHARD_SIZE = 16 * BATCH_SIZE
 _BATCHES_AHEAD = 3
+VIEWS = ("plain", "mirrored")
+"""Under these names a shard keeps its views; with one view, the first alone."""
+_Shard = tuple[np.ndarray, tuple[np.ndarray, ...]]
+"""Ids (n,) S32, and each view (n, D) float16."""
 T = TypeVar("T")
 
 
@@ -42,16 +46,31 @@ class Mapper(Protocol):
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Embeddings of N images in two views."""
+    """Embeddings of N images, in two views or in one."""
 
     plain: np.ndarray
     """(N, D) float16."""
     mirrored: np.ndarray
-    """(N, D) float16, of the image flipped left to right."""
+    """(N, D) float16, of the image flipped left to right; with one view, `plain` itself."""
+
+    @classmethod
+    def of_views(cls, views: Sequence[np.ndarray]) -> Embeddings:
+        """Of one or two views, the plain one first."""
+        return cls(views[0], views[-1])
+
+    @property
+    def views(self) -> tuple[np.ndarray, ...]:
+        """The one or two views that there are."""
+        return (self.plain,) if self.mirrored is self.plain else (self.plain, self.mirrored)
 
     def take(self, rows: np.ndarray) -> Embeddings:
         """The embeddings of some rows, given by number or mask."""
-        return Embeddings(self.plain[rows], self.mirrored[rows])
+        return Embeddings.of_views([view[rows] for view in self.views])
+
+    def mean(self, rows: np.ndarray | slice) -> np.ndarray:
+        """(n, D) float32: the mean over the views of some rows."""
+        first, *more = (view[rows].astype(np.float32) for view in self.views)
+        return (first + more[0]) / 2 if more else first
 
 
 def compute_embeddings(
@@ -75,37 +94,37 @@ def compute_embeddings(
     wanted = (
         np.array([bytes.fromhex(i) for i in image_ids], dtype="S32") if len(image_ids) else np.zeros(0, dtype="S32")
     )
-    known_ids, plain, mirrored = _read_shards(store, set(wanted.tolist()))
-    known = set(known_ids.tolist())
+    stored = list(_read_shards(store, set(wanted.tolist())))
+    known = {key for ids, _ in stored for key in ids.tolist()}
     missing: dict[bytes, Path] = {}
     for key, path in zip(wanted.tolist(), paths, strict=True):
         if key not in known:
             missing.setdefault(key, path)
     if missing:
-        parts = [(known_ids, plain, mirrored), *_compute(missing, backbone, store, workers, progress, map_shards)]
-        known_ids = np.concatenate([p[0] for p in parts])
-        plain = np.concatenate([p[1] for p in parts if len(p[0])])
-        mirrored = np.concatenate([p[2] for p in parts if len(p[0])])
-    order = np.argsort(known_ids, kind="stable")
-    rows = order[np.searchsorted(known_ids[order], wanted)] if len(wanted) else np.zeros(0, dtype=np.int64)
-    return Embeddings(plain[rows], mirrored[rows])
+        stored += _compute(missing, backbone, store, workers, progress, map_shards)
+    if not stored:
+        return Embeddings.of_views([np.zeros((0, 0), np.float16)] * backbone.settings.views)
+    ids = np.concatenate([shard_ids for shard_ids, _ in stored])
+    order = np.argsort(ids, kind="stable")
+    rows = order[np.searchsorted(ids[order], wanted)]
+    both = zip(*(views for _, views in stored), strict=True)
+    return Embeddings.of_views([np.concatenate(view)[rows] for view in both])
 
 
-def _read_shards(store: ArrayStore, wanted: set[bytes]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    ids, plain, mirrored = [], [], []
+def _read_shards(store: ArrayStore, wanted: set[bytes]) -> Iterator[_Shard]:
     for key in store.stored_keys():
         arrays = store.get(key)
         if arrays is None:
             continue
         shard_ids = _as_keys(arrays["image_id"])
         hit = np.array([i in wanted for i in shard_ids.tolist()], dtype=bool)
-        wanted.difference_update(shard_ids[hit].tolist())
-        ids.append(shard_ids[hit])
-        plain.append(arrays["plain"][hit])
-        mirrored.append(arrays["mirrored"][hit])
-    if not ids:
-        return np.zeros(0, dtype="S32"), np.zeros((0, 0), np.float16), np.zeros((0, 0), np.float16)
-    return np.concatenate(ids), np.concatenate(plain), np.concatenate(mirrored)
+        if hit.any():
+            wanted.difference_update(shard_ids[hit].tolist())
+            yield shard_ids[hit], tuple(view[hit] for view in _views_of(arrays))
+
+
+def _views_of(arrays: Arrays) -> tuple[np.ndarray, ...]:
+    return tuple(arrays[name] for name in VIEWS if name in arrays)
 
 
 # numpy's S32 drops trailing zero bytes, on both sides of every comparison alike; no digest becomes another.
@@ -120,7 +139,7 @@ def _compute(
     workers: int,
     progress: Progress,
     map_shards: Mapper | None,
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+) -> Iterator[_Shard]:
     ids, paths = [k.ljust(32, b"\0").hex() for k in missing], list(missing.values())
     with progress.task("embedding", len(ids)) as task:
         if map_shards is not None:
@@ -128,7 +147,7 @@ def _compute(
         else:
             shards = _embed_here(ids, paths, backbone, store, workers, task)
         for arrays in shards:
-            yield _as_keys(arrays["image_id"]), arrays["plain"], arrays["mirrored"]
+            yield _as_keys(arrays["image_id"]), _views_of(arrays)
 
 
 def _embed_here(
@@ -172,7 +191,7 @@ class Shard:
 
 
 def embed_shard(shard: Shard) -> Arrays:
-    """The embeddings of a shard: image_id (B, 32) uint8, plain and mirrored (B, D) float16.
+    """The embeddings of a shard: image_id (B, 32) uint8, plain and, with two views, mirrored (B, D) float16.
 
     Raises BackboneError if this machine's backbone is not the one that was asked for.
     """
@@ -204,17 +223,16 @@ def _embed(
     batches = _decoded_batches(ids, paths, backbone.image_size, workers)
     for first in range(0, len(ids), _SHARD_SIZE):
         shard = ids[first : first + _SHARD_SIZE]
-        views = []
+        parts = []
         for _ in range(0, len(shard), BATCH_SIZE):
             pixels = next(batches)
             num = len(pixels)
             if num < BATCH_SIZE:
                 pixels = np.concatenate([pixels, np.repeat(pixels[-1:], BATCH_SIZE - num, axis=0)])
-            plain, mirrored = backbone.embed(pixels)
-            views.append((plain[:num], mirrored[:num]))
+            parts.append([view[:num] for view in backbone.embed(pixels)])
             advance(num)
-        plain, mirrored = (np.concatenate([v[i] for v in views]) for i in (0, 1))
-        yield {"image_id": _raw_ids(shard), "plain": plain, "mirrored": mirrored}
+        views = (np.concatenate(view) for view in zip(*parts, strict=True))
+        yield {"image_id": _raw_ids(shard), **dict(zip(VIEWS, views, strict=False))}
 
 
 def load_square(path: str | Path, size_px: int, *, image_id: str = "") -> np.ndarray:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 
-from cleaner.modeling.embeddings import Embeddings
+from cleaner.modeling.embeddings import VIEWS, Embeddings
 
 _NUM_DIRECTIONS = (128, 640)
 _ROWS_A_DIRECTION = 32
@@ -26,6 +27,8 @@ class HeadFeatures(Protocol):
     """Features that a linear head takes."""
 
     dim: int
+    views: tuple[str, ...]
+    """plain and mirrored, or plain alone."""
     mean: torch.Tensor
     std: torch.Tensor
     """(D,) float32: what square-rooted embeddings are standardised by."""
@@ -38,7 +41,7 @@ class HeadFeatures(Protocol):
 
 
 class Standardised:
-    """Square-rooted and standardised embeddings of N images in two views, computed when asked for.
+    """Square-rooted and standardised embeddings of N images, computed when asked for.
 
     The square root (the Hellinger map) because embeddings are averages of rectified activations, heavy-tailed; mean
     and deviation are those of the plain views.
@@ -46,12 +49,13 @@ class Standardised:
 
     def __init__(self, embeddings: Embeddings) -> None:
         self.num_rows, self.dim = embeddings.plain.shape
-        self._views = {"plain": embeddings.plain, "mirrored": embeddings.mirrored}
+        self.views = VIEWS[: len(embeddings.views)]
+        self._of_view = {"plain": embeddings.plain, "mirrored": embeddings.mirrored}
         self.mean, self.std = feature_moments(embeddings.plain)
 
     def __call__(self, view: str, rows: np.ndarray) -> torch.Tensor:
         """Features (n, D) float32 of rows (n,) of a view, plain or mirrored."""
-        return hellinger(torch.from_numpy(self._views[view][rows]).float()).sub_(self.mean).div_(self.std)
+        return hellinger(torch.from_numpy(self._of_view[view][rows]).float()).sub_(self.mean).div_(self.std)
 
     def channel_weights(self, weight: torch.Tensor) -> torch.Tensor:
         """See HeadFeatures.channel_weights."""
@@ -59,29 +63,32 @@ class Standardised:
 
 
 class PrincipalFeatures:
-    """Standardised features along their principal directions (Pearson 1901), kept ready for both views.
+    """Standardised features along their principal directions (Pearson 1901), kept ready for all views.
 
     Steps of equal size in every coordinate, as Adam's are, are worth more along these than along single channels, and
     with the last directions most of the work and some of the noise is gone. Scaled to one mean length whatever D is, so
-    that steps are worth the same. Kept in `dtype`, float32 or bfloat16.
+    that steps are worth the same. Kept in `dtype`, float32 or bfloat16; beyond 1 GB in a file of the folder `scratch`
+    (the system's for temporary files if it is None).
     """
 
-    def __init__(self, embeddings: Embeddings, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, embeddings: Embeddings, dtype: torch.dtype = torch.float32, scratch: Path | None = None) -> None:
         standardised = Standardised(embeddings)
         self.mean, self.std = standardised.mean, standardised.std
-        self._num_rows = standardised.num_rows
+        self.views, self._num_rows = standardised.views, standardised.num_rows
         self._directions = _find_directions(standardised)
         self.dim = self._directions.shape[1]
-        self._kept = _make_room(2 * self._num_rows, self.dim, dtype)  # plain above mirrored
+        self._kept = _make_room(len(self.views) * self._num_rows, self.dim, dtype, scratch)  # plain above mirrored
         directions = self._directions.to(dtype)
         for start in range(0, self._num_rows, _CHUNK_ROWS):
             part = np.arange(start, min(start + _CHUNK_ROWS, self._num_rows))
-            for number, view in enumerate(("plain", "mirrored")):
+            for number, view in enumerate(self.views):
                 first = start + number * self._num_rows
                 self._kept[first : first + len(part)] = standardised(view, part).to(dtype) @ directions
 
     def take(self, rows: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:
-        """Features (n, d) in `dtype` of rows (n,), of the mirrored view where `mirrored` (n,) bool says so."""
+        """Features (n, d) in `dtype` of rows (n,), of the mirrored view, if any, where `mirrored` (n,) bool says so."""
+        if len(self.views) == 1:
+            return self._kept.index_select(0, rows)
         return self._kept.index_select(0, rows + mirrored * self._num_rows)
 
     def __call__(self, view: str, rows: np.ndarray) -> torch.Tensor:
@@ -126,10 +133,10 @@ def _find_directions(standardised: Standardised) -> torch.Tensor:
     return directions
 
 
-def _make_room(num_rows: int, dim: int, dtype: torch.dtype) -> torch.Tensor:
+def _make_room(num_rows: int, dim: int, dtype: torch.dtype, scratch: Path | None) -> torch.Tensor:
     """Room for features (num_rows, dim): in memory, or in a file where that is too much."""
     if num_rows * dim * dtype.itemsize <= _KEPT_BYTES:
         return torch.empty(num_rows, dim, dtype=dtype)
-    with tempfile.TemporaryFile() as file:  # without a name, it lives as long as its map
+    with tempfile.TemporaryFile(dir=scratch) as file:  # without a name, it lives as long as its map
         raw = np.memmap(file, np.uint8, "w+", shape=(num_rows, dim * dtype.itemsize))
         return torch.from_numpy(raw).view(dtype)

@@ -36,14 +36,17 @@ class ProbeLearner:
     """Fits linear heads by AdamW (Loshchilov & Hutter 2019) under a one-cycle cosine learning rate.
 
     They learn from the principal directions of the embeddings, see `PrincipalFeatures`. `precision`, fp32 or bf16, is
-    that of the products in training; weights, softmax and predictions are fp32.
+    that of the products in training; weights, softmax and predictions are fp32. `scratch`: where large features lie.
     """
 
     recipes: tuple[Recipe, ...] = PROBE_RECIPES
 
-    def __init__(self, embeddings: Embeddings, num_classes: int, precision: str = "fp32") -> None:
+    def __init__(
+        self, embeddings: Embeddings, num_classes: int, precision: str = "fp32", scratch: Path | None = None
+    ) -> None:
         self.num_classes = num_classes
-        self.features = PrincipalFeatures(embeddings, torch.bfloat16 if precision == "bf16" else torch.float32)
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self.features = PrincipalFeatures(embeddings, dtype, scratch)
 
     @torch.no_grad()
     def fit(
@@ -127,15 +130,15 @@ class Probe:
 
     @torch.inference_mode()
     def predict(self, rows: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-        """See Predictor.predict; the mean over both views."""
+        """See Predictor.predict; the mean over the views."""
         size = min(max(1, _CHUNK_VALUES // max(1, len(self.bias))), _CHUNK_ROWS)
         for start in range(0, len(rows), size):
             part = slice(start, min(start + size, len(rows)))
             views = [
                 functional.linear(self.features(v, rows[part]), self.weight, self.bias).softmax(-1)
-                for v in ("plain", "mirrored")
+                for v in self.features.views
             ]
-            yield part, ((views[0] + views[1]) / 2).numpy()
+            yield part, torch.stack(views).mean(0).numpy()
 
     def state(self) -> Arrays:
         """See Predictor.state: `weight` (K, D), `bias` (K,), and the `mean` and `std` (D,) that features take."""

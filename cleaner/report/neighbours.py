@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cleaner.dataset.store import ArrayStore
+from cleaner.dataset.store import Arrays, ArrayStore
 
 
 def find_neighbours(cache: Path, image_ids: list[str], num: int) -> list[tuple[str, float]]:
@@ -36,7 +36,7 @@ def _find_view(store: ArrayStore, keys: list[bytes]) -> np.ndarray | None:
         for rank, key in enumerate(keys):
             row = np.flatnonzero((arrays["image_id"] == np.frombuffer(key, np.uint8)).all(axis=1))
             if len(row):
-                found.setdefault(rank, _unit_views(arrays["plain"][row[:1]], arrays["mirrored"][row[:1]])[0])
+                found.setdefault(rank, _unit_views(arrays, row[:1])[0])
     return found[min(found)] if found else None
 
 
@@ -46,15 +46,16 @@ def _nearest(store: ArrayStore, query: np.ndarray, own: list[bytes], num: int) -
         arrays = store.get(name)
         if arrays is None:
             continue
-        cosine = _unit_views(arrays["plain"], arrays["mirrored"]) @ query
+        cosine = _unit_views(arrays, slice(None)) @ query
         for row in np.argsort(-cosine, kind="stable")[: num + len(own)]:
             best[arrays["image_id"][row].tobytes()] = float(cosine[row])
     others = [(key, value) for key, value in best.items() if key not in own]
     return [(key.hex(), value) for key, value in sorted(others, key=lambda kv: (-kv[1], kv[0]))[:num]]
 
 
-def _unit_views(plain: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
-    """(N, D) float32, rows of norm 1: the mean of an image's two views, as the stages see it."""
-    views = (plain.astype(np.float32) + mirrored) / 2
+def _unit_views(shard: Arrays, rows: np.ndarray | slice) -> np.ndarray:
+    """(n, D) float32, rows of norm 1: the mean of an image's views, as the stages see it."""
+    stored = [shard[name][rows].astype(np.float32) for name in ("plain", "mirrored") if name in shard]
+    views = np.mean(stored, axis=0)
     units: np.ndarray = views / np.maximum(np.linalg.norm(views, axis=1, keepdims=True), 1e-9)
     return units

@@ -68,7 +68,7 @@ def open_learner(
     if len(rows) * num_classes > LARGEST_FOR_STEPS:
         probe = ClosedFormLearner(embeddings, num_classes)
     else:
-        probe = ProbeLearner(embeddings, num_classes, precision)
+        probe = ProbeLearner(embeddings, num_classes, precision, workspace.cache)
     device, identity = str(backbone.device), f"{backbone.key} {precision}"
     return OpenedLearner("probe", probe, identity, card, backbone.describe(), device, workspace.cache)
 

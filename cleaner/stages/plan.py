@@ -72,7 +72,7 @@ class Plan:
     scan_rate: float
     """Files a second, by all workers."""
     embedding_rate: float
-    """Images a second, both views, from file to embedding."""
+    """Images a second, all views, from file to embedding."""
     seconds: dict[str, float]
     """start, scan, embedding, noise, labels, balance; they add up to `total_s`. Embedding is done by noise."""
     total_s: float
@@ -145,7 +145,7 @@ def _sizes(
     num_files: int, num_images: int, embeddings: Embeddings, row_bytes: int
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Bytes of memory at the peak and of disk, by what takes them."""
-    embedded = num_images * 2 * embeddings.plain.shape[1] * embeddings.plain.itemsize
+    embedded = num_images * sum(view.shape[1] * view.itemsize for view in embeddings.views)
     memory = {
         "program": _peak_memory_bytes(),
         "embeddings": _EMBEDDING_COPIES * embedded,

@@ -58,7 +58,7 @@ def examine_classes(
     backbone = load_backbone(settings.embedding, options.device)
     embeddings = embed_rows(workspace, parent.images_root, full.iloc[rows], backbone, options)
     # not centred: pictures that share no more than being odd would look alike about the mean
-    views = (embeddings.plain.astype(np.float32) + embeddings.mirrored) / 2
+    views = embeddings.mean(slice(None))
     units = views / np.maximum(np.linalg.norm(views, axis=1, keepdims=True), 1e-9)
     pool = units[np.searchsorted(rows, pool_rows)]
     rank = full["given_rank"].to_numpy() if "given_rank" in full else np.full(len(full), -1)
