@@ -16,6 +16,9 @@ Columns:
   head             accuracy on the clean test images of a head trained on what was kept: raw, cleanlab's best, ours
   calib            largest gap between mean probability and share truly wrong, over ten bins of 200 images at least
   chance           what that gap would be on average were the probabilities exact: bins are small
+  ece              expected calibration error: the gaps of those bins, weighted by their images
+  calib300, ece300 the same after 300 right verdicts, drawn evenly over the bins as `cleaner review calibration` does, and
+                   the rule run again with them; of images without a verdict
   sugg, cover      share of suggestions above RELABEL_ABOVE that are right, and the share of wrong labels they cover
 """
 
@@ -27,6 +30,7 @@ import json
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +59,7 @@ FILTERS = (
 )  # fmt: skip
 PRECISION = resolve_precision("auto", torch.device("cpu"))
 KINDS = {"sym": "symmetric", "sim": "similar", "pair": "pair"}
+NUM_VERDICTS = 300
 SETS = ["aggre", "random1", "clean", "cleant"] + [
     f"{kind}{rate}{tail}" for tail in ("", "t") for kind in KINDS for rate in (10, 20, 40)
 ]
@@ -104,6 +109,9 @@ def trial(data: Path, name: str, seed: int, part: str, work: Path) -> dict[str, 
     with tempfile.TemporaryDirectory() as scratch:
         store = ArrayStore(Path(scratch))
         doubts = run_rule(labels, learner, zero, seed=seed, store=store, progress=Silent())
+        reviewed = draw_evenly(doubts.issue_prob, NUM_VERDICTS, np.random.default_rng([seed, 7]))
+        told = replace(labels, decided=np.where(reviewed, right, -1))
+        mended = run_rule(told, learner, zero, seed=seed, store=store, progress=Silent()).issue_prob
         recipe = recipe_drops(labels, learner, seed, store, zero)
     spared = find_spared_classes(targets, ~doubts.flagged, num_classes, SHARE_BY_PROBABILITY)
     auto = doubts.flagged & ~spared[targets]
@@ -129,10 +137,12 @@ def trial(data: Path, name: str, seed: int, part: str, work: Path) -> dict[str, 
     }  # fmt: skip
     for kept_by, drop in (("raw", np.zeros(len(rows), bool)), ("cleanlab", theirs[best]), ("auto", auto)):
         row[f"head_{kept_by}"] = head_accuracy(views, targets, drop, test_views, np.searchsorted(classes, test_clean))
-    row["calib"] = calibration_gap(score[counts], wrong[counts])
+    row["calib"], row["ece"] = calibration_gap(score[counts], wrong[counts])
     rng = np.random.default_rng(seed)
-    draws = [calibration_gap(score[counts], rng.random(counts.sum()) < score[counts]) for _ in range(100)]
+    draws = [calibration_gap(score[counts], rng.random(counts.sum()) < score[counts])[0] for _ in range(100)]
     row["chance"] = float(np.mean(draws))
+    unseen = counts & ~reviewed
+    row["calib300"], row["ece300"] = calibration_gap(mended[unseen], wrong[unseen])
     sure = counts & auto & (doubts.noise.suggested_prob >= RELABEL_ABOVE)
     row["sugg"] = float((doubts.noise.suggested == right)[sure].mean()) if sure.any() else 1.0
     row["cover"] = float((sure & wrong).sum() / max(1, (wrong & counts).sum()))
@@ -206,16 +216,30 @@ def ranking(score: np.ndarray, wrong: np.ndarray, counts: np.ndarray) -> tuple[f
     )
 
 
-def calibration_gap(prob: np.ndarray, wrong: np.ndarray) -> float:
-    """Largest gap between mean probability and share wrong, over ten bins; those under 200 images join the next."""
+def calibration_gap(prob: np.ndarray, wrong: np.ndarray) -> tuple[float, float]:
+    """Gaps between mean probability and share wrong over ten bins, those under 200 images joined to the next.
+
+    The largest gap, and the mean over all images.
+    """
     bins = np.minimum((prob * 10).astype(int), 9)
-    gap, pending = 0.0, np.zeros(len(prob), bool)
+    gap, total, pending = 0.0, 0.0, np.zeros(len(prob), bool)
     for number in range(10):
         pending |= bins == number
         if pending.sum() >= 200:
-            gap = max(gap, abs(float(prob[pending].mean() - wrong[pending].mean())))
+            this = abs(float(prob[pending].mean() - wrong[pending].mean()))
+            gap, total = max(gap, this), total + this * pending.sum()
             pending = np.zeros(len(prob), bool)
-    return gap
+    return gap, total / len(prob)
+
+
+def draw_evenly(prob: np.ndarray, num: int, rng: np.random.Generator) -> np.ndarray:
+    """(n,) bool: `num` rows in all, as many from each tenth of the probability as it has, up to a tenth of them."""
+    tenth = np.minimum((prob * 10).astype(int), 9)
+    drawn = np.zeros(len(prob), bool)
+    for number in range(10):
+        there = np.flatnonzero(tenth == number)
+        drawn[rng.choice(there, min(num // 10, len(there)), replace=False)] = True
+    return drawn
 
 
 def load(

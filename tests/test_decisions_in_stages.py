@@ -208,6 +208,19 @@ def test_label_decisions_reuse_the_cross_training(small_copy: Path, seeds: Path)
     pd.testing.assert_frame_equal(after.loc[still, same], before.loc[still, same])
 
 
+def test_who_throws_out_an_image_and_who_keeps_one_both_recalibrate(small_copy: Path, seeds: Path) -> None:
+    before = read(small_copy, "labels")
+    alone = before[before["label_issue_prob"].notna() & (before["duplicate_group"] == -1) & before["keep"]]
+    sound = alone.sort_values("label_issue_prob").index[:60]
+    rest = sound[30:]
+    decide(small_copy, [(name, "drop", "") for name in sound[:30]])
+    run_all(small_copy, seeds)
+    after = read(small_copy, "labels")
+    assert Workspace(small_copy).record("labels").notes["rule"]["recalibrated_by"] == 30
+    # thirty labels that were thought right did not fit: the others may not either
+    assert after.loc[rest, "label_issue_prob"].mean() > before.loc[rest, "label_issue_prob"].mean() + 0.02
+
+
 def test_decisions_outlive_a_forced_run_and_undoing_one_undoes_what_it_did(small_copy: Path) -> None:
     place, before = Workspace(small_copy), read(small_copy, "labels")
     name = before.index[(before["label_issue"] == "coarse") & (before["duplicate_group"] == -1)][0]

@@ -133,6 +133,16 @@ def test_what_people_know_is_counted_and_noise_images_are_not() -> None:
     )
 
 
+def test_verdicts_on_unclear_images_do_not_pass_for_the_noise_of_clear_ones() -> None:
+    candidates, right, given = simulate("symmetric", 0.1, sharpness=4.0)
+    unclear = candidates.probs.max(1) < 0.7
+    known = np.where(unclear & (given != right), right, -1)  # people looked for the wrong ones
+    assert (known >= 0).sum() > 100
+    told = NoiseEstimate(candidates, K, known).final()
+    rate = 1 - np.average(np.diag(told.transition), weights=np.bincount(right, minlength=K))
+    assert rate == pytest.approx(0.1, abs=0.02)
+
+
 def test_the_threshold_is_half_the_best_expected_f1() -> None:
     rng = np.random.default_rng(0)
     prob = rng.beta(0.3, 1.0, 20_000).astype(np.float32)
@@ -141,6 +151,17 @@ def test_the_threshold_is_half_the_best_expected_f1() -> None:
     assert find_f1_threshold(prob) == pytest.approx(np.clip(best, 0.3, 0.5), abs=0.01)
     assert find_f1_threshold(prob) == pytest.approx(np.clip(max(expected.values()) / 2, 0.3, 0.5), abs=0.01)
     assert find_f1_threshold(np.full(3, np.nan, np.float32)) == 0.5
+
+
+def test_the_two_ends_are_mended_apart() -> None:
+    rng = np.random.default_rng(0)
+    shown = rng.uniform(0.001, 0.999, 20_000).astype(np.float32)
+    true = np.where(shown > 0.5, 0.5 + 0.6 * (shown - 0.5), shown)  # only the sure finds are too sure
+    wrong = rng.random(20_000) < true
+    mended = recalibrate(shown, rng.random(20_000) < 0.05, wrong)
+    for low, high in ((0.0, 0.2), (0.8, 1.0)):
+        part = (shown >= low) & (shown < high)
+        assert abs(mended[part].mean() - true[part].mean()) < 0.04
 
 
 def test_verdicts_recalibrate() -> None:
@@ -157,5 +178,8 @@ def test_verdicts_recalibrate() -> None:
     few[:3] = True
     assert np.abs(recalibrate(shown, few, wrong) - shown).max() < 0.2
     assert recalibrate(shown, np.zeros(4000, bool), wrong) is shown
+    # more remains more, also where verdicts contradict the order
+    backwards = recalibrate(shown, reviewed, ~wrong)
+    assert (np.diff(backwards[np.argsort(shown, kind="stable")]) >= 0).all()
     shown[7] = np.nan
     assert np.isnan(recalibrate(shown, reviewed, wrong)[7])

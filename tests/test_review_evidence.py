@@ -80,3 +80,21 @@ def test_label_issues_come_by_their_probability_where_the_manifest_has_it(tmp_pa
     assert all(d == sorted(d) for d in ([x for x in d if x == x] for d in doubts))
     assert queue.items["score"].isna().sum() == 1
     assert "wrong label: " in " ".join(queue.facts(0))
+
+
+def test_the_calibration_queue_is_a_blind_sample_of_every_tenth(tmp_path: Path) -> None:
+    catalogue = load_catalogue(make_workspace(tmp_path, per_class=40))
+    assert "cleaner labels" in str(find_queue("calibration", catalogue))
+    num = len(catalogue.rows)
+    probs = np.random.default_rng(0).beta(0.3, 1, num).astype(np.float32)
+    probs[::7] = np.nan
+    with_probs = replace(catalogue, rows=catalogue.rows.assign(label_issue_prob=probs))
+    queue = find_queue("calibration", with_probs)
+    assert isinstance(queue, Queue) and queue.items["score"].isna().all() and not queue.facts(0)
+    drawn = probs[queue.items["row"]]
+    assert not np.isnan(drawn).any()
+    tenths, there = ([int((p * 10).clip(0, 9)) for p in values if p == p] for values in (drawn, probs))
+    assert all(tenths.count(t) <= min(30, there.count(t)) for t in range(10)) and tenths.count(0) == 30
+    assert abs(np.corrcoef(np.arange(len(drawn)), drawn)[0, 1]) < 0.4  # not in the order of the probability
+    again = find_queue("calibration", with_probs)
+    assert isinstance(again, Queue) and again.items.equals(queue.items)

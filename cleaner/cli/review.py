@@ -18,7 +18,8 @@ def review(
     queue: Annotated[
         str | None,
         typer.Argument(
-            help="noise-seeds, noise-doubtful, noise-found, labels, conflicts, low-count, disagreements or audit.",
+            help="noise-seeds, noise-doubtful, noise-found, labels, calibration, conflicts, low-count, disagreements "
+            "or audit.",
             show_default="chosen on the page",
         ),
     ] = None,

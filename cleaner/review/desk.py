@@ -191,7 +191,7 @@ class Desk:
         if name == "disagreements":
             return event.queue == queue_of_decision(name)
         # "not noise" says nothing about the label, and "unsure" only something about the question it answered
-        if name in ("labels", "conflicts"):
+        if name in ("labels", "calibration", "conflicts"):
             return event.verdict != "normal" and not (event.verdict == "unsure" and event.queue in _NOISE_QUEUES)
         return True
 

@@ -22,12 +22,15 @@ _ODD_SHARE = 0.05
 """The share of ordinary files with fewest colours, and of those with least contrast, that become candidates too."""
 _NUM_CHOICES = 4
 _NUM_GLANCE = 24
+_NUM_TENTHS, _OF_EACH_TENTH = 10, 30
+"""The calibration queue: so many images from each tenth of the probability of a wrong label."""
 
 QUEUES = {
     "noise-seeds": ("Noise seeds", "Normal: a thing of some class. Noise: a map, chart, logo, text."),
     "noise-doubtful": ("Noise, doubtful", "The noise model is not sure. Noise, or a normal picture?"),
     "noise-found": ("Noise found", "The model calls these noise. Is any a normal picture?"),
     "labels": ("Labels", "Does the given label fit, or another one?"),
+    "calibration": ("Calibration", "A blind sample, from surely right to surely wrong. Does the given label fit?"),
     "conflicts": ("Conflicts", "The same picture stands under several labels. Which one is right?"),
     "low-count": ("Classes", "Is this one class? Keep it, drop it, or merge it into another."),
     "disagreements": ("Disagreements", "Annotators differ. What holds? Your word settles it."),
@@ -90,6 +93,8 @@ def find_queue(name: str, catalogue: Catalogue, share: float = 1.0) -> Queue | s
         return _noise(catalogue, name)
     if name == "labels":
         return _labels(catalogue, share) if "suggested_label" in rows else "run `cleaner labels` first"
+    if name == "calibration":
+        return _calibration(catalogue)
     if name == "conflicts":
         return _conflicts(catalogue)
     assert name == "low-count"
@@ -256,6 +261,24 @@ def _labels(catalogue: Catalogue, share: float) -> Queue:
         return [*said, f"{ordered['suggested'].iloc[i]}: {float(rows['suggested_prob'].iloc[row]):.0%}"]
 
     return Queue("labels", ordered, score_name=score_name, choices=choices, facts=facts)
+
+
+def _calibration(catalogue: Catalogue) -> Queue | str:
+    """Images from all tenths of the probability of a wrong label, in random order and without what models say.
+
+    Verdicts spread evenly mend the probabilities of all images best (docs/experiments.md). Drawn by the content's
+    digest, so that every run draws the same ones.
+    """
+    rows = catalogue.rows
+    if "label_issue_prob" not in rows or rows["label_issue_prob"].isna().all():
+        return "run `cleaner labels` first, with the rule auto"
+    there = _first_of_content(catalogue, rows["label_issue_prob"].notna().to_numpy())
+    key = rows["image_id"].to_numpy().astype(str)[there]
+    prob = rows["label_issue_prob"].to_numpy()[there]
+    tenth = np.minimum((prob * _NUM_TENTHS).astype(int), _NUM_TENTHS - 1)
+    order = np.argsort(key, kind="stable")
+    place = pd.Series(tenth[order]).groupby(tenth[order]).cumcount().to_numpy()
+    return Queue("calibration", _of_rows(catalogue, there[order[place < _OF_EACH_TENTH]], "", np.nan, ""))
 
 
 def _confusions(catalogue: Catalogue, issue: np.ndarray) -> dict[str, list[str]]:

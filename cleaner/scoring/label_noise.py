@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
-from scipy.special import expit, gammaln, log_expit, logit
+from scipy.special import expit, gammaln, log_expit
 
 _FIRST_STEPS, _MORE_STEPS, _INNER_STEPS = 6, 2, 5
 _FIRST_RATE = 0.1
@@ -132,24 +132,28 @@ def find_f1_threshold(issue_prob: np.ndarray) -> float:
 
 
 def recalibrate(issue_prob: np.ndarray, reviewed: np.ndarray, wrong: np.ndarray) -> np.ndarray:
-    """Probabilities mended by what people found: logit p' = a + b logit p, drawn towards a = 0, b = 1.
+    """Probabilities mended by what people found: logit p' = a ln p - b ln(1 - p) + c.
 
     `issue_prob` (n,) float32; `reviewed` (n,) bool: people judged the label; `wrong` (n,) bool: and found it wrong.
-    Platt scaling (Platt 1999) with a normal prior of deviation 1 on a and 0.5 on b, so that a handful of verdicts
-    moves little and hundreds decide. Returns (n,) float32.
+    Beta calibration (Kull, Silva Filho & Flach 2017), whose two ends move apart from each other, with normal priors of
+    mean 1 and deviation 0.25 on a and b, 0 and 0.5 on c: a handful of verdicts moves little, hundreds decide. Which
+    images were looked at may hang on p. A higher probability stays a higher one. Returns (n,) float32.
     """
     seen = reviewed & ~np.isnan(issue_prob)
     if not seen.any():
         return issue_prob
-    odds = logit(np.clip(issue_prob.astype(np.float64), 1e-6, 1 - 1e-6))
+    p = np.clip(issue_prob.astype(np.float64), 1e-6, 1 - 1e-6)
+    terms = np.stack([np.log(p), -np.log1p(-p), np.ones(len(p))])
     sign = np.where(wrong[seen], 1, -1)
+    means, deviations = np.array([1.0, 1.0, 0.0]), np.array([0.25, 0.25, 0.5])
 
-    def loss(line: np.ndarray) -> float:
-        unlikely = -log_expit(sign * (line[0] + line[1] * odds[seen])).sum()
-        return float(unlikely + line[0] ** 2 / 2 + 2 * (line[1] - 1) ** 2)
+    def loss(weights: np.ndarray) -> float:
+        unlikely = -log_expit(sign * (weights @ terms[:, seen])).sum()
+        return float(unlikely + 0.5 * (((weights - means) / deviations) ** 2).sum())
 
-    intercept, slope = minimize(loss, np.array([0.0, 1.0]), method="Nelder-Mead").x
-    mended: np.ndarray = expit(intercept + max(slope, 0.05) * odds).astype(np.float32)
+    bounds = [(0.05, None), (0.05, None), (None, None)]
+    weights = minimize(loss, means, method="L-BFGS-B", bounds=bounds).x
+    mended: np.ndarray = expit(weights @ terms).astype(np.float32)
     return mended
 
 
@@ -169,12 +173,10 @@ class _Fit:
         self.pairs = self.classes * num_classes + self.given  # (right, given), flat
         self.free_classes = self.classes[:, self.free].ravel()
         self.from_clear = False
-        self._learn_from(self.free)
-        settled = known >= 0
-        self.settled = np.bincount(known[settled] * num_classes + self.given[settled], minlength=num_classes**2).astype(
-            np.float64
-        )
-        self.num_rows = max(1, int((self.free | settled).sum()))
+        self.known = known
+        self._learn_from(np.ones(len(known), bool))
+        self.settled = self.pairs_settled.sum(1)
+        self.num_rows = max(1, int((known >= -1).sum()))
         self.start()
 
     def find_human(self) -> None:
@@ -215,19 +217,23 @@ class _Fit:
             self.human *= 1 - _ramp(self.steadiness, *_STEADY)
             self.confused = self.human * _CONFUSED[1]
         sure = self._model(slice(None), self.temperature).max(0)
-        clear = self.free & (sure > _CLEAR[0] + self.human * (_CLEAR[1] - _CLEAR[0]))
-        self.from_clear = bool(clear.sum() >= max(1, _MIN_CLEAR * self.free.sum()))
+        clear = sure > _CLEAR[0] + self.human * (_CLEAR[1] - _CLEAR[0])
+        self.from_clear = bool((clear & self.free).sum() >= max(1, _MIN_CLEAR * self.free.sum()))
         if self.from_clear:
             self._learn_from(clear)
         self.run(_MORE_STEPS)
 
     def _learn_from(self, rows: np.ndarray) -> None:
-        self.rows = rows
-        self.rows_pairs = self.pairs[:, rows].ravel()
+        """Let T count `rows` (n,) bool alone; of people's verdicts too, who mostly look at unclear images."""
+        self.rows = rows & self.free
+        self.rows_pairs = self.pairs[:, self.rows].ravel()
+        mine = rows & (self.known >= 0)
+        num = self.num_classes
+        pairs = np.bincount(self.known[mine] * num + self.given[mine], minlength=num * num)
+        self.pairs_settled: np.ndarray = pairs.astype(np.float64).reshape(num, num)
 
     def _counts_of_given(self) -> np.ndarray:
-        free = np.bincount(self.given[self.free], minlength=self.num_classes)
-        counts: np.ndarray = free + self.settled.reshape(self.num_classes, -1).sum(0)
+        counts: np.ndarray = np.bincount(self.given[self.known >= -1], minlength=self.num_classes)
         return counts
 
     def _model(self, rows: slice, temperature: float) -> np.ndarray:
@@ -275,7 +281,7 @@ class _Fit:
         """One step of EM: posterior, then transition matrix and prior."""
         num, posterior = self.num_classes, self.posterior()
         counts = np.bincount(self.rows_pairs, weights=_of(posterior, self.rows).ravel(), minlength=num * num)
-        wrong = (counts + self.settled).reshape(num, num)
+        wrong = counts.reshape(num, num) + self.pairs_settled
         sizes = wrong.sum(1)
         np.fill_diagonal(wrong, 0)
         num_wrong = wrong.sum(1)
@@ -288,7 +294,7 @@ class _Fit:
         np.fill_diagonal(wrong, 1 - rate)
         self.transition = wrong.astype(np.float32)
         everyone = np.bincount(self.free_classes, weights=_of(posterior, self.free).ravel(), minlength=num)
-        everyone += self.settled.reshape(num, num).sum(1)
+        everyone += self.settled
         self.prior = (everyone + _PRIOR_ROWS) / (self.num_rows + _PRIOR_ROWS * num)
 
     def result(self) -> LabelNoise:

@@ -68,7 +68,7 @@ def run_rule(
             break
     noise = estimate.final()
     prob = np.where(judgement.given_rank >= 0, noise.issue_prob, np.nan).astype(np.float32)
-    reviewed = labels.decided >= 0
+    reviewed = labels.decided != -1  # who throws an image out says of its label that it does not fit
     prob = recalibrate(prob, reviewed, labels.decided != labels.targets)
     threshold = find_f1_threshold(prob)
     num_flagged = int((prob > threshold).sum())
