@@ -17,8 +17,8 @@ Columns:
   calib            largest gap between mean probability and share truly wrong, over ten bins of 200 images at least
   chance           what that gap would be on average were the probabilities exact: bins are small
   ece              expected calibration error: the gaps of those bins, weighted by their images
-  calib300, ece300 the same after 300 right verdicts, drawn evenly over the bins as `cleaner review calibration` does, and
-                   the rule run again with them; of images without a verdict
+  calib300, ece300 the same after 300 right verdicts, drawn evenly over the bins as `cleaner review calibration` does,
+                   and the rule run again with them; of images without a verdict
   sugg, cover      share of suggestions above RELABEL_ABOVE that are right, and the share of wrong labels they cover
 """
 
