@@ -56,7 +56,8 @@ def embed_all(images: np.ndarray) -> dict[str, Embeddings]:
         for precision, backbone in backbones.items():
             both = [as_timm_runs_it(backbone.network, p, precision) for p in (pixels, pixels[:, :, ::-1].copy())]
             parts.setdefault(f"timm {precision}", []).append((both[0], both[1]))
-            parts.setdefault(f"cleaner {precision}", []).append(backbone.embed(pixels))
+            ours = backbone.embed(pixels)
+            parts.setdefault(f"cleaner {precision}", []).append((ours["plain"], ours["mirrored"]))
     return {name: Embeddings(*(np.concatenate(v) for v in zip(*p, strict=True))) for name, p in parts.items()}
 
 

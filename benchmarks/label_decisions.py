@@ -305,7 +305,7 @@ def embed(pack: str, frame: pd.DataFrame, work: Path) -> tuple[np.ndarray, np.nd
                 if start % (100 * BATCH_SIZE) == 0:
                     print(f"embedding {pack}: {start:,} of {len(images):,}", file=sys.stderr)
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, plain=np.concatenate([v[0] for v in views]), mirrored=np.concatenate([v[1] for v in views]))
+        np.savez(path, **{name: np.concatenate([v[name] for v in views]) for name in ("plain", "mirrored")})
     arrays = np.load(path)
     return arrays["plain"], arrays["mirrored"]
 

@@ -60,7 +60,8 @@ def test_the_embedded_network_knows_what_imagenet_taught_it() -> None:
     network = load(image_size=160)
     assert network.name == "efficientnet_lite0" and network.precision == "fp32"
     assert network.mean == (127.0,) * 3 and network.std == (128.0,) * 3
-    plain, mirrored = network.embed(np.repeat(pixels(1), 2, 0))
+    found = network.embed(np.repeat(pixels(1), 2, 0))
+    plain, mirrored = found["plain"], found["mirrored"]
     assert plain.shape == (2, 1280) and plain.dtype == np.float16 and np.isfinite(plain).all()
     assert np.array_equal(plain[0], plain[1]) and not np.array_equal(plain, mirrored)
 
@@ -76,8 +77,8 @@ def test_a_timm_network_by_name_with_weights_from_a_file(weights: Path, name: st
     x = (torch.from_numpy(pixels()).permute(0, 3, 1, 2).float() / 255 - mean) / std
     with torch.inference_mode():
         expected = reference.eval()(x).numpy()
-    assert np.allclose(network.embed(pixels())[0], expected, atol=2e-3, rtol=2e-3)
-    assert np.allclose(network.embed(pixels()[:, :, ::-1].copy())[1], expected, atol=2e-3, rtol=2e-3)
+    assert np.allclose(network.embed(pixels())["plain"], expected, atol=2e-3, rtol=2e-3)
+    assert np.allclose(network.embed(pixels()[:, :, ::-1].copy())["mirrored"], expected, atol=2e-3, rtol=2e-3)
 
 
 def test_inputs_are_normalised_as_the_network_was_trained(weights: Path) -> None:

@@ -118,7 +118,7 @@ def seeds_of(noise: list[int], normal: list[int], *, human: bool = True) -> Nois
 
 def run(x: np.ndarray, seeds: NoiseSeeds, countable: np.ndarray | None = None, max_rounds: int = 10) -> NoiseResult:
     return run_rounds(
-        lambda rows: x[rows],
+        [lambda rows: x[rows]],
         np.full((len(x), 2), np.nan, np.float32),
         seeds,
         np.ones(len(x), bool) if countable is None else countable,

@@ -253,7 +253,7 @@ def test_teachers_must_know_the_classes_and_be_readable(work: Path, trained: Pat
 def test_fold_models_of_the_probe_teach_what_they_predict(tmp_path: Path) -> None:
     backbone = load_backbone(EmbeddingSettings(image_size=64, precision="fp32"), "cpu")
     pixels = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
-    plain, _ = backbone.embed(pixels)
+    plain = backbone.embed(pixels)["plain"]
     learner = ProbeLearner(Embeddings(plain, plain), 2)
     generator = torch.Generator().manual_seed(0)
     expected = []

@@ -18,14 +18,17 @@ from timm.data import resolve_model_data_config
 from torch import nn
 
 from cleaner.config import EmbeddingSettings
-from cleaner.dataset.store import digest_of, sha256_file
+from cleaner.dataset.store import Arrays, digest_of, sha256_file
 from cleaner.errors import BackboneError, BadInputError, UsageError
 from cleaner.modeling import fusion
+from cleaner.modeling.style import StagedNetwork, compute_style, find_stages
 
 EMBEDDED = "embedded"
 _EMBEDDED_NAME = "efficientnet_lite0"
 _PIXELS = "torch-bicubic"
 """How `embeddings.load_square` resizes; part of every cache key."""
+_STYLE = "style-1"
+"""Likewise for what `embed` says of style."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
@@ -52,7 +55,7 @@ class Backbone:
         """A digest of all that an embedding depends on besides the image."""
         return digest_of(
             self.name, self.weights_sha256, self.image_size, self.mean, self.std, self.precision, self.device.type,
-            _PIXELS, fusion.FORMAT if fusion.can_fuse(self.device) else "",
+            _PIXELS, _STYLE, fusion.FORMAT if fusion.can_fuse(self.device) else "",
             *(["plain alone"] if self.settings.views == 1 else []),
         )  # fmt: skip
 
@@ -67,22 +70,32 @@ class Backbone:
         }
 
     @torch.inference_mode()
-    def embed(self, pixels: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Embeddings of a batch and, with two views, of its mirror image.
+    def embed(self, pixels: np.ndarray) -> Arrays:
+        """Embeddings of a batch, of its mirror image where there are two views, and its style.
 
-        `pixels` (B, H, W, 3) uint8 RGB. Returns arrays (B, D) float16: the plain view, then the mirrored one.
+        `pixels` (B, H, W, 3) uint8 RGB. Returns float16 arrays: `plain` and `mirrored` (B, D), and `style` (B, S) of
+        the plain view, see modeling/style.py; S is 0 where timm does not tell a network's stages.
         """
         x = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float()  # channels last in memory already
         mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) for v in (self.mean, self.std))
         x = x.sub_(mean).div_(std).to(self._dtype)
-        views = (x, x.flip(3)) if self.settings.views == 2 else (x,)
-        return tuple(self._forward(view) for view in views)
+        plain, maps = self._forward(x)
+        style = compute_style(maps, list(self._stages.values())) if maps else plain[:, :0]
+        found = {"plain": _to_float16(plain), "style": _to_float16(style)}
+        if self.settings.views == 2:
+            found["mirrored"] = _to_float16(self._forward(x.flip(3))[0])
+        return found
 
-    def _forward(self, x: torch.Tensor) -> np.ndarray:
+    def _forward(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Features (B, D) of normalised pixels, and the maps of the stages."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            features = self._inference(x)
-        values: np.ndarray = features.float().clamp(-60_000, 60_000).cpu().numpy().astype(np.float16)
-        return values
+            found = self._inference(x)
+        features, maps = found if self._stages else (found, [])
+        return features, maps
+
+    @functools.cached_property
+    def _stages(self) -> dict[str, int]:
+        return find_stages(self.network)
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -90,7 +103,15 @@ class Backbone:
 
     @functools.cached_property
     def _inference(self) -> nn.Module:
-        return fusion.fuse_network(self.network, self._dtype) if fusion.can_fuse(self.device) else self.network
+        stages = list(self._stages)
+        if fusion.can_fuse(self.device):
+            return fusion.fuse_network(self.network, self._dtype, stages)
+        return StagedNetwork(self.network, stages) if stages else self.network
+
+
+def _to_float16(values: torch.Tensor) -> np.ndarray:
+    half: np.ndarray = values.float().clamp(-60_000, 60_000).cpu().numpy().astype(np.float16)
+    return half
 
 
 def load_backbone(settings: EmbeddingSettings, device_name: str = "auto") -> Backbone:

@@ -30,8 +30,9 @@ _SHARD_SIZE = 16 * BATCH_SIZE
 _BATCHES_AHEAD = 3
 VIEWS = ("plain", "mirrored")
 """Under these names a shard keeps its views; with one view, the first alone."""
-_Shard = tuple[np.ndarray, tuple[np.ndarray, ...]]
-"""Ids (n,) S32, and each view (n, D) float16."""
+STYLE = "style"
+_Shard = tuple[np.ndarray, Arrays]
+"""Ids (n,) S32, and what is known of the images, under the names of VIEWS and STYLE."""
 T = TypeVar("T")
 
 
@@ -52,11 +53,13 @@ class Embeddings:
     """(N, D) float16."""
     mirrored: np.ndarray
     """(N, D) float16, of the image flipped left to right; with one view, `plain` itself."""
+    style: np.ndarray | None = None
+    """(N, S) float16, see modeling/style.py; None where it was not asked for."""
 
     @classmethod
-    def of_views(cls, views: Sequence[np.ndarray]) -> Embeddings:
+    def of_views(cls, views: Sequence[np.ndarray], style: np.ndarray | None = None) -> Embeddings:
         """Of one or two views, the plain one first."""
-        return cls(views[0], views[-1])
+        return cls(views[0], views[-1], style)
 
     @property
     def views(self) -> tuple[np.ndarray, ...]:
@@ -65,7 +68,8 @@ class Embeddings:
 
     def take(self, rows: np.ndarray) -> Embeddings:
         """The embeddings of some rows, given by number or mask."""
-        return Embeddings.of_views([view[rows] for view in self.views])
+        style = None if self.style is None else self.style[rows]
+        return Embeddings.of_views([view[rows] for view in self.views], style)
 
     def mean(self, rows: np.ndarray | slice) -> np.ndarray:
         """(n, D) float32: the mean over the views of some rows."""
@@ -82,6 +86,7 @@ def compute_embeddings(
     workers: int,
     progress: Progress,
     map_shards: Mapper | None = None,
+    with_style: bool = False,
 ) -> Embeddings:
     """Embeddings of images, one row for each of `image_ids` (which may repeat), in their order.
 
@@ -94,7 +99,8 @@ def compute_embeddings(
     wanted = (
         np.array([bytes.fromhex(i) for i in image_ids], dtype="S32") if len(image_ids) else np.zeros(0, dtype="S32")
     )
-    stored = list(_read_shards(store, set(wanted.tolist())))
+    names = [*VIEWS[: backbone.settings.views], *([STYLE] if with_style else [])]
+    stored = list(_read_shards(store, set(wanted.tolist()), names))
     known = {key for ids, _ in stored for key in ids.tolist()}
     missing: dict[bytes, Path] = {}
     for key, path in zip(wanted.tolist(), paths, strict=True):
@@ -103,15 +109,16 @@ def compute_embeddings(
     if missing:
         stored += _compute(missing, backbone, store, workers, progress, map_shards)
     if not stored:
-        return Embeddings.of_views([np.zeros((0, 0), np.float16)] * backbone.settings.views)
-    ids = np.concatenate([shard_ids for shard_ids, _ in stored])
-    order = np.argsort(ids, kind="stable")
-    rows = order[np.searchsorted(ids[order], wanted)]
-    both = zip(*(views for _, views in stored), strict=True)
-    return Embeddings.of_views([np.concatenate(view)[rows] for view in both])
+        found = {name: np.zeros((0, 0), np.float16) for name in names}
+    else:
+        ids = np.concatenate([shard_ids for shard_ids, _ in stored])
+        order = np.argsort(ids, kind="stable")
+        rows = order[np.searchsorted(ids[order], wanted)]
+        found = {name: np.concatenate([arrays[name] for _, arrays in stored])[rows] for name in names}
+    return Embeddings.of_views([found[name] for name in VIEWS if name in found], found.get(STYLE))
 
 
-def _read_shards(store: ArrayStore, wanted: set[bytes]) -> Iterator[_Shard]:
+def _read_shards(store: ArrayStore, wanted: set[bytes], names: Sequence[str]) -> Iterator[_Shard]:
     for key in store.stored_keys():
         arrays = store.get(key)
         if arrays is None:
@@ -120,11 +127,7 @@ def _read_shards(store: ArrayStore, wanted: set[bytes]) -> Iterator[_Shard]:
         hit = np.array([i in wanted for i in shard_ids.tolist()], dtype=bool)
         if hit.any():
             wanted.difference_update(shard_ids[hit].tolist())
-            yield shard_ids[hit], tuple(view[hit] for view in _views_of(arrays))
-
-
-def _views_of(arrays: Arrays) -> tuple[np.ndarray, ...]:
-    return tuple(arrays[name] for name in VIEWS if name in arrays)
+            yield shard_ids[hit], {name: arrays[name][hit] for name in names}
 
 
 # numpy's S32 drops trailing zero bytes, on both sides of every comparison alike; no digest becomes another.
@@ -147,7 +150,7 @@ def _compute(
         else:
             shards = _embed_here(ids, paths, backbone, store, workers, task)
         for arrays in shards:
-            yield _as_keys(arrays["image_id"]), _views_of(arrays)
+            yield _as_keys(arrays["image_id"]), arrays
 
 
 def _embed_here(
@@ -191,7 +194,7 @@ class Shard:
 
 
 def embed_shard(shard: Shard) -> Arrays:
-    """The embeddings of a shard: image_id (B, 32) uint8, plain and, with two views, mirrored (B, D) float16.
+    """The embeddings of a shard: image_id (B, 32) uint8, and what `Backbone.embed` returns of its images.
 
     Raises BackboneError if this machine's backbone is not the one that was asked for.
     """
@@ -229,10 +232,9 @@ def _embed(
             num = len(pixels)
             if num < BATCH_SIZE:
                 pixels = np.concatenate([pixels, np.repeat(pixels[-1:], BATCH_SIZE - num, axis=0)])
-            parts.append([view[:num] for view in backbone.embed(pixels)])
+            parts.append({name: values[:num] for name, values in backbone.embed(pixels).items()})
             advance(num)
-        views = (np.concatenate(view) for view in zip(*parts, strict=True))
-        yield {"image_id": _raw_ids(shard), **dict(zip(VIEWS, views, strict=False))}
+        yield {"image_id": _raw_ids(shard)} | {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
 
 def load_square(path: str | Path, size_px: int, *, image_id: str = "") -> np.ndarray:

@@ -100,6 +100,21 @@ class PrincipalFeatures:
         return weight @ self._directions.T
 
 
+class StyleFeatures:
+    """Square-rooted and standardised style of N images (N, S): row numbers (n,) to (n, S) float32."""
+
+    def __init__(self, style: np.ndarray) -> None:
+        self._style = style
+        self._mean, self._std = feature_moments(style)
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """Features (n, S) float32 of `rows` (n,)."""
+        values: np.ndarray = (
+            hellinger(torch.from_numpy(self._style[rows]).float()).sub_(self._mean).div_(self._std).numpy()
+        )
+        return values
+
+
 def feature_moments(embeddings: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and deviation (D,) float32 of the square-rooted embeddings (N, D), chunks summed in float64."""
     total, squares = torch.zeros(2, embeddings.shape[1], dtype=torch.float64)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from cleaner.modeling.style import StagedNetwork
 
 FORMAT = "onednn-1"
 """Part of every cache key; a change of what is computed here gets a new one."""
@@ -17,16 +21,21 @@ def can_fuse(device: torch.device) -> bool:
     return device.type == "cpu" and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
 
-def fuse_network(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+def fuse_network(network: nn.Module, dtype: torch.dtype, stages: Sequence[str] = ()) -> nn.Module:
     """`network` (in eval mode, on the CPU) with its batch norms folded into the convolutions before them.
 
     The weights of these convolutions are kept as `dtype`, float32 or bfloat16. The network itself is left as it is.
-    A network whose `forward` torch.fx cannot follow comes back unchanged.
+    With `stages`, names of modules, it returns what they put out too, as `StagedNetwork` does. A network whose
+    `forward` torch.fx cannot follow is run as it is.
     """
     try:
-        graph = _Tracer().trace(network)
+        tracer = _Tracer(stages)
+        graph = tracer.trace(network)
     except Exception:  # whatever a network's own code raises when it is given a proxy
-        return network
+        return StagedNetwork(network, stages) if stages else network
+    if stages:
+        (end,) = (node for node in graph.nodes if node.op == "output")
+        end.args = ((end.args[0], list(tracer.ends)),)
     fused = fx.GraphModule(network, graph)
     modules = dict(fused.named_modules())
     uses = Counter(node.target for node in graph.nodes if node.op == "call_module")
@@ -81,6 +90,21 @@ _ONEDNN_NAME: dict[type[nn.Module], tuple[str, list[float]]] = {
 
 
 class _Tracer(fx.Tracer):
+    """Remembers where stages end."""
+
+    def __init__(self, stages: Sequence[str]) -> None:
+        super().__init__()
+        self._stages = set(stages)
+        self.ends: list[fx.Node] = []
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        out = super().call_module(m, forward, args, kwargs)
+        if self.path_of_module(m) in self._stages:
+            self.ends.append(out.node)
+        return out
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return m.__module__.startswith("timm.layers.") or super().is_leaf_module(m, module_qualified_name)
 

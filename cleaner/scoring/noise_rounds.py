@@ -5,7 +5,7 @@ Method, formulae and sources: docs/methods.md, "Noise images".
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,7 +27,7 @@ _FOLDS = 10
 _NORMALS_PER_FIND = 3
 """For each find so many images that the last round called normal, so that finds do not outgrow the normal seeds. With
 more, junk that is not found yet trains as normal: of 3,000 photos, 240 finds would draw 2,400."""
-_FIT_WEIGHTS = (0.54, 0.72)
+_FIT_WEIGHTS = (0.68, 0.9)
 """Spreads of the score for each standard deviation by which an image fits its own class worse, and its best class;
 chosen, as all numbers here, on layout seeds 3 to 5 of the benchmark."""
 _ANCHOR = 0.1
@@ -82,7 +82,7 @@ class NoiseResult:
 
 
 def run_rounds(
-    features: Features,
+    features: Sequence[Features],
     evidence: np.ndarray,
     seeds: NoiseSeeds,
     countable: np.ndarray,
@@ -94,6 +94,7 @@ def run_rounds(
 ) -> NoiseResult:
     """Train, score all, take what is above `threshold`, and again until the found set repeats.
 
+    `features`: what classifiers learn from, one classifier for each kind; the score is the mean of theirs.
     `evidence` (N, 2) float32: standardised fit to the own and to the best class, NaN where a row has none;
     `countable` (N,) bool: rows over which the noise share is estimated and in which noise may be found. A found image
     takes part with an out-of-fold score, and leaves when that falls to the threshold or below. The first round, which
@@ -110,7 +111,8 @@ def run_rounds(
     fit = np.nan_to_num(evidence) @ np.array(_FIT_WEIGHTS)
     for number in range(1, max_rounds + 1):
         positive, negative = _training_set(seeds, found, probs, countable, lottery)
-        scores = _in_spreads(_out_of_fold_scores(features, positive, negative, fold), countable) - fit
+        each = [_in_spreads(_out_of_fold_scores(kind, positive, negative, fold), countable) for kind in features]
+        scores = _in_spreads(np.mean(each, axis=0), countable) - fit
         # finds are not held as noise: their spread would be that of what is easy to find
         held_normal = seeds.is_seed & seeds.is_human & ~seeds.is_noise
         posterior = compute_noise_posterior(scores, seeds.is_seed & seeds.is_noise, held_normal, countable)

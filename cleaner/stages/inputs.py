@@ -99,6 +99,8 @@ def embed_rows(
     backbone: Backbone,
     options: RunOptions,
     outside: Sequence[tuple[str, Path]] = (),
+    *,
+    with_style: bool = False,
 ) -> Embeddings:
     """Embeddings of manifest rows in their order, followed by those of `outside` images (image_id, path)."""
     # here, because torch takes seconds and most of a gigabyte, and scan and status do without
@@ -112,6 +114,7 @@ def embed_rows(
         ids, paths, backbone, task_cache(workspace, options),
         workers=count_workers(options.workers), progress=options.progress,
         map_shards=partial(engine.map, threads=num_threads(), gpu=on_gpu) if engine.is_cluster else None,
+        with_style=with_style,
     )  # fmt: skip
 
 

@@ -19,7 +19,9 @@ from cleaner.dataset.workspace import Input, Parent, Workspace
 from cleaner.errors import BadInputError
 from cleaner.modeling.backbones import load_backbone, num_threads
 from cleaner.modeling.class_evidence import MeanViewFeatures, compute_class_evidence
-from cleaner.scoring.noise_rounds import NoiseResult, NoiseRound, NoiseSeeds, pick_cold_seeds, run_rounds
+from cleaner.modeling.embeddings import Embeddings
+from cleaner.modeling.features import StyleFeatures
+from cleaner.scoring.noise_rounds import Features, NoiseResult, NoiseRound, NoiseSeeds, pick_cold_seeds, run_rounds
 from cleaner.stages.inputs import (
     assign_folds,
     decisions_input,
@@ -79,14 +81,14 @@ def run_noise(
     verdicts = said.images
     backbone = load_backbone(settings.embedding, options.device)
     outside = _outside(given)
-    embeddings = embed_rows(workspace, parent.images_root, judged, backbone, options, outside)
+    embeddings = embed_rows(workspace, parent.images_root, judged, backbone, options, outside, with_style=True)
     features = MeanViewFeatures(embeddings)
     evidence = _class_evidence(features, judged, len(outside), options.seed)
     picked = _pick_seeds(judged, given, verdicts, evidence, options)
     folder = workspace.begin("noise")
     countable = np.arange(len(evidence)) < len(judged)
     result = run_rounds(
-        features,
+        _noise_features(embeddings, features, picked.source),
         evidence,
         picked.seeds,
         countable,
@@ -179,6 +181,17 @@ def _class_evidence(features: MeanViewFeatures, judged: pd.DataFrame, num_outsid
     folds = np.concatenate([fold, np.zeros(num_outside, np.int64)])
     learns = np.concatenate([learns, np.zeros(num_outside, bool)])
     return compute_class_evidence(features, targets, folds, len(classes), learns)
+
+
+def _noise_features(embeddings: Embeddings, content: MeanViewFeatures, source: str) -> list[Features]:
+    """What tells noise: the style of an image, and what is in it where style alone would mislead.
+
+    A cold start picks its seeds by flatness and colours, which style sees at once: alone it finds whatever is flat.
+    """
+    if embeddings.style is None or not embeddings.style.shape[1]:
+        return [content]
+    style = StyleFeatures(embeddings.style)
+    return [style, content] if source == "auto" else [style]
 
 
 def _pick_seeds(

@@ -145,7 +145,8 @@ def _sizes(
     num_files: int, num_images: int, embeddings: Embeddings, row_bytes: int
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Bytes of memory at the peak and of disk, by what takes them."""
-    embedded = num_images * sum(view.shape[1] * view.itemsize for view in embeddings.views)
+    kept = [*embeddings.views, *([] if embeddings.style is None else [embeddings.style])]
+    embedded = num_images * sum(values.shape[1] * values.itemsize for values in kept)
     memory = {
         "program": _peak_memory_bytes(),
         "embeddings": _EMBEDDING_COPIES * embedded,
