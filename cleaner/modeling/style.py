@@ -57,8 +57,8 @@ def compute_style(maps: Sequence[torch.Tensor], num_channels: Sequence[int]) -> 
     """
     parts = []
     for values, num in zip(maps, num_channels, strict=True):
-        channel = 1 if values.ndim == 4 and values.shape[1] == num else values.ndim - 1
-        places = [axis for axis in range(1, values.ndim) if axis != channel]
-        deviation, mean = torch.std_mean(values.float(), dim=places, correction=0)
-        parts += [mean, deviation]
+        channel = 1 if values.ndim == 4 and values.shape[1] == num else -1
+        x = values.movedim(channel, -1).flatten(1, -2).float()  # torch.std_mean takes eight times as long
+        mean = x.mean(1)
+        parts += [mean, (x - mean[:, None]).square_().mean(1).sqrt()]
     return torch.cat(parts, 1)
