@@ -188,7 +188,7 @@ def _try_embedding(
     ids, paths = zip(*readable, strict=True)
     with tempfile.TemporaryDirectory(prefix="cleaner-plan-") as folder:
         embeddings = compute_embeddings(
-            ids, paths, backbone, Path(folder), workers=count_workers(options.workers), progress=clock
+            ids, paths, backbone, Path(folder), workers=count_workers(options.workers), progress=clock, with_style=True
         )
     # the network is paid for by batches, full or not
     rate = _rate([loaded, *clock.stamps], [BATCH_SIZE] * len(clock.stamps))
