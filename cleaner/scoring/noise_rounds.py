@@ -24,9 +24,8 @@ _STRENGTH = 10.0
 lies between graphics and normal photographs is ranked better (docs/experiments.md)."""
 _TOLERANCE = 1e-5  # at 1e-3 the margin is not reached and junk photographs rank far lower
 _FOLDS = 10
-_NORMALS_PER_FIND = 3
-"""For each find so many images that the last round called normal, so that finds do not outgrow the normal seeds. With
-more, junk that is not found yet trains as normal: of 3,000 photos, 240 finds would draw 2,400."""
+_NORMALS_PER_FIND = 15
+"""For each find so many images that the last round called normal, so that finds do not outgrow the normal seeds."""
 _FIT_WEIGHTS = (0.68, 0.9)
 """Spreads of the score for each standard deviation by which an image fits its own class worse, and its best class;
 chosen, as all numbers here, on layout seeds 3 to 5 of the benchmark."""
