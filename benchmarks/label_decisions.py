@@ -184,7 +184,7 @@ def head_accuracy(
     views: Embeddings, targets: np.ndarray, dropped: np.ndarray, test_views: Embeddings, test_targets: np.ndarray
 ) -> float:
     """Accuracy on the clean test images of a head trained on what was not dropped."""
-    both = Embeddings(*(np.concatenate(v) for v in zip(vars(views).values(), vars(test_views).values(), strict=True)))
+    both = Embeddings.of_views([np.concatenate(v) for v in zip(views.views, test_views.views, strict=True)])
     num_classes = int(targets.max()) + 1
     learner = ProbeLearner(both, num_classes, PRECISION)
     kept = np.flatnonzero(~dropped)

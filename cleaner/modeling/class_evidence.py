@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from cleaner.modeling.embeddings import Embeddings
-from cleaner.modeling.features import feature_moments, hellinger
+from cleaner.modeling.features import feature_moments, standardise
 
 _RIDGE = 0.2
 """Penalty as a share of the number of training rows; 3,000 for 15,000 rows did well, see docs/experiments.md."""
@@ -26,7 +26,7 @@ class MeanViewFeatures:
 
     def tensor(self, rows: np.ndarray) -> torch.Tensor:
         """The same as a tensor."""
-        return (hellinger(torch.from_numpy(self._embeddings.mean(rows))) - self._mean) / self._std
+        return standardise(self._embeddings.mean(rows), self._mean, self._std)
 
 
 def compute_class_evidence(

@@ -92,8 +92,8 @@ def compute_embeddings(
 
     What is in `cache` is read; only the rest is computed, and stored in shards, so that an interruption loses
     at most one shard. A damaged shard counts as absent. With `map_shards(function, tasks, store=store)` other
-    machines compute the shards, the same to the last bit; without, this process does. Raises BadInputError, naming
-    the file, for an image that cannot be decoded.
+    machines compute the shards, the same to the last bit; without, this process does. `with_style`: style is kept in
+    memory too; shards always hold it. Raises BadInputError, naming the file, for an image that cannot be decoded.
     """
     store = ArrayStore(cache / "embeddings" / backbone.key[:20])
     wanted = (

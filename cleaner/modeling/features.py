@@ -55,7 +55,7 @@ class Standardised:
 
     def __call__(self, view: str, rows: np.ndarray) -> torch.Tensor:
         """Features (n, D) float32 of rows (n,) of a view, plain or mirrored."""
-        return hellinger(torch.from_numpy(self._of_view[view][rows]).float()).sub_(self.mean).div_(self.std)
+        return standardise(self._of_view[view][rows], self.mean, self.std)
 
     def channel_weights(self, weight: torch.Tensor) -> torch.Tensor:
         """See HeadFeatures.channel_weights."""
@@ -109,10 +109,7 @@ class StyleFeatures:
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """Features (n, S) float32 of `rows` (n,)."""
-        values: np.ndarray = (
-            hellinger(torch.from_numpy(self._style[rows]).float()).sub_(self._mean).div_(self._std).numpy()
-        )
-        return values
+        return standardise(self._style[rows], self._mean, self._std).numpy()
 
 
 def feature_moments(embeddings: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
@@ -126,6 +123,11 @@ def feature_moments(embeddings: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]
     mean = total / num
     std = (squares / num - mean.square()).clamp_min(0).sqrt().clamp_min(1e-4)
     return mean.float(), std.float()
+
+
+def standardise(values: np.ndarray, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+    """Features (n, D) float32 of embeddings or style (n, D), by the moments (D,) of their square roots."""
+    return hellinger(torch.from_numpy(values).float()).sub_(mean).div_(std)
 
 
 def hellinger(x: torch.Tensor) -> torch.Tensor:
