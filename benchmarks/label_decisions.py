@@ -50,8 +50,8 @@ from cleaner.modeling.probe import ProbeLearner
 from cleaner.progress import Silent
 from cleaner.scoring.label_quality import SHARE_BY_PROBABILITY, find_spared_classes
 from cleaner.stages.inputs import assign_folds
-from cleaner.stages.label_rounds import LabelSet, run_pass
-from cleaner.stages.label_rule import run_rule
+from cleaner.stages.labels.passes import LabelSet, run_pass
+from cleaner.stages.labels.rule import run_rule
 
 FILTERS = (
     "prune_by_noise_rate", "prune_by_class", "both", "confident_learning", "predicted_neq_given",

@@ -60,8 +60,8 @@ def run_labels(num: int, num_classes: int, dim: int, *, with_rule: bool) -> dict
     from cleaner.modeling.closed_form import ClosedFormLearner
     from cleaner.progress import Silent
     from cleaner.stages.inputs import assign_folds
-    from cleaner.stages.label_rounds import LabelSet, run_pass
-    from cleaner.stages.label_rule import run_rule
+    from cleaner.stages.labels.passes import LabelSet, run_pass
+    from cleaner.stages.labels.rule import run_rule
 
     views, right, given = synthetic(num, num_classes, dim)
     rows = np.arange(num)

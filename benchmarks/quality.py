@@ -119,7 +119,7 @@ import sys
 from pathlib import Path
 from cleaner.config import LabelsSettings, RunOptions, ScanSettings
 from cleaner.dataset.workspace import Workspace
-from cleaner.stages.labels import run_labels
+from cleaner.stages.labels.run import run_labels
 from cleaner.stages.scan import run_scan
 if __name__ == "__main__":
     work = Workspace(Path(sys.argv[2]))

@@ -22,10 +22,10 @@ import pandas as pd
 import pyarrow as pa
 from PIL import Image
 
+from cleaner.audit.audit import load_open_sample, open_audit
 from cleaner.dataset.decisions import DecisionStore, Event
 from cleaner.dataset.manifest import drop_rows, with_stage_columns, write_manifest, write_table
 from cleaner.dataset.workspace import Input, StageRecord, Workspace
-from cleaner.report.audit import load_open_sample, open_audit
 
 POOL = 100
 _CLASSES_SCHEMA = pa.schema(

@@ -315,8 +315,8 @@ def our_labels(data: str, embeddings: str) -> Side:
     from cleaner.modeling.probe import ProbeLearner
     from cleaner.progress import Silent
     from cleaner.stages.inputs import assign_folds
-    from cleaner.stages.label_rounds import LabelSet, cross_train_stored, run_pass
-    from cleaner.stages.label_rule import run_rule
+    from cleaner.stages.labels.passes import LabelSet, cross_train_stored, run_pass
+    from cleaner.stages.labels.rule import run_rule
 
     keep_freed_memory()  # as load_backbone does in the stage
     precision = resolve_precision("auto", torch.device("cpu"))

@@ -19,7 +19,7 @@ def run_all_stages(source: Path, root: Path, *, workers: int) -> Path:
     from cleaner.config import BalanceSettings, LabelsSettings, NoiseSettings, RunOptions, ScanSettings
     from cleaner.dataset.workspace import Workspace
     from cleaner.stages.balance import run_balance
-    from cleaner.stages.labels import run_labels
+    from cleaner.stages.labels.run import run_labels
     from cleaner.stages.noise import run_noise
     from cleaner.stages.scan import run_scan
 

@@ -26,7 +26,7 @@ from typing import Any
 def serve() -> None:
     import cleaner.cli.app
     import cleaner.stages.balance
-    import cleaner.stages.labels
+    import cleaner.stages.labels.run
     import cleaner.stages.noise
     import cleaner.stages.scan  # noqa: F401
 

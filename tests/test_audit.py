@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from program import Program, program
 
+from cleaner.audit.audit import AuditResult, compute_results, find_open_sample, load_open_sample, open_audit
 from cleaner.dataset.decisions import SETTLE, DecisionStore, Event
 from cleaner.dataset.manifest import write_manifest
 from cleaner.dataset.workspace import StageRecord, Workspace
 from cleaner.errors import BadInputError, StaleStageError
-from cleaner.report.audit import AuditResult, compute_results, find_open_sample, load_open_sample, open_audit
 from cleaner.scoring.audit import upper_bound
 
 __all__ = ["program"]

@@ -25,8 +25,8 @@ from cleaner.review.queues import Queue, find_queue
 from cleaner.scoring.class_findings import ClassFindings, find_class_findings
 from cleaner.scoring.label_noise import Candidates
 from cleaner.stages.balance import run_balance
-from cleaner.stages.label_rule import candidates_of
-from cleaner.stages.labels import run_labels
+from cleaner.stages.labels.rule import candidates_of
+from cleaner.stages.labels.run import run_labels
 from cleaner.stages.lifecycle import StageResult
 from cleaner.stages.scan import run_scan
 

@@ -12,7 +12,7 @@ from program import Program, draw_set, program, tree_digest
 from cleaner.config import RunOptions, ScanSettings
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.workspace import Workspace
-from cleaner.report.explain import explain_images
+from cleaner.diagnostics.explain import explain_images
 from cleaner.stages.scan import run_scan
 
 __all__ = ["program"]

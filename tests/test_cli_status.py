@@ -16,7 +16,7 @@ from cleaner.cli.session import open_session
 from cleaner.config import Config, RunOptions, ScanSettings
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.workspace import StageRecord, Workspace
-from cleaner.report.status import Status, read_status
+from cleaner.diagnostics.status import Status, read_status
 from cleaner.stages.scan import run_scan
 
 __all__ = ["program"]

@@ -17,7 +17,7 @@ from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, StaleStageError
 from cleaner.progress import Silent
 from cleaner.stages.balance import run_balance
-from cleaner.stages.labels import run_labels
+from cleaner.stages.labels.run import run_labels
 from cleaner.stages.lifecycle import StageResult
 from cleaner.stages.noise import run_noise
 from cleaner.stages.scan import run_scan

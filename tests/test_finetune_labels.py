@@ -25,7 +25,7 @@ from cleaner.dataset.workspace import Workspace
 from cleaner.errors import UsageError
 from cleaner.modeling.recipes import ROUND_RECIPES, find_recipe
 from cleaner.stages import verify
-from cleaner.stages.labels import run_labels
+from cleaner.stages.labels.run import run_labels
 from cleaner.stages.scan import run_scan
 
 TINY, SIDE, FOLDS = "test_efficientnet", 32, 3

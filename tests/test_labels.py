@@ -25,8 +25,8 @@ from cleaner.modeling.probe import ProbeLearner
 from cleaner.progress import Silent
 from cleaner.scoring.label_quality import SHARE_BY_PROBABILITY, find_conflict_losers, find_spared_classes
 from cleaner.stages.inputs import assign_folds, embed_rows
-from cleaner.stages.label_rounds import LabelSet, run_pass
-from cleaner.stages.labels import run_labels
+from cleaner.stages.labels.passes import LabelSet, run_pass
+from cleaner.stages.labels.run import run_labels
 from cleaner.stages.noise import run_noise
 from cleaner.stages.scan import run_scan
 

@@ -17,13 +17,13 @@ from cleaner.dataset.decision_files import import_decisions
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.manifest import read_manifest, write_manifest
 from cleaner.dataset.workspace import Workspace
+from cleaner.diagnostics.neighbours import find_neighbours
 from cleaner.errors import BackboneError, BadInputError, StaleStageError
 from cleaner.progress import Silent
-from cleaner.report.neighbours import find_neighbours
 from cleaner.scoring import noise_rounds
 from cleaner.scoring.noise_posterior import NoisePosterior, compute_noise_posterior
 from cleaner.scoring.noise_rounds import NoiseResult, NoiseSeeds, pick_cold_seeds, run_rounds
-from cleaner.stages.labels import run_labels
+from cleaner.stages.labels.run import run_labels
 from cleaner.stages.noise import run_noise
 from cleaner.stages.scan import run_scan
 

@@ -30,7 +30,7 @@ from cleaner.modeling.finetune import FinetuneLearner, load_learner
 from cleaner.modeling.model_tasks import ClusterLearner, load_cluster_learner
 from cleaner.modeling.recipes import ROUND_RECIPES
 from cleaner.progress import Silent
-from cleaner.stages.labels import run_labels
+from cleaner.stages.labels.run import run_labels
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

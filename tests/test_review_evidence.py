@@ -14,7 +14,7 @@ from cleaner.dataset.workspace import Workspace
 from cleaner.review.catalogue import load_catalogue
 from cleaner.review.queues import Queue, find_queue
 from cleaner.stages.balance import run_balance
-from cleaner.stages.labels import run_labels
+from cleaner.stages.labels.run import run_labels
 from cleaner.stages.noise import run_noise
 
 

@@ -13,12 +13,12 @@ import pytest
 from PIL import Image
 from program import Program, program
 
+from cleaner.audit.audit import open_audit
 from cleaner.config import RunOptions, ScanSettings, VerifySettings
 from cleaner.dataset.decisions import DecisionStore, Event
 from cleaner.dataset.manifest import drop_rows, read_manifest, write_manifest
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, UsageError
-from cleaner.report.audit import open_audit
 from cleaner.report.build import write_report
 from cleaner.stages.scan import run_scan
 from cleaner.stages.verify import run_verify

@@ -33,7 +33,7 @@ def doctor(
         verbose=verbose, log_format=log_format, creates=True,
         embedding={"backbone": backbone, "weights": weights, "image_size": image_size, "precision": precision},
     )  # fmt: skip
-    from cleaner.report.doctor import examine
+    from cleaner.diagnostics.doctor import examine
 
     found = examine(workspace, session.config, device=device, workers=workers)
     lines = []

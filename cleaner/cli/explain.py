@@ -12,7 +12,7 @@ from cleaner.cli import options as o
 from cleaner.cli.session import open_session
 
 if TYPE_CHECKING:
-    from cleaner.report.explain import Explanation
+    from cleaner.diagnostics.explain import Explanation
 
 
 def explain(
@@ -30,7 +30,7 @@ def explain(
     Example: `cleaner explain cat/0017.jpg -C work/`
     """
     session = open_session(workspace, quiet=quiet, as_json=as_json, verbose=verbose, log_format=log_format)
-    from cleaner.report.explain import explain_images
+    from cleaner.diagnostics.explain import explain_images
 
     found = explain_images(session.workspace, files, limit)
     for explanation in found:

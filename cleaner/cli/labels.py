@@ -92,7 +92,7 @@ def labels(
         clean_split=clean_split,
         learner=learner,
     )
-    from cleaner.stages.labels import run_labels
+    from cleaner.stages.labels.run import run_labels
 
     with session.lock():
         result = run_labels(session.workspace, settings, session.options, from_file=from_file)

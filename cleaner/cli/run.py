@@ -51,7 +51,7 @@ def run(
         },
     )  # fmt: skip
     from cleaner.stages.balance import run_balance
-    from cleaner.stages.labels import run_labels
+    from cleaner.stages.labels.run import run_labels
     from cleaner.stages.lifecycle import planned
     from cleaner.stages.noise import run_noise
     from cleaner.stages.scan import run_scan

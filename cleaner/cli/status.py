@@ -12,7 +12,7 @@ from cleaner.cli import options as o
 from cleaner.cli.session import Session, listed, open_session
 
 if TYPE_CHECKING:
-    from cleaner.report.status import StageState, Status
+    from cleaner.diagnostics.status import StageState, Status
 
 
 def status(
@@ -36,7 +36,7 @@ def status(
     session = open_session(
         workspace, config=config, quiet=quiet, as_json=as_json, verbose=verbose, log_format=log_format
     )
-    from cleaner.report.status import read_status
+    from cleaner.diagnostics.status import read_status
 
     found = read_status(session.workspace, session.config, check_images=images, num_examples=limit)
     session.console.result(_lines(found, session))

@@ -11,12 +11,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cleaner.audit.audit import AuditResult, compute_results, find_open_sample
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.locations import locate
 from cleaner.dataset.manifest import STAGES
 from cleaner.dataset.workspace import StageRecord, Workspace
 from cleaner.errors import BadInputError, CleanerError, StaleStageError
-from cleaner.report.audit import AuditResult, compute_results, find_open_sample
 
 _TEXTS = [
     "drop_stage", "drop_reason", "clean_label", "label", "split", "fault", "duplicate_kind",

@@ -12,8 +12,8 @@ from cleaner.config import LabelsSettings
 from cleaner.dataset.manifest import drop_rows, with_stage_columns
 from cleaner.scoring.label_quality import SHARE_BY_PROBABILITY, find_conflict_losers, find_spared_classes
 from cleaner.stages.inputs import exact_groups
-from cleaner.stages.label_rounds import LabelSet, Pass
-from cleaner.stages.label_rule import Doubts
+from cleaner.stages.labels.passes import LabelSet, Pass
+from cleaner.stages.labels.rule import Doubts
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from cleaner.dataset.locations import locate
 from cleaner.dataset.lookup import FoundImage, find_images
 from cleaner.dataset.manifest import STAGES, read_matching
 from cleaner.dataset.workspace import Workspace
+from cleaner.diagnostics.explain_words import Seen, verdict_words, words_of
+from cleaner.diagnostics.neighbours import find_neighbours
 from cleaner.errors import StaleStageError
-from cleaner.report.explain_words import Seen, verdict_words, words_of
-from cleaner.report.neighbours import find_neighbours
 
 _RELATED = ["file_name", "image_id", "label", "clean_label", "keep", "drop_reason"]
 

@@ -22,7 +22,6 @@ from cleaner.errors import BadInputError
 from cleaner.modeling.backbones import num_threads
 from cleaner.modeling.crossval import NUM_OTHERS, Judgement, judge
 from cleaner.modeling.learner import Learner
-from cleaner.stages.class_table import class_warnings, write_classes
 from cleaner.stages.inputs import (
     assign_folds,
     decisions_input,
@@ -31,9 +30,10 @@ from cleaner.stages.inputs import (
     require_parent,
     weights_inputs,
 )
-from cleaner.stages.label_decisions import Judged, decide
-from cleaner.stages.label_rounds import LabelSet, Pass, cross_train_stored, run_pass
-from cleaner.stages.label_rule import Doubts, run_rule
+from cleaner.stages.labels.class_table import class_warnings, write_classes
+from cleaner.stages.labels.outcome import Judged, decide
+from cleaner.stages.labels.passes import LabelSet, Pass, cross_train_stored, run_pass
+from cleaner.stages.labels.rule import Doubts, run_rule
 from cleaner.stages.learners import OpenedLearner, open_learner
 from cleaner.stages.lifecycle import StageResult, complete, current_result
 

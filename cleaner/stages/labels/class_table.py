@@ -12,8 +12,8 @@ from cleaner.dataset.found_classes import CLASSES, SCHEMA, no_classes
 from cleaner.dataset.manifest import write_table
 from cleaner.modeling.crossval import Judgement
 from cleaner.scoring.class_findings import find_class_findings
-from cleaner.stages.label_decisions import Judged
-from cleaner.stages.label_rule import candidates_of
+from cleaner.stages.labels.outcome import Judged
+from cleaner.stages.labels.rule import candidates_of
 
 _NUM_NAMED = 5
 

@@ -11,7 +11,7 @@ from cleaner.modeling.crossval import Judgement
 from cleaner.modeling.learner import Learner
 from cleaner.progress import Progress
 from cleaner.scoring.label_noise import Candidates, LabelNoise, NoiseEstimate, find_f1_threshold, recalibrate
-from cleaner.stages.label_rounds import LabelSet, cross_train_stored, targets_now
+from cleaner.stages.labels.passes import LabelSet, cross_train_stored, targets_now
 
 _MAX_ROUNDS = 4
 _SETTLED = 0.01

@@ -14,8 +14,8 @@ from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.manifest import STAGES, read_matching
 from cleaner.dataset.verdicts import Verdicts, read_verdicts
 from cleaner.dataset.workspace import StageRecord, Workspace
+from cleaner.diagnostics.staleness import rerun_options, why_rerun
 from cleaner.errors import BadInputError
-from cleaner.report.staleness import rerun_options, why_rerun
 
 _QUICKLY_LISTED = 50_000
 """So many files are listed and compared with the scan without being asked: under a second."""

@@ -1,0 +1,1 @@
+"""The labels stage: cross-training, passes that pull images back, the rule, the outcome for each row."""
