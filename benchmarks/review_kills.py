@@ -20,11 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-
-from review_server import Server, decision, make_workspace
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from cleaner.dataset.decisions import DecisionStore
+from tests.support.review_server import Server, decision, make_workspace
 
 
 @dataclass

@@ -25,11 +25,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-
-from review_server import Server, write_stages
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from cleaner.dataset.workspace import Workspace
+from tests.support.review_server import Server, write_stages
 
 NUM_CLASSES = 500
 _NUM_PICTURES = 40

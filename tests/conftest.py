@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-REPO = Path(__file__).resolve().parent.parent
-SAMPLE = REPO / "sample_data"
+from tests.support.places import SAMPLE
+
+pytest_plugins = ["tests.support.program", "tests.support.launcher"]
 
 
 def run_all_stages(source: Path, root: Path, *, workers: int) -> Path:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from program import REPO, draw_set
 
 import cleaner
+from tests.support.places import REPO
+from tests.support.program import draw_set
 
 
 def test_import_is_light() -> None:

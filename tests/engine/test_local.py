@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cleaner.dataset.store import Arrays, ArrayStore
+from cleaner.engine.local import count_workers, map_tasks
+from cleaner.errors import CleanerError
+from tests.support.places import REPO
+
+
+def square(number: int) -> Arrays:
+    time.sleep(0.02 if number % 3 == 0 else 0)  # so that later tasks finish first
+    return {"square": np.array([number * number])}
+
+
+def square_and_note(task: tuple[int, str]) -> Arrays:
+    number, folder = task
+    (Path(folder) / f"{number}-{time.monotonic_ns()}").touch()
+    return square(number)
+
+
+def fail_at_five(number: int) -> Arrays:
+    if number == 5:
+        raise ValueError("five is not liked")
+    return square(number)
+
+
+def die_at_five(number: int) -> Arrays:
+    if number == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return square(number)
+
+
+def sleep_long(number: int) -> Arrays:
+    time.sleep(60)
+    return square(number)
+
+
+def tasks(num: int) -> list[tuple[str, int]]:
+    return [(f"task{i}", i) for i in range(num)]
+
+
+def values(results: object) -> list[int]:
+    return [int(r["square"][0]) for r in results]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("with_store", [False, True])
+def test_results_come_in_order(tmp_path: Path, workers: int, with_store: bool) -> None:
+    store = ArrayStore(tmp_path) if with_store else None
+    expected = [i * i for i in range(23)]
+    assert values(map_tasks(square, tasks(23), workers=workers, store=store)) == expected
+    assert values(map_tasks(square, [], workers=workers, store=store)) == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_finished_tasks_are_not_run_again(tmp_path: Path, workers: int) -> None:
+    store, notes = ArrayStore(tmp_path / "store"), tmp_path / "notes"
+    notes.mkdir()
+    todo = [(f"task{i}", (i, str(notes))) for i in range(8)]
+    values(map_tasks(square_and_note, todo[:5], workers=workers, store=store))
+    store.path("task2").write_bytes(b"damaged")
+    store.path("task3").unlink()
+    assert values(map_tasks(square_and_note, todo, workers=workers, store=store)) == [i * i for i in range(8)]
+    runs = sorted(int(p.name.split("-")[0]) for p in notes.iterdir())
+    assert runs == [0, 1, 2, 2, 3, 3, 4, 5, 6, 7]
+    assert store.get("task2") is not None
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_of_a_task_is_raised_and_the_finished_ones_are_kept(tmp_path: Path, workers: int) -> None:
+    store = ArrayStore(tmp_path)
+    with pytest.raises(ValueError, match="five is not liked"):
+        values(map_tasks(fail_at_five, tasks(40), workers=workers, store=store))
+    assert {"task0", "task1", "task4"} <= set(store.stored_keys())
+    assert "task5" not in store.stored_keys()
+
+
+def test_a_worker_that_dies_is_told_and_hangs_nothing(tmp_path: Path) -> None:
+    started = time.monotonic()
+    with pytest.raises(CleanerError, match="worker process died") as caught:
+        values(map_tasks(die_at_five, tasks(40), workers=2, store=ArrayStore(tmp_path)))
+    assert "--workers" in caught.value.next_step
+    assert time.monotonic() - started < 20
+
+
+def test_leaving_early_ends_the_workers() -> None:
+    results = map_tasks(square, tasks(500), workers=2)
+    next(results)
+    started = time.monotonic()
+    results.close()
+    assert time.monotonic() - started < 5
+
+
+PROGRAM = """
+import sys
+from tests.engine.test_local import sleep_long, tasks
+from cleaner.engine.local import map_tasks
+if __name__ == "__main__":
+    print("ready", flush=True)
+    try:
+        list(map_tasks(sleep_long, tasks(8), workers=2))
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+
+
+def processes_of_group(group: int) -> list[int]:
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if int(fields[2]) == group and fields[0] != "Z":
+            found.append(int(status.parent.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_no_worker_outlives_its_parent(tmp_path: Path, number: signal.Signals) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    parent = subprocess.Popen(
+        [sys.executable, str(program)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        env=os.environ | {"PYTHONPATH": str(REPO)},
+    )  # fmt: skip
+    assert parent.stdout is not None and parent.stdout.readline() == b"ready\n"
+    deadline = time.monotonic() + 20
+    while len(processes_of_group(parent.pid)) < 4 and time.monotonic() < deadline:
+        time.sleep(0.05)  # parent, resource tracker, two workers
+    time.sleep(0.8)
+    if number == signal.SIGINT:
+        os.killpg(parent.pid, number)  # as Ctrl-C does: to the parent and its workers
+    else:
+        parent.kill()
+    code = parent.wait(timeout=10)
+    assert code == (130 if number == signal.SIGINT else -signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while processes_of_group(parent.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert processes_of_group(parent.pid) == []
+
+
+def test_workers_default_to_the_cores_at_hand() -> None:
+    assert count_workers(3) == 3
+    assert 1 <= count_workers(0) <= (os.cpu_count() or 1)

@@ -1,0 +1,200 @@
+"""Interrupted runs end where undisturbed ones do, and the same inputs give the same bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cleaner.config import EmbeddingSettings
+from cleaner.dataset.store import exclusive_lock, sha256_file
+from cleaner.progress import Silent
+from tests.support.launcher import KILLED, Launcher
+
+STAGES = ("scan", "noise", "labels", "balance")
+OUTPUTS = [
+    *(f"{stage}/manifest.parquet" for stage in STAGES), "noise/rounds.parquet", "labels/rounds.parquet",
+    "balance/classes.parquet", "balance/class_priors.json", *(f"labels/models/fold_{k}.safetensors" for k in range(5)),
+]  # fmt: skip
+# where each stage is killed while it works; with several points, one after the other
+KILL_POINTS: list[dict[str, Any]] = [
+    {"task": "scan", "after": 100},
+    {"record": "scan"},
+    {"task": "embedding", "after": 128},
+    {"say": "round 1"},
+    {"task": "coarse (top 5) cross-training", "after": 3},
+    {"task": "coarse round 2", "after": 2},
+    {"record": "labels"},
+    {"task": "coherence", "after": 3},
+]
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """A run that nothing disturbed: digests of its files, and how long each stage took."""
+
+    digests: dict[str, str]
+    seconds: dict[str, float]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    root = tmp_path_factory.mktemp("undisturbed")
+    done = launcher.run(root)
+    assert done["code"] == 0, done["stderr"]
+    records = {stage: json.loads((root / stage / "stage.json").read_text(encoding="utf-8")) for stage in STAGES}
+    return Undisturbed(digests(root), {stage: record["seconds"] for stage, record in records.items()})
+
+
+def digests(workspace: Path) -> dict[str, str]:
+    return {name: sha256_file(workspace / name) for name in OUTPUTS}
+
+
+def tree(root: Path, pattern: str = "*") -> dict[str, tuple[int, str]]:
+    files = (p for p in sorted(root.rglob(pattern)) if p.is_file())
+    return {p.relative_to(root).as_posix(): (p.stat().st_mtime_ns, sha256_file(p)) for p in files}
+
+
+# --- interruption -----------------------------------------------------------------------------------------------------
+
+
+def test_a_kill_in_each_stage_changes_nothing(launcher: Launcher, undisturbed: Undisturbed, tmp_path: Path) -> None:
+    before = tree(launcher.images)
+    for point in KILL_POINTS:
+        killed = launcher.run(tmp_path, kill_at=point)
+        assert killed["code"] == KILLED, (point, killed)
+    done = launcher.run(tmp_path)
+    assert done["code"] == 0, done["stderr"]
+    assert digests(tmp_path) == undisturbed.digests
+    assert not list(tmp_path.rglob("*.tmp")) or all(p.name.startswith(".") for p in tmp_path.rglob("*.tmp"))
+    assert tree(launcher.images) == before, "source images were touched"
+
+
+def test_a_kill_loses_the_task_in_hand_at_most(launcher: Launcher, tmp_path: Path) -> None:
+    killed = launcher.run(tmp_path, kill_at={"task": "coarse round 2", "after": 2})
+    assert killed["code"] == KILLED
+    kept = tree(tmp_path / "cache", "*.arrays")
+    assert len(list((tmp_path / "cache" / "labels").iterdir())) == 2  # cross-training and round 1
+    again = launcher.run(tmp_path, kill_at={"task": "coarse round 2", "after": 5})
+    after = tree(tmp_path / "cache", "*.arrays")
+    assert again["code"] == KILLED and kept == after
+    for done in ("embedding", "cross-training", "round 1"):
+        assert done in killed["stderr"]
+    assert "round 2" in again["stderr"]
+    assert not [
+        line for line in again["stderr"].splitlines() if line.startswith(("embedding", "coarse (", "coarse round 1"))
+    ]
+
+
+def test_ten_kills_at_random_moments_change_nothing(
+    launcher: Launcher, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    rng = random.Random(20)
+    num_killed = number = 0
+    for stage in (
+        "scan",
+        "scan",
+        "noise",
+        "noise",
+        "noise",
+        "labels",
+        "labels",
+        "labels",
+        "balance",
+        "balance",
+        *STAGES,
+    ):
+        if num_killed == 10:
+            break
+        point = {"stage": stage, "after_s": rng.uniform(0, 0.8) * undisturbed.seconds[stage]}
+        result = launcher.run(tmp_path / str(number), kill_at=point, workers=1 + num_killed % 2)
+        assert result["code"] in (KILLED, 0), result["stderr"]
+        num_killed += result["code"] == KILLED
+        if result["code"] == 0:  # the machine was faster than the kill: on with a new workspace
+            assert digests(tmp_path / str(number)) == undisturbed.digests
+            number += 1
+    assert num_killed == 10
+    done = launcher.run(tmp_path / str(number))
+    assert done["code"] == 0, done["stderr"]
+    assert digests(tmp_path / str(number)) == undisturbed.digests
+
+
+def test_ctrl_c_ends_with_130_and_the_same_command_goes_on_to_the_same_bytes_with_two_workers(
+    launcher: Launcher, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    for point in ({"task": "scan", "after": 100}, {"task": "embedding", "after": 128}):
+        stopped = launcher.run(tmp_path, workers=2, interrupt_at=point)
+        assert stopped["code"] == 130 and "goes on from there" in stopped["stderr"], stopped
+        assert "Traceback" not in stopped["stderr"]
+    assert launcher.run(tmp_path, workers=2)["code"] == 0
+    # two workers all along, and one in the undisturbed run: the same bytes
+    assert digests(tmp_path) == undisturbed.digests
+
+
+def test_a_second_process_meets_the_lock(launcher: Launcher, tmp_path: Path) -> None:
+    with exclusive_lock(tmp_path / ".lock"):
+        met = launcher.run(tmp_path)
+    assert met["code"] == 1
+    assert "another cleaner works in this workspace" in met["stderr"] and str(os.getpid()) in met["stderr"]
+
+
+# --- byte identity ----------------------------------------------------------------------------------------------------
+
+
+def test_a_damaged_cache_is_noticed_and_made_anew(
+    launcher: Launcher, undisturbed: Undisturbed, small_copy: Path
+) -> None:
+    files = sorted(p for p in (small_copy / "cache").rglob("*.arrays"))
+    for number, path in enumerate(files):
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 255
+        path.write_bytes(data if number % 2 else data[: len(data) // 2])
+    for stage in STAGES:
+        shutil.rmtree(small_copy / stage)
+    assert launcher.run(small_copy)["code"] == 0
+    assert digests(small_copy) == undisturbed.digests
+
+
+def test_an_embedding_does_not_depend_on_its_neighbours(small_images: Path, tmp_path: Path) -> None:
+    from cleaner.modeling.backbones import load_backbone
+    from cleaner.modeling.embeddings import compute_embeddings
+
+    paths = [p for p in sorted((small_images / "images").rglob("*.jpg")) if p.stat().st_size][:130]
+    ids = [sha256_file(path) for path in paths]
+    backbone = load_backbone(EmbeddingSettings(), "cpu")
+    together = compute_embeddings(ids, paths, backbone, tmp_path / "a", workers=2, progress=Silent())
+    for row in (0, 63, 64, 129):
+        alone = compute_embeddings(
+            ids[row : row + 1], paths[row : row + 1], backbone, tmp_path / str(row), workers=1, progress=Silent()
+        )
+        assert alone.plain.tobytes() == together.plain[row].tobytes()
+        assert alone.mirrored.tobytes() == together.mirrored[row].tobytes()
+    # the cache is keyed by content: copies and another order need no new computation, and give the same rows
+    order = [129, 0, 0, 64]
+    again = compute_embeddings(
+        [ids[i] for i in order], [tmp_path / "gone"] * 4, backbone, tmp_path / "a", workers=1, progress=Silent()
+    )
+    assert np.array_equal(again.plain, together.plain[order])
+
+
+def test_a_damaged_embedding_shard_is_computed_again(small_images: Path, tmp_path: Path) -> None:
+    from cleaner.modeling.backbones import load_backbone
+    from cleaner.modeling.embeddings import compute_embeddings
+
+    paths = sorted((small_images / "images").rglob("*.jpg"))[:3]
+    ids = [sha256_file(path) for path in paths]
+    backbone = load_backbone(EmbeddingSettings(), "cpu")
+    first = compute_embeddings(ids, paths, backbone, tmp_path, workers=1, progress=Silent())
+    (shard,) = (tmp_path / "embeddings").rglob("*.arrays")
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    second = compute_embeddings(ids, paths, backbone, tmp_path, workers=1, progress=Silent())
+    assert np.array_equal(first.plain, second.plain) and np.array_equal(first.mirrored, second.mirrored)
+    assert shard.read_bytes() == whole

@@ -1,0 +1,176 @@
+"""The review page in a real headless Chromium, driven by the keyboard.
+
+Without a browser these tests are skipped, unless CLEANER_REQUIRE_BROWSER is set (`.ci/run` sets it): then they fail.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cleaner.config import EmbeddingSettings, NoiseSettings, RunOptions, ScanSettings
+from cleaner.dataset.decisions import DecisionStore
+from cleaner.dataset.workspace import Workspace
+from tests.support.browser import By, Keys, Page, browser, page
+from tests.support.review_server import COLORS, EVIL_LABEL, EVIL_NAME, Server, make_workspace, picture
+
+__all__ = ["browser", "page"]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return make_workspace(tmp_path, per_class=20)
+
+
+def verdicts(workspace: Workspace) -> list[tuple[str, str]]:
+    frame = DecisionStore(workspace.decisions_path).image_verdicts()
+    return list(zip(frame["verdict"], frame["label"], strict=True))
+
+
+def test_forty_images_by_keyboard_alone_through_undo_reload_and_a_killed_server(page: Page, tmp_path: Path) -> None:
+    """From a bare scan: seeds on the page, a server killed in the middle, and the noise stage takes them up."""
+    from cleaner.stages.noise import run_noise
+    from cleaner.stages.scan import run_scan
+
+    for number, label in enumerate(("cat", "dog")):
+        for i in range(24):
+            path = tmp_path / "images" / label / f"{i:02d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(picture(COLORS[label], number * 100 + i, mode="P"))
+    workspace = Workspace(tmp_path / "work")
+    run_scan(workspace, tmp_path / "images", ScanSettings(near_radius=0), RunOptions())
+    with Server(workspace.root, "noise-seeds", "--annotator", "ann") as server:
+        page.open(server.url)
+        assert page.num_open() == 24 and "?token" not in page.driver.current_url
+        for i in range(24):
+            page.press("d" if i % 3 == 0 else "k")
+        page.saved()
+        assert len(verdicts(workspace)) == 24 and page.num_open() == 0
+        page.press("z", "z")
+        page.saved()
+        page.until(lambda: page.num_open() == 2)
+        assert len(verdicts(workspace)) == 22
+        page.press("k", "k")
+        page.saved()
+        assert page.text("#count") == "24 of 48 decided"
+        page.press(Keys.ARROW_RIGHT)  # all are decided: the last card has the focus, and the next page follows
+        page.until(lambda: page.num_open() == 24)
+        page.press("k", "d", "k", "d")
+        page.saved()
+        page.driver.refresh()
+        page.until(lambda: page.num_open() == 20)
+        assert len(verdicts(workspace)) == 28
+        port = server.port
+        server.kill()
+        page.press("k", "d", "k", "d")  # nobody listens; the browser keeps them
+        page.until(lambda: "4 actions wait" in page.text("#offline"))
+    with Server(workspace.root, "noise-seeds", "--annotator", "ann", port=port) as server:
+        page.until(lambda: "open the link" in page.text("#offline"))
+        page.open(server.url)
+        page.saved()
+        page.until(lambda: page.text("#count") == "32 of 48 decided")
+        page.driver.refresh()
+        page.until(lambda: page.num_open() == 16)
+        for i in range(8):
+            page.press("d" if i % 2 else "k")
+        page.saved()
+        assert page.text("#count") == "40 of 48 decided"
+    events = DecisionStore(workspace.decisions_path).events()
+    said = events[events["verdict"] != ""]
+    assert len(said) == 42 and (events["undoes_seq"].notna().sum()) == 2  # two were undone and said again
+    assert len(verdicts(workspace)) == 40
+    assert page.errors() == []
+    run_noise(workspace, NoiseSettings(max_rounds=1, embedding=EmbeddingSettings(image_size=64)), RunOptions())
+    manifest = workspace.read("noise")
+    by_person = set(manifest.loc[manifest["noise_evidence"] == "person", "image_id"])
+    in_force = DecisionStore(workspace.decisions_path).image_verdicts()
+    assert by_person == set(in_force.index)
+    noise = set(in_force.index[in_force["verdict"] == "noise"])
+    assert set(manifest.loc[manifest["is_noise"] & (manifest["noise_evidence"] == "person"), "image_id"]) == noise
+
+
+def test_labels_by_suggestion_picker_selection_and_range(page: Page, workspace: Workspace) -> None:
+    with Server(workspace.root, "labels") as server:
+        page.open(server.url)
+        first = page.text(".card .caption div")
+        page.press("1")
+        page.saved()
+        ((verdict, label),) = verdicts(workspace)
+        assert verdict == "label" and label in COLORS and label != first
+        page.press("/")
+        page.until(lambda: page.js("return document.activeElement.getAttribute('role') === 'combobox'"))
+        page.press("ow", Keys.ENTER)
+        page.saved()
+        assert ("label", "owl") in verdicts(workspace)
+        page.press("x", Keys.ARROW_RIGHT, "x", "n")  # two of them
+        page.saved()
+        assert verdicts(workspace).count(("noise", "")) == 2
+        page.press_shift(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+        page.press("d")
+        page.saved()
+        assert verdicts(workspace).count(("drop", "")) == 3
+        page.press("z")  # one action, three pictures
+        page.saved()
+        assert verdicts(workspace).count(("drop", "")) == 0
+        page.press("a", "u")
+        page.saved()
+        events = DecisionStore(workspace.decisions_path).events()
+        assert (events["verdict"] == "unsure").sum() == 24
+        assert page.text(".group h2") and page.js("return document.querySelectorAll('#panel img').length") >= 9
+        page.press("?")
+        page.until(lambda: page.js("return document.getElementById('help').open"))
+        page.press(Keys.ESCAPE)
+        page.press(Keys.ENTER)
+        page.until(lambda: page.js("return document.querySelector('#zoom .large')?.naturalWidth > 0"))
+        page.press(Keys.ESCAPE)
+    assert page.errors() == []
+
+
+def test_hostile_label_and_file_name_stay_text(page: Page, workspace: Workspace) -> None:
+    with Server(workspace.root) as server:
+        page.open(server.url)
+        seen = set()
+        for name in ("noise-seeds", "noise-doubtful", "noise-found", "labels", "conflicts", "low-count"):
+            page.open(f"{server.url.partition('/?')[0]}/#queue={name}&status=all&limit=60")
+            page.driver.refresh()
+            page.until(lambda: page.num_open() > 0)
+            for _ in range(2):
+                page.press(Keys.ARROW_RIGHT, Keys.ENTER)
+                page.until(lambda: page.js("return document.getElementById('zoom').open"))
+                page.press(Keys.ESCAPE)
+            seen.add(EVIL_LABEL in page.text("body"))
+            assert page.js("return document.querySelectorAll('img[src=x], #grid script, #panel script').length") == 0
+        page.open(f"{server.url.partition('/?')[0]}/#queue=noise-seeds&status=all&search=newline")
+        page.driver.refresh()
+        page.until(lambda: page.num_open() == 1)
+        assert EVIL_NAME in page.js("return document.querySelector('.card').getAttribute('aria-label')")
+        assert seen == {True} or seen == {True, False}
+        assert page.js("return window.pwned ?? null") is None
+    assert page.errors() == []
+
+
+def test_mouse_classes_and_what_a_screen_reader_hears(page: Page, workspace: Workspace) -> None:
+    with Server(workspace.root, "low-count") as server:
+        page.open(server.url)
+        cards = page.driver.find_elements(By.CSS_SELECTOR, ".card.class")
+        assert len(cards) == 4
+        assert page.js("return document.getElementById('grid').getAttribute('role')") == "listbox"
+        assert all(
+            c.get_attribute("role") == "option" and "not decided" in c.get_attribute("aria-label") for c in cards
+        )
+        cards[1].click()
+        next(b for b in page.driver.find_elements(By.CSS_SELECTOR, "#actions button") if "Keep class" in b.text).click()
+        page.saved()
+        frame = DecisionStore(workspace.decisions_path).class_verdicts()
+        assert frame["verdict"].tolist() == ["keep"]
+        page.until(lambda: page.marks() == ["✓ keep"])
+        unnamed = page.js(
+            "return [...document.querySelectorAll('button, input, select')].filter((n) => n.offsetParent"
+            " && !(n.textContent.trim() || n.getAttribute('aria-label') || n.labels?.length)).length"
+        )
+        assert unnamed == 0
+        for width in (1280, 800):  # nothing sticks out sideways
+            page.driver.set_window_size(width, 900)
+            assert page.js("return document.documentElement.scrollWidth <= innerWidth")
+    assert page.errors() == []
