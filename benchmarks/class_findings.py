@@ -34,7 +34,7 @@ from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.learner import PROBE_RECIPES
 from cleaner.modeling.probe import ProbeLearner
 from cleaner.scoring.class_findings import ClassFindings, find_class_findings
-from cleaner.stages.inputs import assign_folds
+from cleaner.scoring.groups import assign_folds
 from cleaner.stages.labels.rule import candidates_of
 
 HALF = " (other half)"

@@ -25,7 +25,7 @@ from cleaner.modeling.crossval import cross_train
 from cleaner.modeling.embeddings import BATCH_SIZE, Embeddings
 from cleaner.modeling.learner import PROBE_RECIPES
 from cleaner.modeling.probe import ProbeLearner
-from cleaner.stages.inputs import assign_folds
+from cleaner.scoring.groups import assign_folds
 
 
 def main() -> None:

@@ -48,8 +48,8 @@ from cleaner.modeling.embeddings import BATCH_SIZE, Embeddings
 from cleaner.modeling.learner import PROBE_RECIPES, Predictor
 from cleaner.modeling.probe import ProbeLearner
 from cleaner.progress import Silent
+from cleaner.scoring.groups import assign_folds
 from cleaner.scoring.label_quality import SHARE_BY_PROBABILITY, find_spared_classes
-from cleaner.stages.inputs import assign_folds
 from cleaner.stages.labels.passes import LabelSet, run_pass
 from cleaner.stages.labels.rule import run_rule
 

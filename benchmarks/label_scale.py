@@ -59,7 +59,7 @@ def run_labels(num: int, num_classes: int, dim: int, *, with_rule: bool) -> dict
     from cleaner.dataset.store import ArrayStore
     from cleaner.modeling.closed_form import ClosedFormLearner
     from cleaner.progress import Silent
-    from cleaner.stages.inputs import assign_folds
+    from cleaner.scoring.groups import assign_folds
     from cleaner.stages.labels.passes import LabelSet, run_pass
     from cleaner.stages.labels.rule import run_rule
 

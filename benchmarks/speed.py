@@ -314,7 +314,7 @@ def our_labels(data: str, embeddings: str) -> Side:
     from cleaner.modeling.learner import PROBE_RECIPES
     from cleaner.modeling.probe import ProbeLearner
     from cleaner.progress import Silent
-    from cleaner.stages.inputs import assign_folds
+    from cleaner.scoring.groups import assign_folds
     from cleaner.stages.labels.passes import LabelSet, cross_train_stored, run_pass
     from cleaner.stages.labels.rule import run_rule
 

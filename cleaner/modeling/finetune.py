@@ -23,6 +23,7 @@ from cleaner.modeling.pixels import Pixels, load_pixels
 from cleaner.modeling.recipes import ROUND_RECIPES, FinetuneRecipe
 from cleaner.modeling.training import Run, Sample, Trainer
 from cleaner.progress import Progress
+from cleaner.random_streams import Stream, open_stream
 
 CHUNK = 64
 """Images predicted at once; every chunk has this size, the last one padded, so that none depends on its neighbours."""
@@ -177,7 +178,7 @@ class FinetuneLearner:
 
     def diagnose(self, network: nn.Module, sample: Sample, seed: int) -> NormHealth | None:
         """How the batch norms of a trained network stand, seen on a part of what it learned from; None without any."""
-        rng = np.random.default_rng([seed, 6])
+        rng = open_stream(seed, Stream.NORM_HEALTH)
         part = rng.permutation(len(sample.rows))[:_DIAGNOSED]  # mixed as in training: batch statistics hang on it
         batches = []
         for positions in np.array_split(part, -(-len(part) // CHUNK)):

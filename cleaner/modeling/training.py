@@ -38,11 +38,10 @@ from cleaner.modeling.objective import Objective
 from cleaner.modeling.pixels import Pixels
 from cleaner.modeling.recipes import FinetuneRecipe
 from cleaner.progress import Progress, Silent
+from cleaner.random_streams import Stream, open_stream
 
 _BATCHES_AHEAD = 3
 _SAVE_EVERY_S = 60.0
-_ORDER, _PIXELS, _MIXING, _FORWARD = 1, 2, 3, 4
-"""What a seed is for."""
 
 
 @dataclass(frozen=True)
@@ -177,11 +176,11 @@ class Trainer:
 
     def _prepare(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         epoch, number = divmod(step, self.steps_per_epoch)
-        order = np.random.default_rng([self._seed, _ORDER, epoch]).permutation(self.shown)
+        order = open_stream(self._seed, Stream.TRAINING_ORDER, epoch).permutation(self.shown)
         places, _ = self._run.group.part(self.batch_size)
         positions = order[number * self.batch_size + places]
         images = torch.from_numpy(self.sample.pixels.take(self.sample.rows[positions])).permute(0, 3, 1, 2)
-        rngs = [np.random.default_rng([self._seed, _PIXELS, step, i]) for i in places]
+        rngs = [open_stream(self._seed, Stream.AUGMENTATION, step, int(i)) for i in places]
         augmented = [augment(image, self.recipe.augment, rng) for image, rng in zip(images, rngs, strict=True)]
         return torch.stack(augmented), torch.from_numpy(positions)
 
@@ -198,7 +197,7 @@ class Trainer:
             group["lr"] = rate * group.get("lr_scale", 1.0)
         labels = torch.from_numpy(self.sample.targets)[positions]
         targets = nn.functional.one_hot(labels, len(self.objective.log_prior)) * self._weights[positions, None]
-        with seeded(device, self._seed, _MIXING, self.step):
+        with seeded(device, self._seed, Stream.MIXING, self.step):
             x, targets = mix_batch(
                 images.float().to(device), targets.to(device), mixup=self.recipe.mixup, cutmix=self.recipe.cutmix
             )
@@ -223,7 +222,7 @@ class Trainer:
         `x`, `targets` are this worker's rows of it.
         """
         device, group = self._blueprint.device, self._run.group
-        seeds = [self._seed, _FORWARD, self.step, *([group.rank] if group.rank else [])]
+        seeds = [self._seed, Stream.DROPOUT, self.step, *([group.rank] if group.rank else [])]
         while True:
             self.optimizer.zero_grad(set_to_none=True)
             try:

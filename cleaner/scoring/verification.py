@@ -22,6 +22,8 @@ from typing import Literal
 import numpy as np
 from scipy.stats import false_discovery_control, t
 
+from cleaner.random_streams import Stream, open_stream
+
 Verdict = Literal["helped", "hurt", "cannot_tell"]
 CONFIDENCE = 0.95
 """Of every interval; a verdict is given where the interval leaves out 0."""
@@ -81,7 +83,7 @@ def compare_models(
     difference = after.astype(np.int8) - before.astype(np.int8)  # (S, n)
     num_seeds, total = len(difference), float(weights.sum())
     by_seed = difference @ weights / total  # (S,)
-    rng = np.random.default_rng([seed, 6])
+    rng = open_stream(seed, Stream.BOOTSTRAP)
     draws, centre = _draw_means(difference, weights, strata, rng)
     picked = rng.integers(num_seeds, size=(len(draws), max(1, num_seeds - 1)))
     error = float(np.take_along_axis(draws, picked, axis=1).mean(1).std(ddof=1))

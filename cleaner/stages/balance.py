@@ -17,6 +17,7 @@ from cleaner.dataset.store import write_json
 from cleaner.dataset.verdicts import Verdicts, pick_used, read_verdicts, resolve_merges
 from cleaner.dataset.workspace import Parent, Workspace
 from cleaner.errors import BadInputError
+from cleaner.random_streams import Stream, open_stream
 from cleaner.scoring.class_quality import judge_low_count
 from cleaner.scoring.imbalance import compute_priors, compute_repeats, compute_target
 from cleaner.stages.inputs import decisions_input, parent_input, require_parent, weights_inputs
@@ -167,7 +168,7 @@ def _fill(full: pd.DataFrame, classes: pd.DataFrame, settings: BalanceSettings, 
     full["class_size"] = full["clean_label"].map(sizes).fillna(0).astype(np.int32)
     full["class_action"] = full["clean_label"].map(classes["action"]).fillna("").astype(object)
     targets = pd.Categorical(full.loc[train, "clean_label"], categories=sorted(sizes.index)).codes.astype(np.int64)
-    rng = np.random.default_rng([options.seed, 5])
+    rng = open_stream(options.seed, Stream.REPEATS)
     repeats = np.where(full["keep"], 1, 0).astype(np.int32)
     repeats[train] = compute_repeats(targets, len(sizes), settings.floor, settings.max_repeats, rng)
     full["repeats"] = repeats

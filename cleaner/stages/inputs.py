@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from cleaner.config import EmbeddingSettings, RunOptions
@@ -116,30 +115,3 @@ def embed_rows(
         map_shards=partial(engine.map, threads=num_threads(), gpu=on_gpu) if engine.is_cluster else None,
         with_style=with_style,
     )  # fmt: skip
-
-
-def exact_groups(manifest: pd.DataFrame) -> np.ndarray:
-    """A number for each row (N,) int64 that rows share if, and only if, they are exact copies."""
-    keys = manifest["pixel_id"] if "pixel_id" in manifest else manifest["image_id"]
-    own = keys.where(keys != "", manifest["file_name"])
-    codes: np.ndarray = pd.factorize(own)[0].astype(np.int64)
-    return codes
-
-
-def duplicate_groups(manifest: pd.DataFrame) -> np.ndarray:
-    """A number for each row (N,) int64 that rows of one duplicate group share; each other row has its own."""
-    group = manifest["duplicate_group"].to_numpy().copy()
-    lone = group < 0
-    group[lone] = group.max(initial=-1) + 1 + np.arange(int(lone.sum()))
-    return group
-
-
-def assign_folds(groups: np.ndarray, targets: np.ndarray, num_folds: int, rng: np.random.Generator) -> np.ndarray:
-    """Stratified folds (n,) int64 from 0; rows of one group share a fold, which is dealt by its first row's class."""
-    first = np.unique(groups, return_index=True)[1]
-    unit_of_row = np.searchsorted(groups[first], groups)
-    order = np.lexsort((rng.random(len(first)), targets[first]))
-    fold_of_unit = np.empty(len(first), np.int64)
-    fold_of_unit[order] = np.arange(len(first)) % num_folds
-    folds: np.ndarray = fold_of_unit[unit_of_row]
-    return folds

@@ -21,13 +21,12 @@ from cleaner.modeling.backbones import load_backbone, num_threads
 from cleaner.modeling.class_evidence import MeanViewFeatures, compute_class_evidence
 from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.features import StyleFeatures
+from cleaner.random_streams import Stream, open_stream
+from cleaner.scoring.groups import assign_folds, duplicate_groups, exact_groups
 from cleaner.scoring.noise_rounds import Features, NoiseResult, NoiseRound, NoiseSeeds, pick_cold_seeds, run_rounds
 from cleaner.stages.inputs import (
-    assign_folds,
     decisions_input,
-    duplicate_groups,
     embed_rows,
-    exact_groups,
     parent_input,
     require_parent,
     weights_inputs,
@@ -94,7 +93,7 @@ def run_noise(
         countable,
         threshold=settings.threshold,
         max_rounds=settings.max_rounds,
-        rng=np.random.default_rng([options.seed, 1]),
+        rng=open_stream(options.seed, Stream.NOISE_ROUNDS),
         on_round=lambda r: options.progress.say(_round_line(r)),
     )
     judged = _with_scores(judged, result, picked, verdicts, settings)
@@ -174,7 +173,7 @@ def _outside(given: pd.DataFrame | None) -> list[tuple[str, Path]]:
 
 def _class_evidence(features: MeanViewFeatures, judged: pd.DataFrame, num_outside: int, seed: int) -> np.ndarray:
     labels, classes = pd.factorize(judged["clean_label"], sort=True)
-    rng = np.random.default_rng([seed, 0])
+    rng = open_stream(seed, Stream.NOISE_EVIDENCE_FOLDS)
     fold = assign_folds(duplicate_groups(judged), labels, _EVIDENCE_FOLDS, rng)
     learns = judged["split"].to_numpy() == "train"
     targets = np.concatenate([labels, np.full(num_outside, -1)]).astype(np.int64)
@@ -240,7 +239,7 @@ def _pick_seeds(
         ~judged["mode"].isin(_THREE_CHANNEL).to_numpy(),
         evidence,
         candidates,
-        np.random.default_rng([options.seed, 2]),
+        open_stream(options.seed, Stream.NOISE_COLD_START),
     )
     # what people said of some images stands, though it is too little to start from
     is_noise = np.where(person, kind == 1, cold.is_noise)

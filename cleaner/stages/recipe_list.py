@@ -17,6 +17,7 @@ from cleaner.errors import BadInputError
 from cleaner.modeling.contact_sheet import TILE_PX, draw_contact_sheet
 from cleaner.modeling.learner import PROBE_RECIPES
 from cleaner.modeling.recipes import FINETUNE_RECIPES
+from cleaner.random_streams import Stream, open_stream
 
 
 def list_recipes() -> dict[str, list[dict[str, Any]]]:
@@ -37,7 +38,7 @@ def write_contact_sheet(workspace: Workspace, out: Path, num_images: int, seed: 
     kept = manifest[manifest["keep"]]
     if kept.empty:
         raise BadInputError("no image is kept: there is nothing to show", next_step="see drop_reason in the manifest")
-    rng = np.random.default_rng([seed, 7])
+    rng = open_stream(seed, Stream.CONTACT_SHEET)
     rows = kept.iloc[np.sort(rng.choice(len(kept), min(len(kept), num_images), replace=False))]
     images = [
         load_rgb(parent.images_root / name, TILE_PX, image_id=key)

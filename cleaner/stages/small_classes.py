@@ -11,6 +11,7 @@ import pandas as pd
 from cleaner.config import BalanceSettings, RunOptions
 from cleaner.dataset.workspace import Parent, Workspace
 from cleaner.modeling.backbones import load_backbone, num_threads
+from cleaner.random_streams import Stream, open_stream
 from cleaner.scoring.class_quality import compute_coherence_p, compute_rank_p, draw_coherences
 from cleaner.stages.inputs import embed_rows
 
@@ -45,7 +46,7 @@ def examine_classes(
     left it with would look coherent by selection. Those are tested apart: a sound class that wrong labels were
     strewn into looks like a jumble as a whole, and like one thing once they are gone.
     """
-    rng = np.random.default_rng([options.seed, 4])
+    rng = open_stream(options.seed, Stream.SMALL_CLASSES)
     alive = (full["split"] == "train") & full["readable"] & ~full["drop_stage"].isin(["scan", "noise"])
     alive &= full["drop_reason"] != "person"
     # a label that a person gave counts; the others stand under the label that they came with

@@ -24,6 +24,7 @@ from cleaner.modeling.finetune import choose_learner
 from cleaner.modeling.learner import Learner, Recipe
 from cleaner.modeling.recipes import find_recipe
 from cleaner.progress import Task
+from cleaner.random_streams import Stream, open_stream
 from cleaner.scoring.verification import (
     CONFIDENCE,
     ClassDifferences,
@@ -215,7 +216,7 @@ def _learn(
     """
     number = {name: i for i, name in enumerate(trial.classes)}
     all_targets = np.array([number[name] for name in one.labels], np.int64)
-    slots, weights = spread_over_slots(one.weights, num_slots, np.random.default_rng([seed, 7]))
+    slots, weights = spread_over_slots(one.weights, num_slots, open_stream(seed, Stream.VERIFY_SLOTS))
     rows, targets = place[one.rows[slots]], all_targets[slots]
     key = digest_of("verify", identity, rows, targets, weights, asked, asdict(trial.recipe), seed)
     if store.get(key) is not None:

@@ -17,8 +17,8 @@ from cleaner.dataset.files import FoundFile
 from cleaner.dataset.tables import plain_names, read_table, require_columns
 from cleaner.dataset.workspace import MANIFEST, Parent, Workspace
 from cleaner.errors import BadInputError
+from cleaner.scoring.groups import duplicate_groups, exact_groups
 from cleaner.stages.held_out import inspect_held_out
-from cleaner.stages.inputs import duplicate_groups, exact_groups
 
 MIN_IMAGES = 20
 """Fewer test images say nothing: with 20, a difference of 30 points is just about to be told from chance."""

@@ -10,8 +10,8 @@ import pandas as pd
 
 from cleaner.config import LabelsSettings
 from cleaner.dataset.manifest import drop_rows, with_stage_columns
+from cleaner.scoring.groups import exact_groups
 from cleaner.scoring.label_quality import SHARE_BY_PROBABILITY, find_conflict_losers, find_spared_classes
-from cleaner.stages.inputs import exact_groups
 from cleaner.stages.labels.passes import LabelSet, Pass
 from cleaner.stages.labels.rule import Doubts
 

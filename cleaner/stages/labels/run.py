@@ -22,10 +22,10 @@ from cleaner.errors import BadInputError
 from cleaner.modeling.backbones import num_threads
 from cleaner.modeling.crossval import NUM_OTHERS, Judgement, judge
 from cleaner.modeling.learner import Learner
+from cleaner.random_streams import Stream, open_stream
+from cleaner.scoring.groups import assign_folds, duplicate_groups
 from cleaner.stages.inputs import (
-    assign_folds,
     decisions_input,
-    duplicate_groups,
     parent_input,
     require_parent,
     weights_inputs,
@@ -126,7 +126,7 @@ def _label_set(
     )
     decided[said.isin(["noise", "drop"]).to_numpy()] = _THROWN_OUT
     groups = duplicate_groups(rows)
-    rng = np.random.default_rng([options.seed, 3])
+    rng = open_stream(options.seed, Stream.LABEL_FOLDS)
     return LabelSet(
         targets=targets,
         fold=assign_folds(groups, targets, settings.folds, rng),

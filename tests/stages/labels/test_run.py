@@ -23,8 +23,9 @@ from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.learner import PROBE_RECIPES
 from cleaner.modeling.probe import ProbeLearner
 from cleaner.progress import Silent
+from cleaner.scoring.groups import assign_folds
 from cleaner.scoring.label_quality import SHARE_BY_PROBABILITY, find_conflict_losers, find_spared_classes
-from cleaner.stages.inputs import assign_folds, embed_rows
+from cleaner.stages.inputs import embed_rows
 from cleaner.stages.labels.passes import LabelSet, run_pass
 from cleaner.stages.labels.run import run_labels
 from cleaner.stages.noise import run_noise
