@@ -14,8 +14,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "cleaner.api": ("open_workspace", "scan", "noise", "labels", "balance"),
     "cleaner.config": (
-        "BalanceSettings", "EmbeddingSettings", "LabelsSettings", "NoiseSettings", "ScanSettings", "read_config",
+        "BalanceSettings", "EmbeddingSettings", "LabelsSettings", "NoiseSettings", "ScanSettings",
     ),
+    "cleaner.config_sources": ("read_config",),
     "cleaner.dataset.workspace": ("Workspace",),
     "cleaner.errors": ("CleanerError",),
 }  # fmt: skip

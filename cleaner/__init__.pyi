@@ -10,7 +10,7 @@ from cleaner.config import EmbeddingSettings as EmbeddingSettings
 from cleaner.config import LabelsSettings as LabelsSettings
 from cleaner.config import NoiseSettings as NoiseSettings
 from cleaner.config import ScanSettings as ScanSettings
-from cleaner.config import read_config as read_config
+from cleaner.config_sources import read_config as read_config
 from cleaner.dataset.workspace import Workspace as Workspace
 from cleaner.errors import CleanerError as CleanerError
 

@@ -1,153 +1,162 @@
-"""Where settings come from: `CLEANER_*` variables over `cleaner.toml` over defaults; and the file that `init` makes."""
+"""Where settings come from: options over `CLEANER_*` variables over `cleaner.toml` over defaults; and `init`'s file."""
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import inspect
-import itertools
-import types
-import typing
-from collections.abc import Mapping
+import difflib
+import json
+import textwrap
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from cleaner import config as config_module
-from cleaner.config import Config, nearest, read_config, with_values
-from cleaner.errors import BadInputError, UsageError
+from cleaner.config import Config
+from cleaner.errors import BadInputError, CleanerError, UsageError
+from cleaner.settings import Setting, SettingError, Settings, absolute
 
 CONFIG_FILE = "cleaner.toml"
 PREFIX = "CLEANER_"
-STAGES_THAT_EMBED = ("noise", "labels", "balance", "train", "verify")
-_PATHS = {
-    "scan": ("labels_file",), "noise": ("seeds",), "train": ("val", "teacher"), "verify": ("val",),
-    "embedding": ("weights",),
-}  # fmt: skip
-"""The settings of each table that are paths."""
-_BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+TABLES: dict[str, type[Settings]] = {f.name: cast(type[Settings], f.type) for f in dataclasses.fields(Config)}
+"""The tables of a cleaner.toml and the class of each."""
+Key = tuple[str, str]
+"""A table and the name of a setting in it."""
 
 
-def resolve_config(folder: Path, file: Path | None, environ: Mapping[str, str]) -> Config:
-    """The settings of a run in the workspace `folder`: those of `file` (else its cleaner.toml), variables over them.
+@dataclass(frozen=True)
+class Given:
+    """A value that was given for a setting, and where."""
 
-    Relative paths in a file are taken from that file's folder, in a variable from the current directory; both become
-    absolute. Raises BadInputError for a bad file, UsageError for an unknown variable or a bad value of one.
+    value: Any
+    where: str
+    """For errors: the file and table, the variable or the option."""
+    file: Path | None = None
+    """The settings file that it stands in."""
+
+
+def read_config(path: Path) -> Config:
+    """The settings of a `cleaner.toml`; defaults where the file does not exist or does not name a setting.
+
+    Relative paths are taken from the file's folder and become absolute. Raises BadInputError if the file is no TOML or
+    holds an unknown table or setting, or a value that a setting cannot have.
+    """
+    return _build(_from_file(path))
+
+
+def resolve_config(
+    folder: Path, file: Path | None, environ: Mapping[str, str], options: Mapping[Key, Given] | None = None
+) -> Config:
+    """The settings of a run in the workspace `folder`: those of `file` (by default its cleaner.toml), variables over
+    them, `options` over both.
+
+    Relative paths in a variable are taken from the current directory. Raises BadInputError for a bad file, UsageError
+    for an unknown variable or a bad value of a variable or an option.
     """
     if file is not None and not file.is_file():
         raise BadInputError(f"{file}: no such settings file", next_step="check --config")
-    path = file or folder / CONFIG_FILE
-    settings = {name: getattr(read_config(path), name) for name in table_names()}
-    for table, keys in _PATHS.items():
-        for key in keys:
-            settings[table] = _with_absolute_path(settings[table], key, path.parent)
-    for name, (table, key) in _variables(environ).items():
-        value = parse_text(environ[name], _hint(table, key), name)
-        settings[table] = with_values(settings[table], {key: value}, where=name)
-        if key in _PATHS.get(table, ()):
-            settings[table] = _with_absolute_path(settings[table], key, Path())
-    for stage in STAGES_THAT_EMBED:
-        settings[stage] = dataclasses.replace(settings[stage], embedding=settings["embedding"])
-    return Config(**settings)
+    return _build(_from_file(file or folder / CONFIG_FILE) | _from_environment(environ) | dict(options or {}))
 
 
-def table_names() -> list[str]:
-    """The tables of a cleaner.toml."""
-    return [f.name for f in dataclasses.fields(Config)]
+def variable_names() -> dict[str, Key]:
+    """Every variable that is read, with the table and the setting that it gives."""
+    keys = [(table, name) for table, settings_type in TABLES.items() for name in settings_type.declared()]
+    return {f"{PREFIX}{table}_{name}".upper(): (table, name) for table, name in keys}
 
 
-def variable_names() -> dict[str, tuple[str, str]]:
-    """Every variable that is read, with the table and the key that it sets."""
-    default = Config()
-    return {
-        f"{PREFIX}{table}_{f.name}".upper(): (table, f.name)
-        for table in table_names()
-        for f in dataclasses.fields(getattr(default, table))
-        if f.name != "embedding"
-    }
-
-
-def parse_text(text: str, hint: Any, where: str) -> Any:
-    """A value of type `hint` from text, as a variable holds it; lists have commas between, `none` is the empty one.
-
-    Raises UsageError naming `where` it stood.
-    """
-    origin, options = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return parse_text(text, next(h for h in options if h is not type(None)), where)
-    if origin is tuple:
-        parts = [] if text.strip() in ("", "none") else text.split(",")
-        return tuple(parse_text(part.strip(), options[0], where) for part in parts)
+def parse_given(key: Key, text: str, where: str) -> Given:
+    """A setting given as text, `where` said; paths are taken from the current directory. Raises UsageError."""
+    setting = TABLES[key[0]].declared()[key[1]]
     try:
-        if hint is bool:
-            return _BOOLEANS[text.strip().lower()]
-        return hint(text) if hint in (int, float) else text
-    except (ValueError, KeyError) as error:
-        raise UsageError(f"{where} = {text!r}", expected=f"a {hint.__name__}") from error
+        return Given(absolute(setting, setting.parse(text), Path()), where)
+    except SettingError as error:
+        raise UsageError(f"{where}: {error.what}", expected=error.expected) from None
 
 
 def write_template() -> str:
-    """A cleaner.toml in which every setting stands, commented out, at its default, under what it means."""
+    """A cleaner.toml with every setting commented out, at its default and under its help text."""
     lines = [
         "# Settings of cleaner. A command's options win over CLEANER_* variables (CLEANER_NOISE_THRESHOLD=0.8), those",
         "# over this file, this file over the defaults, which stand here commented out.",
     ]
-    for table in table_names():
-        settings = getattr(Config(), table)
-        texts = _docstrings(type(settings))
-        lines += ["", f"# {(type(settings).__doc__ or '').strip().splitlines()[0]}", f"[{table}]"]
-        for f in dataclasses.fields(settings):
-            if f.name != "embedding":
-                lines += [f"# {line.strip()}" for line in texts.get(f.name, "").splitlines()]
-                lines.append(f"#{f.name} = {_as_toml(getattr(settings, f.name))}")
+    for table, settings_type in TABLES.items():
+        lines += ["", f"# {(settings_type.__doc__ or '').strip().splitlines()[0]}", f"[{table}]"]
+        for setting in settings_type.declared().values():
+            lines += textwrap.wrap(setting.help, 118, initial_indent="# ", subsequent_indent="# ")
+            lines.append(f"#{setting.name} = {_as_toml(setting)}")
     return "\n".join(lines) + "\n"
 
 
-def _variables(environ: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    known = variable_names()
-    given = [name for name in sorted(environ) if name.startswith(PREFIX) and name != "CLEANER_REQUIRE_BROWSER"]
-    for name in given:
+def _build(given: Mapping[Key, Given]) -> Config:
+    parts: dict[str, Settings] = {}
+    for table, settings_type in TABLES.items():
+        mine = {name: value for (t, name), value in given.items() if t == table}
+        try:
+            parts[table] = settings_type(**{name: one.value for name, one in mine.items()})
+        except SettingError as error:
+            raise _located(error, mine) from None
+    for table, part in parts.items():
+        if hasattr(part, "embedding"):
+            parts[table] = part.replace(embedding=parts["embedding"])
+    return Config(**cast(Any, parts))
+
+
+def _located(error: SettingError, given: Mapping[str, Given]) -> CleanerError:
+    """An error that says where the value stands; one of values that do not go together may name one not given."""
+    one = given.get(error.setting) or next(iter(given.values()))
+    what = f"{one.where}: {error.what}"
+    if one.file is None:
+        return UsageError(what, expected=error.expected)
+    return BadInputError(what, expected=error.expected, next_step=f"mend {one.file} and run again")
+
+
+def _from_file(path: Path) -> dict[Key, Given]:
+    if not path.exists():
+        return {}
+    mend = f"mend {path} and run again"
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInputError(f"{path}: not valid TOML", found=str(error), next_step=mend) from error
+    given: dict[Key, Given] = {}
+    for table, values in tables.items():
+        if table not in TABLES or not isinstance(values, dict):
+            advice = f"mend {path}; `cleaner init` writes one with every setting in it"
+            raise BadInputError(f"{path}: unknown table [{table}]", expected=nearest(table, TABLES), next_step=advice)
+        known, where = TABLES[table].declared(), f"{path} [{table}]"
+        for name, value in values.items():
+            if name not in known:
+                what = f"{where}: unknown setting {name!r}"
+                raise BadInputError(what, expected=nearest(name, known), next_step=mend)
+            given[table, name] = Given(absolute(known[name], value, path.parent), where, path)
+    return given
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[Key, Given]:
+    known, given = variable_names(), {}
+    for name in sorted(environ):
+        if not name.startswith(PREFIX) or name == "CLEANER_REQUIRE_BROWSER":
+            continue
         if name not in known:
-            close = nearest(name, [k.lower() for k in known])
-            expected = close.upper().replace(", PERHAPS?", ", perhaps?") if close.endswith("perhaps?") else (
+            expected = _closest(name, known) or (
                 "CLEANER_, a table of cleaner.toml, _ and a setting, such as CLEANER_NOISE_THRESHOLD"
-            )  # fmt: skip
+            )
             raise UsageError(f"unknown variable {name}", expected=expected, next_step=f"unset {name}")
-    return {name: known[name] for name in given}
+        given[known[name]] = parse_given(known[name], environ[name], name)
+    return given
 
 
-def _hint(table: str, key: str) -> Any:
-    return typing.get_type_hints(type(getattr(Config(), table)))[key]
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What to expect in place of an unknown `name`: the known one that looks most like it, else all of them."""
+    return _closest(name, known) or f"one of {', '.join(sorted(known))}"
 
 
-def _with_absolute_path(settings: Any, key: str, folder: Path) -> Any:
-    value = getattr(settings, key)
-    if not value:
-        return settings
-    if isinstance(value, tuple):
-        return dataclasses.replace(settings, **{key: tuple(str((folder / name).resolve()) for name in value)})
-    return dataclasses.replace(settings, **{key: str((folder / value).resolve())})
+def _closest(name: str, known: Iterable[str]) -> str:
+    found = difflib.get_close_matches(name.lower(), [k.lower() for k in known], n=1, cutoff=0.6)
+    return next((f"{k}, perhaps?" for k in known if k.lower() in found), "")
 
 
-def _docstrings(cls: type) -> dict[str, str]:
-    """The text under each field of a settings class, which Python itself does not keep."""
-    tree = ast.parse(inspect.getsource(config_module))
-    body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == cls.__name__)
-    texts = {}
-    for field, below in itertools.pairwise(body):
-        is_text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and is_text:
-            assert isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
-            texts[field.target.id] = inspect.cleandoc(str(below.value.value))
-    return texts
-
-
-def _as_toml(value: Any) -> str:
-    if value is None:
+def _as_toml(setting: Setting) -> str:
+    if setting.default is None:
         return "[]  # unset by default"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if isinstance(value, tuple):
-        return "[" + ", ".join(_as_toml(v) for v in value) + "]"
-    return repr(value)
+    return json.dumps(setting.default)  # TOML writes texts, numbers, booleans and lists as JSON does

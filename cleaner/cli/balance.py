@@ -59,7 +59,7 @@ def balance(
             "backbone": backbone, "weights": weights, "image_size": image_size, "precision": precision, "views": views,
         },
     )  # fmt: skip
-    settings = session.given(
+    settings, options = session.run_args(
         session.config.balance,
         min_count=min_count,
         low_count=low_count,
@@ -71,7 +71,7 @@ def balance(
     from cleaner.stages.balance import run_balance
 
     with session.lock():
-        result = run_balance(session.workspace, settings, session.options, from_file=from_file)
+        result = run_balance(session.workspace, settings, options, from_file=from_file)
     session.report(result)
 
 

@@ -79,7 +79,7 @@ def labels(
             "backbone": backbone, "weights": weights, "image_size": image_size, "precision": precision, "views": views,
         },
     )  # fmt: skip
-    settings = session.given(
+    settings, options = session.run_args(
         session.config.labels,
         folds=folds,
         top_k=None if top_k is None else _whole_numbers("--top-k", top_k),
@@ -95,7 +95,7 @@ def labels(
     from cleaner.stages.labels.run import run_labels
 
     with session.lock():
-        result = run_labels(session.workspace, settings, session.options, from_file=from_file)
+        result = run_labels(session.workspace, settings, options, from_file=from_file)
     session.report(result)
 
 

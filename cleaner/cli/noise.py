@@ -50,11 +50,11 @@ def noise(
             "backbone": backbone, "weights": weights, "image_size": image_size, "precision": precision, "views": views,
         },
     )  # fmt: skip
-    settings = session.given(
+    settings, options = session.run_args(
         session.config.noise, seeds=seeds, threshold=threshold, max_rounds=max_rounds, clean_split=clean_split
     )
     from cleaner.stages.noise import run_noise
 
     with session.lock():
-        result = run_noise(session.workspace, settings, session.options, from_file=from_file)
+        result = run_noise(session.workspace, settings, options, from_file=from_file)
     session.report(result)

@@ -56,12 +56,12 @@ def run(
     from cleaner.stages.noise import run_noise
     from cleaner.stages.scan import run_scan
 
-    place, options, settings = session.workspace, session.options, session.config
+    place, settings = session.workspace, session.config
     stages: dict[str, Callable[[], StageResult]] = {
-        "scan": lambda: run_scan(place, images.absolute(), session.given(settings.scan, limit=limit), options),
-        "noise": lambda: run_noise(place, session.given(settings.noise, seeds=seeds), options),
-        "labels": lambda: run_labels(place, session.given(settings.labels), options),
-        "balance": lambda: run_balance(place, session.given(settings.balance), options),
+        "scan": lambda: run_scan(place, images.absolute(), *session.run_args(settings.scan, limit=limit)),
+        "noise": lambda: run_noise(place, *session.run_args(settings.noise, seeds=seeds)),
+        "labels": lambda: run_labels(place, *session.run_args(settings.labels)),
+        "balance": lambda: run_balance(place, *session.run_args(settings.balance)),
     }
     results: list[StageResult] = []
     with session.lock():

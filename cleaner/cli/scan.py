@@ -59,7 +59,7 @@ def scan(
         engine=engine, address=address, storage=storage, force=force, quiet=quiet, as_json=as_json,
         verbose=verbose, log_format=log_format, dry_run=dry_run, creates=True, images=images,
     )  # fmt: skip
-    settings = session.given(
+    settings, options = session.run_args(
         session.config.scan,
         label_from=label_from,
         labels_file=labels,
@@ -73,5 +73,5 @@ def scan(
     from cleaner.stages.scan import run_scan
 
     with session.lock():
-        result = run_scan(session.workspace, images.absolute(), settings, session.options)
+        result = run_scan(session.workspace, images.absolute(), settings, options)
     session.report(result)

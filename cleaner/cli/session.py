@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cleaner.cli.console import Console
-from cleaner.config import Config, EmbeddingSettings, RunOptions, with_values
+from cleaner.config import Config, EmbeddingSettings, RunOptions
 from cleaner.config_sources import CONFIG_FILE as CONFIG_FILE
 from cleaner.config_sources import resolve_config
 from cleaner.dataset.locations import locate
 from cleaner.errors import BadInputError, UsageError
+from cleaner.settings import SettingError, Settings
 
 if TYPE_CHECKING:
     from cleaner.dataset.workspace import Workspace
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 NEXT = {"scan": "noise", "noise": "labels", "labels": "balance", "balance": "export --to folder OUT"}
 """The command that comes after each stage."""
 
-Settings = TypeVar("Settings")
+S = TypeVar("S", bound=Settings)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,12 +45,11 @@ class Session:
     from_command_line: tuple[str, ...] = ()
     """Those settings of the backbone that the command line gave, as `embedding.image_size`."""
 
-    def given(self, settings: Settings, **values: Any) -> Settings:
-        """`settings` with the command line's `values` (None where not given) in; which ones is noted in the options."""
+    def run_args(self, settings: S, **values: Any) -> tuple[S, RunOptions]:
+        """`settings` with the command line's `values` (None where not given) in, and the options, which name those."""
         names = [name for name, value in values.items() if value is not None and value != []]
         own = self.from_command_line if hasattr(settings, "embedding") else ()
-        self.options.command_line = tuple(sorted([*names, *own]))
-        return given(settings, **values)
+        return given(settings, **values), self.options.replace(command_line=tuple(sorted([*names, *own])))
 
     def lock(self) -> AbstractContextManager[None]:
         """Keep others out of the workspace for a `with` block; in a dry run there is nothing to keep them from."""
@@ -161,9 +161,12 @@ def open_session(
     )
 
 
-def given(settings: Settings, **values: Any) -> Settings:
+def given(settings: S, **values: Any) -> S:
     """`settings` with the values that were given on the command line (those that are not None) put in."""
-    return with_values(settings, {k: absolute(v) for k, v in values.items()}, where="command line")
+    try:
+        return settings.replace(**{k: absolute(v) for k, v in values.items() if v is not None})
+    except SettingError as error:
+        raise UsageError(f"command line: {error.what}", expected=error.expected) from error
 
 
 def absolute(value: Any) -> Any:

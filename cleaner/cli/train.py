@@ -92,7 +92,7 @@ def train(
         log_format=log_format, dry_run=dry_run,
         embedding={"backbone": backbone, "weights": weights, "image_size": image_size, "precision": precision},
     )  # fmt: skip
-    settings = session.given(
+    settings, options = session.run_args(
         session.config.train, val=val, recipe=recipe, epochs=epochs, batch_size=batch_size,
         learning_rate=learning_rate, prior=prior, tau=tau, flood=flood,
         teacher=[str(path.resolve()) for path in teacher] if teacher else None, teacher_share=teacher_share,
@@ -103,7 +103,7 @@ def train(
     from cleaner.stages.train import CHECKPOINT, METRICS, run_train
 
     with session.lock():
-        result = run_train(session.workspace, settings, session.options, from_file=from_file)
+        result = run_train(session.workspace, settings, options, from_file=from_file)
     if dry_run:
         session.console.result([f"train   {f'would run: {result.would_run}' if result.would_run else 'up to date'}"])
         session.finish([result])

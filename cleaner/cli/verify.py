@@ -69,11 +69,11 @@ def verify(
             "backbone": backbone, "weights": weights, "image_size": image_size, "precision": precision, "views": views,
         },
     )  # fmt: skip
-    settings = session.given(session.config.verify, val=val, num_seeds=num_seeds, learner=learner)
+    settings, options = session.run_args(session.config.verify, val=val, num_seeds=num_seeds, learner=learner)
     from cleaner.stages.verify import DOCUMENT, run_verify
 
     with session.lock():
-        result = run_verify(session.workspace, settings, session.options, from_file, against or [])
+        result = run_verify(session.workspace, settings, options, from_file, against or [])
     if dry_run:
         session.console.result([f"verify  {f'would run: {result.would_run}' if result.would_run else 'up to date'}"])
         session.finish([result])

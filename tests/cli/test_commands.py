@@ -14,9 +14,9 @@ import pytest
 import typer.main
 
 from cleaner.cli.app import app
-from cleaner.config import Config, NoiseSettings, read_config
-from cleaner.config_sources import parse_text, resolve_config, variable_names, write_template
-from cleaner.errors import BadInputError, UsageError
+from cleaner.config import Config, NoiseSettings
+from cleaner.config_sources import read_config, resolve_config, variable_names, write_template
+from cleaner.errors import BadInputError
 from tests.support.places import REPO, SAMPLE
 from tests.support.program import Program, draw_set, load_script, tree_digest
 
@@ -186,9 +186,9 @@ def test_command_line_over_variables_over_file_over_defaults(tmp_path: Path) -> 
     [
         ("CLEANER_NOISE_TRESHOLD", "0.8", "CLEANER_NOISE_THRESHOLD, perhaps?"),
         ("CLEANER_XYZZY", "1", "CLEANER_NOISE_THRESHOLD"),
-        ("CLEANER_NOISE_THRESHOLD", "high", "a float"),
+        ("CLEANER_NOISE_THRESHOLD", "high", "a number"),
         ("CLEANER_NOISE_THRESHOLD", "7", "0.5 .. 1"),
-        ("CLEANER_SCAN_FOLLOW_SYMLINKS", "perhaps", "a bool"),
+        ("CLEANER_SCAN_FOLLOW_SYMLINKS", "perhaps", "true or false"),
         ("CLEANER_BALANCE_LOW_COUNT", "burn", "review"),
     ],
 )
@@ -206,8 +206,6 @@ def test_unknown_keys_and_tables_name_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(BadInputError) as error:
         read_config(file)
     assert error.value.expected == "noise, perhaps?" and error.value.next_step
-    with pytest.raises(UsageError):
-        parse_text("1.5", int, "X")
 
 
 def test_init_writes_every_setting_at_its_default(work: Path, program: Program) -> None:
