@@ -22,7 +22,8 @@ import pandas as pd
 import pyarrow as pa
 from PIL import Image
 
-from cleaner.audit.audit import load_open_sample, open_audit
+from cleaner.audit.draw import open_audit
+from cleaner.dataset.audits import load_open_sample
 from cleaner.dataset.decisions import DecisionStore, Event
 from cleaner.dataset.manifest import drop_rows, with_stage_columns, write_manifest, write_table
 from cleaner.dataset.workspace import Input, StageRecord, Workspace

@@ -12,7 +12,7 @@ from cleaner.cli.session import Session, one_of, open_session
 from cleaner.errors import GateError, UsageError
 
 if TYPE_CHECKING:
-    from cleaner.audit.audit import AuditResult
+    from cleaner.audit.results import AuditResult
     from cleaner.scoring.audit import Estimate
 
 _STAGES = ("scan", "noise", "labels", "balance")
@@ -53,7 +53,8 @@ def audit(
     if fail_over is not None and not 0 < fail_over < 1:
         raise UsageError(f"--fail-over {fail_over}", expected="a share between 0 and 1, such as 0.01")
     session = open_session(workspace, quiet=quiet, as_json=as_json, verbose=verbose, log_format=log_format)
-    from cleaner.audit.audit import compute_results, open_audit
+    from cleaner.audit.draw import open_audit
+    from cleaner.audit.results import compute_results
 
     with session.workspace.lock():
         drawn, did = open_audit(session.workspace, stage, num_kept=sample, num_dropped=sample_dropped, seed=seed)

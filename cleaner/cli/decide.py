@@ -54,7 +54,7 @@ def decide(
     session = open_session(
         workspace, quiet=quiet, as_json=as_json, verbose=verbose, log_format=log_format, dry_run=dry_run
     )
-    from cleaner.dataset.deciding import class_keys, decide_all, image_keys, warn_of_new_label
+    from cleaner.review.command_line import class_keys, decide_all, image_keys, warn_of_new_label
 
     place, text = session.workspace, label or merge_into
     keys = image_keys(place, files or []) if files else class_keys(place, class_)

@@ -16,9 +16,9 @@ from cleaner.dataset.workspace import MANIFEST, Workspace
 from cleaner.errors import BadInputError, StaleStageError
 
 AUDIT_QUEUE = "audit"
-"""The queue of decisions that answers an audit."""
+"""The queue whose decisions answer an audit."""
 KEPT = "kept"
-"""The stratum of the images that stay; every other one is named by its drop reason."""
+"""The stratum of the images that stay; the others are named by their drop reason."""
 
 _FOLDER = "audit"
 _PREFIX = 12
@@ -30,7 +30,7 @@ _JUDGED_SCHEMA = pa.schema([*_ROW, ("verdict", pa.string()), ("verdict_label", p
 
 @dataclass(frozen=True, kw_only=True)
 class AuditRecord:
-    """`sample.json`: what the sample was drawn from."""
+    """`sample.json`: what the sample was drawn from, and how."""
 
     stage: str
     manifest_sha256: str
@@ -40,11 +40,11 @@ class AuditRecord:
     """The last decision before the draw: only later ones answer the audit."""
     splits: list[str]
     sizes: dict[str, int]
-    """Rows of each stratum that nobody had judged when the sample was drawn."""
+    """Rows of each stratum that had no verdict when the sample was drawn."""
     judged_sizes: dict[str, int]
-    """Rows of each stratum that somebody had judged already: a part of its own, known without sampling."""
+    """Rows of each stratum that had a verdict already. They are known, so none of them is sampled."""
     draws: list[dict[str, object]] = field(default_factory=list)
-    """Each draw: time and the sizes that were asked for."""
+    """Each draw: its time and the requested sizes."""
     schema_version: int = _SCHEMA_VERSION
 
 
@@ -56,16 +56,16 @@ class AuditSample:
     rows: pd.DataFrame
     """image_id, file_name, label (the class under which the image counts), stratum."""
     judged: pd.DataFrame
-    """The rows judged before the draw: the same columns, and the verdict then in force: verdict, verdict_label."""
+    """The rows judged before the draw: the same columns, and verdict and verdict_label, which were then in force."""
 
 
 def audit_dir(workspace: Workspace, manifest_sha256: str) -> Path:
-    """Where the audit of a manifest lies."""
+    """The folder of a manifest's audit."""
     return workspace.root / _FOLDER / manifest_sha256[:_PREFIX]
 
 
 def write_sample(workspace: Workspace, sample: AuditSample) -> None:
-    """Write a sample; its `sample.json` comes last and completes it."""
+    """Write a sample; `sample.json` is written last and completes it."""
     folder = audit_dir(workspace, sample.record.manifest_sha256)
     write_table(folder / "sample.parquet", sample.rows, _SAMPLE_SCHEMA)
     write_table(folder / "judged.parquet", sample.judged, _JUDGED_SCHEMA)
@@ -100,14 +100,14 @@ def find_open_sample(workspace: Workspace) -> AuditSample | None:
             return sample
     if drawn:
         raise StaleStageError(
-            f"the audit of {drawn[-1].record.stage} is stale: the stage has run since, and its manifest is another",
-            next_step="run `cleaner audit` to draw a sample of what there is now",
+            f"the audit of {drawn[-1].record.stage} is stale: the stage has run again, and its manifest has changed",
+            next_step="run `cleaner audit` to draw a new sample",
         )
     return None
 
 
 def find_last_sample(workspace: Workspace) -> AuditSample | None:
-    """The sample drawn last, of whatever manifest, or None: what people said of its images stays true."""
+    """The sample drawn last, also of a manifest since replaced, or None. The verdicts on its images stay true."""
     drawn = _drawn_samples(workspace)
     return drawn[-1] if drawn else None
 
@@ -119,9 +119,9 @@ def _drawn_samples(workspace: Workspace) -> list[AuditSample]:
 
 
 def find_answered(events: pd.DataFrame, after_seq: int) -> set[str]:
-    """Images (image_id) on which something stands that was said in the audit after the decision `after_seq`.
+    """Images (image_id) with a decision in the audit after decision number `after_seq` that was not undone.
 
-    `events` as `DecisionStore.events` gives them.
+    `events` is what `DecisionStore.events` returns.
     """
     undone: set[int] = set()
     for seq, undoes in zip(events["seq"][::-1], events["undoes_seq"][::-1], strict=True):
@@ -133,10 +133,10 @@ def find_answered(events: pd.DataFrame, after_seq: int) -> set[str]:
 
 
 def load_open_sample(workspace: Workspace) -> pd.DataFrame:
-    """What people are to look at: columns image_id, file_name, label, in the shuffled order, without the stratum.
+    """The images to look at: columns image_id, file_name, label, in the shuffled order, without the stratum.
 
-    Nothing in it tells the kept from the dropped. An image may stand there twice, under two labels: one verdict
-    answers both. Raises BadInputError if no audit is open, StaleStageError if the last one is stale.
+    Nothing in it tells kept images from dropped ones. An image may be listed under two labels; one verdict answers
+    both. Raises BadInputError if no audit is open, StaleStageError if the last one is stale.
     """
     sample = find_open_sample(workspace)
     if sample is None:

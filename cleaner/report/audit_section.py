@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cleaner.audit.audit import AuditResult
+from cleaner.audit.results import AuditResult
 from cleaner.report.charts import interval_chart
 from cleaner.report.data import ReportData
 from cleaner.report.markup import Safe, card, number, section, tag, words

@@ -11,7 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cleaner.audit.audit import AuditResult, compute_results, find_open_sample
+from cleaner.audit.results import AuditResult, compute_results
+from cleaner.dataset.audits import find_open_sample
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.locations import locate
 from cleaner.dataset.manifest import STAGES

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cleaner.audit.audit import AuditResult, compute_results, find_open_sample, load_open_sample, open_audit
+from cleaner.audit.draw import open_audit
+from cleaner.audit.results import AuditResult, compute_results
+from cleaner.dataset.audits import find_open_sample, load_open_sample
 from cleaner.dataset.decisions import SETTLE, DecisionStore, Event
 from cleaner.dataset.manifest import write_manifest
 from cleaner.dataset.workspace import StageRecord, Workspace

@@ -298,7 +298,7 @@ def test_the_command_writes_both_files_and_says_where(hostile: Path, tmp_path: P
 
 
 def test_no_torch_is_loaded(hostile: Path) -> None:
-    code = "import sys; from cleaner.report.build import write_report; import cleaner.audit.audit; "
+    code = "import sys; from cleaner.report.build import write_report; import cleaner.audit.results; "
     code += "print([m for m in ('torch', 'timm', 'sklearn', 'starlette') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

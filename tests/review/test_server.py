@@ -341,7 +341,7 @@ def test_kappa_of_known_answers() -> None:
 
 
 def test_audit_queue_is_blind(own: Workspace) -> None:
-    from cleaner.audit.audit import open_audit
+    from cleaner.audit.draw import open_audit
 
     with Server(own.root) as one:
         state = one.enter().get("/api/state")

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cleaner.audit.audit import open_audit
+from cleaner.audit.draw import open_audit
 from cleaner.config import RunOptions, ScanSettings, VerifySettings
 from cleaner.dataset.decisions import DecisionStore, Event
 from cleaner.dataset.manifest import drop_rows, read_manifest, write_manifest

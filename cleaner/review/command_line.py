@@ -1,4 +1,4 @@
-"""A person's word on images and classes, said at the command line."""
+"""Decisions on images and classes made at the command line."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, StaleStageError, UsageError
 
 QUEUE = "command line"
-Key = tuple[str, str]  # kind and key, as the decisions have them
+Key = tuple[str, str]
+"""Kind (image or class) and key of a decision."""
 
 
 def image_keys(workspace: Workspace, asked: list[str]) -> list[Key]:
-    """The images that `asked` names, each once. Raises BadInputError for an unknown one, or a file without content."""
+    """The images that `asked` names, each once.
+
+    Raises StaleStageError before the first scan, BadInputError for an unknown image or a file without content.
+    """
     path, root = _scan(workspace)
     found = find_images(path, root, asked)
     empty = [f.file_name for f in found if not f.image_id]
@@ -26,7 +30,7 @@ def image_keys(workspace: Workspace, asked: list[str]) -> list[Key]:
 
 
 def class_keys(workspace: Workspace, name: str) -> list[Key]:
-    """The class `name`. Raises BadInputError if no image is of it."""
+    """The class `name`. Raises BadInputError if no image has it."""
     known = known_classes(workspace)
     if name not in known:
         raise BadInputError(f"no class {name!r}", expected=", ".join(difflib.get_close_matches(name, known, n=3)))
@@ -40,27 +44,26 @@ def known_classes(workspace: Workspace) -> set[str]:
 
 
 def warn_of_new_label(workspace: Workspace, label: str) -> list[str]:
-    """A warning if `label` is no class yet: a new one, or a typing error."""
+    """A warning if `label` is not a class yet: it may be new, or a typing error."""
     known = known_classes(workspace) if label else set()
     if not label or label in known:
         return []
     close = difflib.get_close_matches(label, known, n=1)
-    return [
-        f"{label!r} is a new class, or a typing error{f' for {close[0]!r}' if close else ''} (--undo takes it back)"
-    ]
+    guess = f" for {close[0]!r}" if close else ""
+    return [f"{label!r} is a new class, or a typing error{guess} (--undo takes it back)"]
 
 
 def decide_all(
     workspace: Workspace, keys: list[Key], verdict: str, *, label: str, annotator: str, dry_run: bool
 ) -> list[int]:
-    """Record `verdict` on each of `keys`, or take the annotator's last word on it back (`undo`); the new `seq`s.
+    """Record `verdict` on each of `keys`, or `undo` the annotator's last decision on it; returns the new `seq`s.
 
-    Raises UsageError if the verdict does not fit the kind, BadInputError where there is nothing to undo; then nothing
-    is recorded. With `dry_run` nothing ever is, and each `seq` is 0.
+    Raises UsageError if the verdict does not fit the kind, BadInputError if there is nothing to undo; nothing is
+    recorded then. With `dry_run` nothing is recorded and each `seq` is 0.
     """
     store = DecisionStore(workspace.decisions_path)
     if verdict == "undo":
-        last = [_last_word(store, key, annotator) for key in keys]
+        last = [_last_decision(store, key, annotator) for key in keys]
         return [0 if dry_run else store.undo(seq, annotator) for seq in last]
     for kind, key in keys:
         if verdict not in VERDICTS[kind]:
@@ -71,7 +74,7 @@ def decide_all(
     return [store.add(k, key, verdict, label=label, queue=QUEUE, annotator=annotator) for k, key in keys]
 
 
-def _last_word(store: DecisionStore, key: Key, annotator: str) -> int:
+def _last_decision(store: DecisionStore, key: Key, annotator: str) -> int:
     events = store.events()
     undone = set(events["undoes_seq"].dropna())
     own = events[(events["kind"] == key[0]) & (events["key"] == key[1]) & (events["annotator"] == annotator)]
@@ -79,7 +82,7 @@ def _last_word(store: DecisionStore, key: Key, annotator: str) -> int:
     if own.empty:
         who = f" by annotator {annotator!r}" if annotator else " without an annotator's name"
         raise BadInputError(
-            f"{key[0]} {key[1][:12]}: no decision{who} to undo", next_step="name who said it with --annotator"
+            f"{key[0]} {key[1][:12]}: no decision{who} to undo", next_step="name the annotator with --annotator"
         )
     return int(own["seq"].iloc[-1])
 
