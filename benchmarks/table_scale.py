@@ -28,7 +28,7 @@ from cleaner.dataset.manifest import NOT_JUDGED, STAGES, drop_rows, stage_fields
 from cleaner.dataset.store import sha256_file
 from cleaner.dataset.verdicts import read_verdicts, used_digest
 from cleaner.dataset.workspace import Input, StageRecord, Workspace
-from cleaner.stages.lifecycle import row_counts, settings_dict
+from cleaner.stages.stage_run import row_counts
 
 ROWS_PER_CLASS = 2000  # above `--min-count`: below it, balance would look at images, and there are none
 SETTINGS = {
@@ -74,7 +74,7 @@ def write_stage(workspace: Workspace, frame: pd.DataFrame, stage: str, counts: d
     workspace.begin(stage)
     write_manifest(workspace.manifest_path(stage), frame, stage=stage, parent_sha256="")
     record = StageRecord(
-        stage=stage, settings=settings_dict(SETTINGS[stage]), seed=0, images_root="/absent", inputs=inputs, outputs={},
+        stage=stage, settings=SETTINGS[stage].as_record(), seed=0, images_root="/absent", inputs=inputs, outputs={},
         counts=row_counts(frame, stage) | counts, backbone={}, device="cpu", threads=1, seconds=1.0,
     )  # fmt: skip
     workspace.write_record(record, ["manifest.parquet"])

@@ -17,9 +17,9 @@ from cleaner.dataset.workspace import Workspace
 from cleaner.progress import Progress, Silent
 from cleaner.stages.balance import run_balance
 from cleaner.stages.labels.run import run_labels
-from cleaner.stages.lifecycle import StageResult
 from cleaner.stages.noise import run_noise
 from cleaner.stages.scan import run_scan
+from cleaner.stages.stage_run import StageResult
 
 AnyPath = str | PathLike[str]
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from cleaner.dataset.audits import KEPT, AuditRecord, AuditSample, read_sample, write_sample
 from cleaner.dataset.decisions import DecisionStore
+from cleaner.dataset.lineage import why_stale
 from cleaner.dataset.workspace import MANIFEST, StageRecord, Workspace
 from cleaner.errors import BadInputError, StaleStageError
 from cleaner.scoring.audit import draw_rows
@@ -54,7 +55,7 @@ def open_audit(
     if name is None:
         raise StaleStageError(f"{workspace.root}: there is nothing to audit", next_step="run `cleaner scan IMAGES`")
     record = workspace.record(name)
-    why = workspace.why_stale(name)
+    why = why_stale(workspace, name)
     if record is None or why:
         command = "cleaner scan IMAGES" if name == "scan" else f"cleaner {name}"
         raise StaleStageError(f"{workspace.manifest_path(name)} is stale: {why}", next_step=f"run `{command}`")

@@ -46,14 +46,13 @@ def export(
         workspace, quiet=quiet, as_json=as_json, verbose=verbose, log_format=log_format, dry_run=dry_run
     )
     from cleaner.dataset import exporters
+    from cleaner.dataset.lineage import open_parent
     from cleaner.dataset.manifest import read_manifest
-    from cleaner.dataset.verdicts import require_decided
+    from cleaner.dataset.verdicts import read_verdicts
 
     how = cast(exporters.Repeats, repeats)
     with session.lock():
-        source = session.workspace.parent_of("export", from_file)
-        if from_file is None:
-            require_decided(session.workspace, source.name)
+        source = open_parent(session.workspace, "export", from_file, read_verdicts(session.workspace))
         manifest = read_manifest(source.path, exporters.COLUMNS, optional=["repeats"])
         if to == "csv":
             result = exporters.export_csv(manifest, out, repeats=how, dropped=dropped, dry_run=dry_run)

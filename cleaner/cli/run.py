@@ -10,7 +10,7 @@ from cleaner.cli import options as o
 from cleaner.cli.session import open_session
 
 if TYPE_CHECKING:
-    from cleaner.stages.lifecycle import StageResult
+    from cleaner.stages.stage_run import StageResult
 
 
 def run(
@@ -52,9 +52,9 @@ def run(
     )  # fmt: skip
     from cleaner.stages.balance import run_balance
     from cleaner.stages.labels.run import run_labels
-    from cleaner.stages.lifecycle import planned
     from cleaner.stages.noise import run_noise
     from cleaner.stages.scan import run_scan
+    from cleaner.stages.stage_run import planned
 
     place, settings = session.workspace, session.config
     stages: dict[str, Callable[[], StageResult]] = {

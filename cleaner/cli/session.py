@@ -26,7 +26,7 @@ from cleaner.settings import SettingError, Settings
 
 if TYPE_CHECKING:
     from cleaner.dataset.workspace import Workspace
-    from cleaner.stages.lifecycle import StageResult
+    from cleaner.stages.stage_run import StageResult
 
 NEXT = {"scan": "noise", "noise": "labels", "labels": "balance", "balance": "export --to folder OUT"}
 """The command that comes after each stage."""

@@ -14,7 +14,7 @@ from cleaner.cli.session import Session, open_session
 from cleaner.errors import UsageError
 
 if TYPE_CHECKING:
-    from cleaner.stages.lifecycle import StageResult
+    from cleaner.stages.stage_run import StageResult
 
 
 def train(

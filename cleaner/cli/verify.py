@@ -13,7 +13,7 @@ from cleaner.cli.session import Session, open_session
 from cleaner.errors import GateError
 
 if TYPE_CHECKING:
-    from cleaner.stages.lifecycle import StageResult
+    from cleaner.stages.stage_run import StageResult
 
 _SAID = {"helped": "helped", "hurt": "hurt", "cannot_tell": "cannot tell"}
 _MAX_NAMED = 8

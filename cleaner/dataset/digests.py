@@ -1,17 +1,18 @@
-"""Digests of files that are not computed twice: remembered with size and mtime, as git's index does."""
+"""Digests of files, remembered by size and modification time, as git's index does."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
-from cleaner.dataset.store import sha256_file, write_json
+from cleaner.dataset.store import digest_of, sha256_file, write_json
 
-_Entry = tuple[int, int, str]  # size in bytes, mtime in ns, SHA-256
+_Stamp = list[int | str]
 
 
 class DigestCache:
-    """SHA-256 of files below a root. A digest is taken from memory while size and mtime are those it was taken at.
+    """Digests below a workspace's root. One is taken from memory while its stamp (sizes and times) stays the same.
 
     Hashing the manifests of a million images takes a second each; asking for their size takes none.
     """
@@ -19,22 +20,25 @@ class DigestCache:
     def __init__(self, path: Path, root: Path) -> None:
         self.path = path
         self.root = root
-        self._entries: dict[str, _Entry] | None = None
+        self._entries: dict[str, _Stamp] | None = None
         self._changed = False
 
     def sha256(self, file: Path) -> str:
         """Hex SHA-256 of `file`, which must exist."""
-        status = file.stat()
-        known = self._known().get(self._name(file))
-        if known is not None and known[:2] == (status.st_size, status.st_mtime_ns):
-            return known[2]
-        return self.compute(file)
+        return self.remember(self._name(file), _file_stamp(file), lambda: sha256_file(file))
 
     def compute(self, file: Path) -> str:
         """Hex SHA-256 of the bytes of `file` as they are now, whatever is remembered."""
-        status = file.stat()
-        digest = sha256_file(file)
-        self._known()[self._name(file)] = (status.st_size, status.st_mtime_ns, digest)
+        self._known().pop(self._name(file), None)
+        return self.sha256(file)
+
+    def remember(self, name: str, stamp: _Stamp, compute: Callable[[], str]) -> str:
+        """The digest `name` if it was taken at the same `stamp`, else that of `compute`, which is remembered."""
+        known = self._known().get(name)
+        if known is not None and known[:-1] == stamp:
+            return str(known[-1])
+        digest = compute()
+        self._known()[name] = [*stamp, digest]
         self._changed = True
         return digest
 
@@ -44,12 +48,12 @@ class DigestCache:
             write_json(self.path, self._known())
             self._changed = False
 
-    def _known(self) -> dict[str, _Entry]:
+    def _known(self) -> dict[str, _Stamp]:
         if self._entries is None:
             try:
                 document = json.loads(self.path.read_text(encoding="utf-8"))
-                self._entries = {str(k): (int(v[0]), int(v[1]), str(v[2])) for k, v in document.items()}
-            except (OSError, ValueError, AttributeError, TypeError, IndexError):  # a cache: damaged counts as absent
+                self._entries = {str(name): list(entry) for name, entry in document.items()}
+            except (OSError, ValueError, AttributeError, TypeError):  # a damaged cache counts as absent
                 self._entries = {}
         return self._entries
 
@@ -58,3 +62,16 @@ class DigestCache:
             return file.relative_to(self.root).as_posix()
         except ValueError:
             return str(file.resolve())
+
+
+def tree_stamp(path: Path) -> _Stamp:
+    """A stamp of a file, or of a folder with all that lies below it; `path` must exist."""
+    if not path.is_dir():
+        return _file_stamp(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return [digest_of([[str(file.relative_to(path)), *_file_stamp(file)] for file in files])]
+
+
+def _file_stamp(file: Path) -> _Stamp:
+    status = file.stat()
+    return [status.st_size, status.st_mtime_ns]

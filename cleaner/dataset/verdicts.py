@@ -1,4 +1,4 @@
-"""Which of people's verdicts each stage uses, and whether they are still those it ran with."""
+"""Which of people's verdicts each stage uses, and their digest, by which a stage knows that they changed."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ import pyarrow.compute as pc
 
 from cleaner.dataset.decisions import DecisionStore, verdicts_digest
 from cleaner.dataset.manifest import read_matching
+from cleaner.dataset.stage_inputs import STAGE_INPUTS
 from cleaner.dataset.store import digest_of
 from cleaner.dataset.workspace import Workspace
-from cleaner.errors import BadInputError, StaleStageError
-
-_LOOKED_AT = 0.5
-"""Noise probability above which a person's `label` verdict matters to the noise stage: it keeps the image in."""
+from cleaner.errors import BadInputError
 
 
 @dataclass(frozen=True)
 class Verdicts:
-    """Those in force, read once."""
+    """The verdicts in force at one moment."""
 
     images: pd.DataFrame
     """Index image_id; columns verdict, label, annotator."""
@@ -33,21 +31,44 @@ def read_verdicts(workspace: Workspace) -> Verdicts:
     return Verdicts(store.image_verdicts(), store.class_verdicts())
 
 
-def pick_used(verdicts: pd.DataFrame, stage: str, manifest: pd.DataFrame) -> pd.DataFrame:
-    """Of `verdicts` on images, those on rows of `manifest` that `stage` uses; index image_id, columns verdict, label.
+def used_images(verdicts: Verdicts, stage: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """The verdicts on images of `rows` that `stage` uses: index image_id, columns verdict and label.
 
-    The noise stage uses a `label` verdict only for an image that looks like noise, as `manifest` says, so that
-    deciding on labels does not make it stale.
+    `rows` has the column image_id. For the noise stage it may have `is_noise` and `noise_evidence`: a `label` verdict
+    is used where an image is noise, or where a person's word is what keeps it from being noise.
     """
-    there = manifest.loc[manifest["image_id"].isin(verdicts.index), "image_id"]
-    verdicts = verdicts.loc[verdicts.index.isin(there), ["verdict", "label"]]
-    if stage == "noise":
-        suspect: set[str] = set()
-        if "noise_prob" in manifest:
-            suspect = set(manifest.loc[(manifest["noise_prob"] > _LOOKED_AT) | manifest["is_noise"], "image_id"])
-        verdicts = verdicts[(verdicts["verdict"] != "label") | verdicts.index.isin(suspect)]
-        return verdicts.assign(label="")
-    return verdicts[verdicts["verdict"].isin(["label", "noise", "drop"])]
+    declared = STAGE_INPUTS[stage]
+    known = verdicts.images.loc[verdicts.images.index.isin(rows["image_id"]), ["verdict", "label"]]
+    used = known["verdict"].isin(declared.image_verdicts)
+    if not declared.labels_of_noise:
+        return known[used]
+    if "is_noise" in rows:
+        concerned = rows.loc[rows["is_noise"].to_numpy(bool) | (rows["noise_evidence"] == "person"), "image_id"]
+        used |= (known["verdict"] == "label") & known.index.isin(concerned)
+    return known[used].assign(label="")  # which label it is makes no difference to noise
+
+
+def used_classes(verdicts: Verdicts, stage: str) -> pd.DataFrame:
+    """The verdicts on classes that `stage` uses: index the class; columns verdict, label, annotator."""
+    return verdicts.classes[verdicts.classes["verdict"].isin(STAGE_INPUTS[stage].class_verdicts)]
+
+
+def used_digest(verdicts: Verdicts, stage: str, manifest: pd.DataFrame) -> str:
+    """Digest of the verdicts that `stage` uses, given the manifest that it wrote."""
+    digest = verdicts_digest(used_images(verdicts, stage, manifest))
+    if not STAGE_INPUTS[stage].class_verdicts:
+        return digest
+    return digest_of(digest, verdicts_digest(used_classes(verdicts, stage)))
+
+
+def stored_digest(workspace: Workspace, stage: str, verdicts: Verdicts) -> str:
+    """`used_digest` for the manifest of `stage` on the disk, of which it reads only rows that people decided on."""
+    columns = ["image_id", *(["is_noise", "noise_evidence"] if STAGE_INPUTS[stage].labels_of_noise else [])]
+    ids = verdicts.images.index.tolist()
+    rows = pd.DataFrame({name: [] for name in columns})
+    if ids:
+        rows = read_matching(workspace.manifest_path(stage), columns, pc.field("image_id").isin(ids))
+    return used_digest(verdicts, stage, rows)
 
 
 def resolve_merges(class_verdicts: pd.DataFrame) -> dict[str, str]:
@@ -70,45 +91,3 @@ def resolve_merges(class_verdicts: pd.DataFrame) -> dict[str, str]:
             at = into[at]
         ends[name] = at
     return ends
-
-
-def used_digest(verdicts: Verdicts, stage: str, manifest: pd.DataFrame) -> str:
-    """Digest of the verdicts that `stage` uses, as its record holds it under the role `decisions`."""
-    digest = verdicts_digest(pick_used(verdicts.images, stage, manifest))
-    classes = verdicts.classes
-    if stage == "noise":
-        return digest
-    return digest_of(digest, verdicts_digest(classes if stage == "balance" else classes[classes["verdict"] == "merge"]))
-
-
-def require_decided(workspace: Workspace, stage: str) -> None:
-    """Raise StaleStageError if `stage`, or one that it came from, has not taken up what people decided since.
-
-    It names the first of them: what comes after has to run again anyway.
-    """
-    verdicts = read_verdicts(workspace)
-    name, stale = stage, ""
-    while name in ("noise", "labels", "balance"):
-        if is_decided_since(workspace, name, verdicts):
-            stale = name
-        record = workspace.record(name)
-        parent = next((i.file for i in record.inputs if i.role == "parent"), "") if record else ""
-        name = parent.split("/")[0]
-    if stale:
-        raise StaleStageError(
-            f"{workspace.manifest_path(stale)} is stale: people decided more since",
-            next_step=f"run `cleaner {stale}`" + ("" if stale == stage else ", and the stages after it"),
-        )
-
-
-def is_decided_since(workspace: Workspace, stage: str, verdicts: Verdicts) -> bool:
-    """Whether people decided something that the complete `stage` would use and has not; reads only rows decided on."""
-    record = workspace.record(stage)
-    if record is None or stage == "scan":
-        return False
-    columns = ["image_id", *(["noise_prob", "is_noise"] if stage == "noise" else [])]
-    ids = verdicts.images.index.tolist()
-    rows = pd.DataFrame({name: [] for name in columns})
-    if ids:
-        rows = read_matching(workspace.manifest_path(stage), columns, pc.field("image_id").isin(ids))
-    return used_digest(verdicts, stage, rows) != record.input_sha256("decisions")

@@ -1,8 +1,7 @@
-"""Where a workspace stands: each stage, what waits for people, what to do next. From records; manifests if it must."""
+"""Where a workspace stands: each stage, what waits for people, what to do next; from records where they suffice."""
 
 from __future__ import annotations
 
-import shlex
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +13,12 @@ from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.manifest import STAGES, read_matching
 from cleaner.dataset.verdicts import Verdicts, read_verdicts
 from cleaner.dataset.workspace import StageRecord, Workspace
-from cleaner.diagnostics.staleness import rerun_options, why_rerun
+from cleaner.diagnostics.repetition import repeat_command, why_repeat
 from cleaner.errors import BadInputError
 
 _QUICKLY_LISTED = 50_000
-"""So many files are listed and compared with the scan without being asked: under a second."""
+"""At most this many files are listed and compared with the scan by default; it takes under a second."""
 _EXPORT = "export --to folder OUT"
-_FLAGS = {"labels_file": "--labels"}
-"""Options that are not called like their setting."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +49,7 @@ class Waiting:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """All that `cleaner status` says."""
+    """What `cleaner status` reports."""
 
     workspace: str
     images_root: str
@@ -80,7 +77,10 @@ def read_status(
     stages: list[StageState] = []
     for stage, record in records.items():
         above = next((s for s in stages if s.state in ("stale", "interrupted")), None)
-        stages.append(_stage_state(workspace, stage, record, config, verdicts, above, check_images))
+        if record is None:
+            stages.append(_state_without_record(workspace, stage))
+        else:
+            stages.append(_stage_state(workspace, record, config, verdicts, above, check_images))
     return Status(
         workspace=str(workspace.root.resolve()),
         images_root=scan.images_root if scan else "",
@@ -94,43 +94,39 @@ def read_status(
 
 def _stage_state(
     workspace: Workspace,
-    stage: str,
-    record: StageRecord | None,
+    record: StageRecord,
     config: Config,
     verdicts: Verdicts,
     above: StageState | None,
     check_images: bool,
 ) -> StageState:
-    if record is None:
-        begun = workspace.stage_dir(stage).exists()
-        return StageState(
-            stage=stage, state="interrupted" if begun else "missing", why="it did not finish" if begun else "",
-            command="scan IMAGES" if stage == "scan" else stage, counts={}, created_utc="", seconds=0.0,
-        )  # fmt: skip
-    why = why_rerun(workspace, record, config, verdicts, check_images=check_images)
-    if above is not None and (not why or why.startswith(f"{above.stage} is stale")):
+    """The state of a complete stage; `above` is the first stage before it that has to run, if any."""
+    if above is not None:
         why = f"{above.stage} runs before it"
+    else:
+        why = why_repeat(workspace, record, config, verdicts, check_images=check_images)
     return StageState(
-        stage=stage, state="stale" if why else "complete", why=why, command=_command(record, config),
-        counts=record.counts, created_utc=record.created_utc, seconds=record.seconds,
-    )  # fmt: skip
+        stage=record.stage,
+        state="stale" if why else "complete",
+        why=why,
+        command=repeat_command(workspace, record, config),
+        counts=record.counts,
+        created_utc=record.created_utc,
+        seconds=record.seconds,
+    )
 
 
-def _command(record: StageRecord, config: Config) -> str:
-    """How to run a stage again as it ran, less what cleaner.toml supplies."""
-    words = [record.stage, *([record.images_root] if record.stage == "scan" else [])]
-    for name, value in rerun_options(record, config).items():
-        flag = _FLAGS.get(name, "--" + name.removeprefix("embedding.").replace("_", "-"))
-        if isinstance(value, bool):
-            words += [flag] if value else []
-        elif isinstance(value, list) and name == "clean_split":
-            words += [word for item in value for word in (flag, str(item))]
-        elif isinstance(value, list):
-            words += [flag, ",".join(map(str, value)) or "none"]
-        else:
-            words += [flag, str(value)]
-    words += ["--seed", str(record.seed)] if record.seed else []
-    return " ".join(map(shlex.quote, words))
+def _state_without_record(workspace: Workspace, stage: str) -> StageState:
+    was_begun = workspace.stage_dir(stage).exists()
+    return StageState(
+        stage=stage,
+        state="interrupted" if was_begun else "missing",
+        why="it did not finish" if was_begun else "",
+        command="scan IMAGES" if stage == "scan" else stage,
+        counts={},
+        created_utc="",
+        seconds=0.0,
+    )
 
 
 def _next_command(stages: list[StageState]) -> str:
@@ -146,53 +142,72 @@ def _find_waiting(
 ) -> list[Waiting]:
     decided = verdicts.images.index.tolist()
     waiting = []
-    for what, stage, total, columns, condition, command in _image_queues(records):
-        num, examples = total, []
-        if total and (decided or num_examples):
-            names = ["file_name", "image_id", *columns]
-            path = workspace.manifest_path(stage)
-            with suppress(BadInputError):  # a damaged manifest: said of its stage; the record's number is what there is
-                rows = read_matching(path, names, condition & ~pc.field("image_id").isin(decided))
+    for queue in _image_queues(records):
+        num, examples = queue.num, []
+        if num and (decided or num_examples):
+            columns, path = ["file_name", "image_id", *queue.columns], workspace.manifest_path(queue.stage)
+            with suppress(BadInputError):  # a damaged manifest makes its stage stale; the record's number stands
+                rows = read_matching(path, columns, queue.condition & ~pc.field("image_id").isin(decided))
                 num, examples = len(rows), rows["file_name"].head(num_examples).tolist()
-        waiting.append(Waiting(what=what, num=num, command=command, examples=examples))
+        waiting.append(Waiting(what=queue.what, num=num, command=queue.command, examples=examples))
     balance = records["balance"]
     classes = [] if balance is None else list(balance.counts.get("classes_for_people", []))
     classes = [c for c in classes if c not in verdicts.classes.index]
     undecided = DecisionStore(workspace.decisions_path).undecided()
     differ = undecided[["kind", "key"]].drop_duplicates()["key"].tolist()
-    waiting += [
-        Waiting(
-            what="classes for review", num=len(classes), command="review low-count", examples=classes[:num_examples]
-        ),
-        Waiting(
-            what="images or classes on which people differ", num=len(differ), command="review disagreements",
-            examples=differ[:num_examples],
-        ),
-    ]  # fmt: skip
+    for what, keys, command in (
+        ("classes for review", classes, "review low-count"),
+        ("images or classes on which people differ", differ, "review disagreements"),
+    ):
+        waiting.append(Waiting(what=what, num=len(keys), command=command, examples=keys[:num_examples]))
     return [w for w in waiting if w.num]
 
 
-def _image_queues(
-    records: dict[str, StageRecord | None],
-) -> list[tuple[str, str, int, list[str], pc.Expression, str]]:
-    """What waits, stage, how many by its record, columns and condition that pick them, where people see them."""
+@dataclass(frozen=True, kw_only=True)
+class _Queue:
+    """Images of a stage that wait for people."""
+
+    what: str
+    stage: str
+    num: int
+    """How many the stage's record counts, decided ones included."""
+    columns: list[str]
+    """The columns of `condition`, which picks the images."""
+    condition: pc.Expression
+    command: str
+
+
+def _image_queues(records: dict[str, StageRecord | None]) -> list[_Queue]:
     field, queues = pc.field, []
     scan, noise, labels = records["scan"], records["noise"], records["labels"]
     if noise is not None:
-        band = (field("noise_prob") > noise.settings["doubtful"]) & ~field("is_noise") & field("keep")
-        queues.append(
-            ("doubtful noise images", "noise", noise.counts["doubtful"],
-             ["noise_prob", "is_noise", "keep"], band, "review noise-doubtful")
-        )  # fmt: skip
+        queue = _Queue(
+            what="doubtful noise images",
+            stage="noise",
+            num=noise.counts["doubtful"],
+            columns=["noise_prob", "is_noise", "keep"],
+            condition=(field("noise_prob") > noise.settings["doubtful"]) & ~field("is_noise") & field("keep"),
+            command="review noise-doubtful",
+        )
+        queues.append(queue)
     if labels is not None:
-        kept = field("keep") & (field("label_issue") != "") & (field("clean_label") == field("label"))
-        queues.append(
-            ("label issues that are kept", "labels", labels.counts["for_people"],
-             ["keep", "label_issue", "clean_label", "label"], kept, "review labels")
-        )  # fmt: skip
+        queue = _Queue(
+            what="label issues that are kept",
+            stage="labels",
+            num=labels.counts["for_people"],
+            columns=["keep", "label_issue", "clean_label", "label"],
+            condition=field("keep") & (field("label_issue") != "") & (field("clean_label") == field("label")),
+            command="review labels",
+        )
+        queues.append(queue)
     if scan is not None:
-        queues.append(
-            ("copies under several labels", "scan", scan.counts["label_conflicts"],
-             ["label_conflict"], field("label_conflict"), "review conflicts")
-        )  # fmt: skip
+        queue = _Queue(
+            what="copies under several labels",
+            stage="scan",
+            num=scan.counts["label_conflicts"],
+            columns=["label_conflict"],
+            condition=field("label_conflict"),
+            command="review conflicts",
+        )
+        queues.append(queue)
     return queues

@@ -84,17 +84,6 @@ class Ensemble:
         return torch.stack([t.probs(images) * num for t, num in self.teachers]).sum(0) / self.size
 
 
-def find_checkpoints(paths: Sequence[Path]) -> list[Path]:
-    """The files that `paths` name, each a .safetensors or a folder of them. Raises BadInputError if there is none."""
-    found: list[Path] = []
-    for path in paths:
-        files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
-        if not files or not files[0].is_file():
-            raise BadInputError(f"{path}: no checkpoint", expected="a .safetensors file, or a folder", next_step=_NEXT)
-        found += files
-    return found
-
-
 def load_teachers(files: Sequence[Path], classes: Sequence[str], settings: EmbeddingSettings, device: str) -> Ensemble:
     """The teachers in `files`, asked for `classes` in their order; probes look through their own backbone.
 

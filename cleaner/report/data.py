@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from cleaner.audit.results import AuditResult, compute_results
 from cleaner.dataset.audits import find_open_sample
 from cleaner.dataset.decisions import DecisionStore
+from cleaner.dataset.lineage import open_parent, trace
 from cleaner.dataset.locations import locate
-from cleaner.dataset.manifest import STAGES
 from cleaner.dataset.workspace import StageRecord, Workspace
 from cleaner.errors import BadInputError, CleanerError, StaleStageError
 
@@ -77,7 +77,7 @@ def load_report_data(workspace: Workspace) -> ReportData:
             f"{workspace.root}: there is nothing to report on", next_step="run `cleaner scan IMAGES` first"
         )
     rows = _read_rows(workspace.manifest_path(stage))
-    records = _lineage(workspace, stage)
+    records = {link.record.stage: link.record for link in trace(workspace, stage)}
     root, stale = _images_root(workspace, records[stage])
     store = DecisionStore(workspace.decisions_path)
     audit, fault = _audit(workspace)
@@ -107,25 +107,9 @@ def _read_rows(path: Path) -> pd.DataFrame:
     return rows
 
 
-def _lineage(workspace: Workspace, stage: str) -> dict[str, StageRecord]:
-    """The records from scan to `stage`, those that the manifest really came through."""
-    found: list[StageRecord] = []
-    name: str | None = stage
-    while name is not None:
-        record = workspace.record(name)
-        if record is None:
-            break
-        found.append(record)
-        parent = next((i.file for i in record.inputs if i.role == "parent"), "")
-        name = next(
-            (s for s in STAGES if (workspace.root / parent).resolve() == workspace.manifest_path(s).resolve()), None
-        )
-    return {record.stage: record for record in reversed(found)}
-
-
 def _images_root(workspace: Workspace, record: StageRecord) -> tuple[Path, str]:
     try:
-        return workspace.parent_of("export").images_root, ""
+        return open_parent(workspace, "export").images_root, ""
     except CleanerError as error:
         return locate(record.images_root), error.what
 

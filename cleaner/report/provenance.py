@@ -7,7 +7,8 @@ import shlex
 from typing import Any
 
 from cleaner.config import BalanceSettings, EmbeddingSettings, LabelsSettings, NoiseSettings, ScanSettings
-from cleaner.dataset.workspace import PARENTS, StageRecord
+from cleaner.dataset.stage_inputs import STAGE_INPUTS
+from cleaner.dataset.workspace import StageRecord
 from cleaner.report.data import ReportData
 from cleaner.report.markup import Safe, count, number, section, tag, words
 
@@ -64,7 +65,7 @@ def make_command(record: StageRecord) -> tuple[str, dict[str, Any]]:
         else:
             parts += _option(name, value)
     parent = next((i.file for i in record.inputs if i.role == "parent"), "")
-    if parent and parent not in [f"{s}/manifest.parquet" for s in PARENTS[record.stage]]:
+    if parent and parent not in [f"{s}/manifest.parquet" for s in STAGE_INPUTS[record.stage].parents]:
         parts += ["--from", parent]
     if record.seed:
         parts += ["--seed", str(record.seed)]

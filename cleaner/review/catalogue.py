@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cleaner.dataset.lineage import why_stale
 from cleaner.dataset.locations import locate
 from cleaner.dataset.manifest import STAGES, read_manifest
 from cleaner.dataset.workspace import RECORD, StageRecord, Workspace
@@ -121,7 +122,7 @@ def load_catalogue(workspace: Workspace) -> Catalogue:
     for stage in reversed(STAGES):
         if workspace.record(stage) is None:
             continue
-        why = workspace.why_stale(stage)
+        why = why_stale(workspace, stage)
         if not why:
             return _read(workspace, stage, warning)
         warning = warning or f"{stage} is left aside, it is stale: {why}; run `cleaner {stage}`"

@@ -1,8 +1,7 @@
-"""What stages read besides their own work: the parent, verdicts in force, embeddings of the rows they judge."""
+"""What stages ask of images: facts of files, and embeddings of manifest rows."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -10,57 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cleaner.config import EmbeddingSettings, RunOptions
+from cleaner.config import RunOptions
 from cleaner.dataset.files import FoundFile
 from cleaner.dataset.images import ImageFacts
 from cleaner.dataset.inspection import inspect_files
 from cleaner.dataset.locations import locate
-from cleaner.dataset.manifest import read_manifest
-from cleaner.dataset.store import ArrayStore, sha256_file
-from cleaner.dataset.verdicts import Verdicts, require_decided, used_digest
-from cleaner.dataset.workspace import Input, Parent, Workspace
+from cleaner.dataset.store import ArrayStore
+from cleaner.dataset.workspace import Workspace
 from cleaner.engine.engine import open_engine
 from cleaner.engine.local import count_workers
-from cleaner.errors import BadInputError
 
 if TYPE_CHECKING:
     from cleaner.modeling.backbones import Backbone
     from cleaner.modeling.embeddings import Embeddings
-
-
-def require_parent(workspace: Workspace, stage: str, from_file: Path | None) -> Parent:
-    """The manifest that `stage` reads; raises StaleStageError if it, or what people decided since, is stale."""
-    parent = workspace.parent_of(stage, from_file)
-    if from_file is None:
-        require_decided(workspace, parent.name)
-    return parent
-
-
-def decisions_input(workspace: Workspace, stage: str, manifest: pd.DataFrame, verdicts: Verdicts) -> Input:
-    """The verdicts that `stage` uses, as an input of its record; before a run, as its last manifest has it."""
-    before = workspace.manifest_path(stage)
-    if stage == "noise" and "noise_prob" not in manifest and before.exists():
-        with contextlib.suppress(BadInputError):  # damaged: the stage runs again anyway
-            manifest = read_manifest(before)
-    digest = used_digest(verdicts, stage, manifest)
-    return Input("decisions", workspace.relative(workspace.decisions_path), digest)
-
-
-def parent_input(workspace: Workspace, parent: Parent) -> Input:
-    """The parent manifest as an input of a record."""
-    return Input("parent", workspace.relative(parent.path), parent.sha256)
-
-
-def weights_inputs(settings: EmbeddingSettings) -> list[Input]:
-    """The user's own weights, if any, as inputs of a record."""
-    if not settings.weights:
-        return []
-    path = Path(settings.weights)
-    if not path.is_file():
-        raise BadInputError(
-            f"{path}: no such weights file", next_step="give a .safetensors or .pth file with --weights"
-        )
-    return [Input("weights", str(path), sha256_file(path))]
 
 
 def task_cache(workspace: Workspace, options: RunOptions) -> Path:

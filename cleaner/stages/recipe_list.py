@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from cleaner.dataset.images import load_rgb
+from cleaner.dataset.lineage import open_parent
 from cleaner.dataset.store import write_atomic
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError
@@ -34,7 +35,7 @@ def write_contact_sheet(workspace: Workspace, out: Path, num_images: int, seed: 
     Raises StaleStageError where no stage has run, BadInputError where no image is kept.
     """
     manifest = workspace.manifest(columns=["file_name", "image_id", "keep"])
-    parent = workspace.parent_of("train")
+    parent = open_parent(workspace, "train")
     kept = manifest[manifest["keep"]]
     if kept.empty:
         raise BadInputError("no image is kept: there is nothing to show", next_step="see drop_reason in the manifest")

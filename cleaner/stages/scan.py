@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
-import time
 from collections import Counter
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,19 @@ import pandas as pd
 
 from cleaner.config import QUALITY_ISSUES, RunOptions, ScanSettings
 from cleaner.dataset.class_folders import TRAIN, read_folders
-from cleaner.dataset.files import FoundFile, find_file, is_inside, list_files, listing_digest
+from cleaner.dataset.files import FoundFile, find_file, is_inside, list_files
 from cleaner.dataset.images import HASH_BYTES, UNIFORM_STD, ImageFacts, inspect_image
 from cleaner.dataset.label_lists import read_labels
 from cleaner.dataset.locations import is_remote
 from cleaner.dataset.manifest import drop_rows
-from cleaner.dataset.store import digest_of, sha256_file
-from cleaner.dataset.workspace import Input, Workspace
+from cleaner.dataset.staleness import images_input
+from cleaner.dataset.store import digest_of
+from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, UsageError
 from cleaner.scoring.duplicates import find_near_duplicates
 from cleaner.scoring.image_quality import compute_aspect, compute_size_ratio, find_issues, name_issues
 from cleaner.stages.inputs import inspect_with_engine
-from cleaner.stages.lifecycle import StageResult, complete, current_result
+from cleaner.stages.stage_run import StageResult, StageRun
 
 _MAX_SHOWN = 3
 
@@ -42,44 +42,39 @@ def run_scan(workspace: Workspace, images_root: Path, settings: ScanSettings, op
     Raises BadInputError if the root holds no files or no class folders, if a sound image lies in no class folder, or
     if the labels file cannot be used; UsageError if the workspace lies among the images.
     """
-    started = time.monotonic()
+    run = StageRun.open(workspace, "scan", settings, options)
     root = _checked_root(images_root, workspace)
     found = list_files(root, settings.follow_symlinks)
     if not found:
         raise BadInputError(
             f"{images_root}: holds no files", expected="one folder of images for each class", next_step="check the path"
         )
-    inputs = [Input("images", str(root), listing_digest(found))]
-    labels_file = Path(settings.labels_file).absolute() if settings.labels_file else None
-    listed = read_labels(labels_file) if labels_file else None
-    if settings.limit:
-        found = found[: settings.limit]
-        listed = None if listed is None else listed.sort_values("file_name", kind="stable").head(settings.limit)
-    if labels_file is not None:
-        inputs.append(Input("labels", workspace.relative(labels_file), sha256_file(labels_file)))
-    current = current_result(workspace, "scan", settings, options, inputs)
-    if current is not None:
-        return current
-    warnings: list[str] = []
-    num_unlisted = 0
-    if listed is None:
-        files, labels, splits = found, *read_folders(found, settings.label_from)
-        _require_labels(root, files, labels, settings)
-    else:
-        files, labels, splits, num_unlisted = _from_list(root, found, listed, settings, warnings)
-    workspace.begin("scan")
+    run = run.reading(images_input(root, found))
+    return run.current() or _scan(run, root, found)
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The files that get a row, with the label and split of each."""
+
+    files: list[FoundFile]
+    labels: list[str]
+    splits: list[str]
+    num_unlisted: int | None = None
+    """With a list: how many files below the root are not in it."""
+    warnings: list[str] = field(default_factory=list)
+
+
+def _scan(run: StageRun[ScanSettings], root: Path, found: list[FoundFile]) -> StageResult:
+    settings, options = run.settings, run.options
+    chosen = _from_list(root, found, settings) if settings.labels_file else _from_folders(root, found, settings)
+    run.begin()
     folder = f"scan/{digest_of(str(root))[:16]}"
-    facts = inspect_with_engine(workspace, files, "scan", folder, settings.max_pixels, options)
-    manifest, counts = _judge(files, labels, splits, facts, settings)
-    if listed is not None:
-        counts["unlisted"] = num_unlisted
-    for message in warnings:
+    facts = inspect_with_engine(run.workspace, chosen.files, "scan", folder, settings.max_pixels, options)
+    manifest, counts = _judge(chosen, facts, settings)
+    for message in chosen.warnings:
         options.progress.warn(message)
-    result = complete(
-        workspace, "scan", manifest,
-        settings=settings, options=options, images_root=str(root), inputs=inputs, started=started, counts=counts,
-    )  # fmt: skip
-    return dataclasses.replace(result, warnings=warnings)
+    return run.complete(manifest, counts=counts, warnings=chosen.warnings)
 
 
 def _checked_root(images_root: Path, workspace: Workspace) -> Path:
@@ -104,9 +99,13 @@ def _checked_root(images_root: Path, workspace: Workspace) -> Path:
     return root
 
 
-def _require_labels(root: Path, files: list[FoundFile], labels: list[str], settings: ScanSettings) -> None:
-    """Refuse a tree without class folders, and images outside of them. Other stray files need no label."""
-    advice = "move it into its class folder, or give a list with --labels FILE"
+def _from_folders(root: Path, found: list[FoundFile], settings: ScanSettings) -> _Files:
+    """All files under the labels of their folders.
+
+    Refuses a tree without class folders, and images outside of them. Other stray files need no label.
+    """
+    files = found[: settings.limit] if settings.limit else found
+    labels, splits = read_folders(files, settings.label_from)
     if not any(labels):
         raise BadInputError(
             f"{root}: no class folders",
@@ -117,15 +116,18 @@ def _require_labels(root: Path, files: list[FoundFile], labels: list[str], setti
     for file, label in zip(files, labels, strict=True):
         if not label and not file.fault and not inspect_image(file.path, settings.max_pixels).fault:
             raise BadInputError(
-                f"{root / file.name}: an image in no class folder, so it has no label", next_step=advice
+                f"{root / file.name}: an image in no class folder, so it has no label",
+                next_step="move it into its class folder, or give a list with --labels FILE",
             )
+    return _Files(files, labels, splits)
 
 
-def _from_list(
-    root: Path, found: list[FoundFile], listed: pd.DataFrame, settings: ScanSettings, warnings: list[str]
-) -> tuple[list[FoundFile], list[str], list[str], int]:
+def _from_list(root: Path, found: list[FoundFile], settings: ScanSettings) -> _Files:
+    """The files that the settings' list names, in the order of their names."""
+    table = read_labels(Path(settings.labels_file)).sort_values("file_name", kind="stable")
+    if settings.limit:
+        found, table = found[: settings.limit], table.head(settings.limit)
     by_name = {file.name: file for file in found}
-    table = listed.sort_values("file_name", kind="stable")
     names = table["file_name"].tolist()
     files = [by_name.get(name) or find_file(root, name, settings.follow_symlinks) for name in names]
     absent = [file.name for file in files if file.fault == "missing"]
@@ -136,6 +138,7 @@ def _from_list(
             found=names[0],
             next_step="mend the column file_name, or give another images root",
         )
+    warnings = []
     if absent:
         warnings.append(f"{len(absent):,} listed files are not there: {_some(absent)} (fault `missing`)")
     own = Path(settings.labels_file).resolve()
@@ -143,18 +146,16 @@ def _from_list(
     if unlisted:
         warnings.append(f"{len(unlisted):,} files are not in the list and are left out: {_some(unlisted)}")
     splits = table["split"].tolist() if "split" in table.columns else read_folders(files, settings.label_from)[1]
-    return files, table["label"].tolist(), splits, len(unlisted)
+    return _Files(files, table["label"].tolist(), splits, len(unlisted), warnings)
 
 
 def _some(names: list[str]) -> str:
     return ", ".join(names[:_MAX_SHOWN]) + (", …" if len(names) > _MAX_SHOWN else "")
 
 
-def _judge(
-    files: list[FoundFile], labels: list[str], splits: list[str], facts: list[ImageFacts], settings: ScanSettings
-) -> tuple[pd.DataFrame, dict[str, Any]]:
+def _judge(chosen: _Files, facts: list[ImageFacts], settings: ScanSettings) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The manifest and the counts of its record."""
-    manifest = _facts_frame(files, labels, splits, facts)
+    manifest = _facts_frame(chosen, facts)
     readable = manifest["readable"].to_numpy()
     hashes = np.frombuffer(b"".join(f.near_hash or bytes(HASH_BYTES) for f in facts), np.uint8).reshape(-1, HASH_BYTES)
     is_plain = readable & (manifest["pixel_std"].to_numpy() < UNIFORM_STD)
@@ -177,16 +178,18 @@ def _judge(
     for name in settings.drop:
         drop_rows(manifest, cleaned & issues[name], "scan", "low_quality")
     faults = Counter(manifest.loc[~readable, "fault"])
-    counts = {
+    counts: dict[str, Any] = {
         "classes": int(manifest["label"][readable].nunique()),
         "faults": dict(sorted(faults.items())),
         "exact_groups": int((by_copy.size() > 1).sum()),
         "near_groups": len(np.unique(group[is_near])),
         "label_conflicts": int(manifest["label_conflict"].sum()),
         "cross_split_copies": int(np.isin(copies[readable], across).sum()),
-        "splits": dict(sorted(Counter(splits).items())),
+        "splits": dict(sorted(Counter(chosen.splits).items())),
         "quality": {name: int(issues[name].sum()) for name in QUALITY_ISSUES if issues[name].any()},
     }
+    if chosen.num_unlisted is not None:
+        counts["unlisted"] = chosen.num_unlisted
     return manifest, counts
 
 
@@ -205,18 +208,18 @@ def add_quality(manifest: pd.DataFrame) -> dict[str, np.ndarray]:
     return issues
 
 
-def _facts_frame(files: list[FoundFile], labels: list[str], splits: list[str], facts: list[ImageFacts]) -> pd.DataFrame:
-    num = len(files)
+def _facts_frame(chosen: _Files, facts: list[ImageFacts]) -> pd.DataFrame:
+    num = len(facts)
     text = partial(pd.Series, dtype=object)
     columns: dict[str, Any] = {
-        "file_name": text([f.name for f in files]),
+        "file_name": text([f.name for f in chosen.files]),
         "image_id": text([f.image_id for f in facts]),
         "keep": np.ones(num, dtype=bool),
         "drop_stage": text([""] * num),
         "drop_reason": text([""] * num),
-        "clean_label": text(labels),
-        "label": text(labels),
-        "split": text(splits),
+        "clean_label": text(chosen.labels),
+        "label": text(chosen.labels),
+        "split": text(chosen.splits),
         "width": np.array([f.width for f in facts], dtype=np.int32),
         "height": np.array([f.height for f in facts], dtype=np.int32),
         "mode": text([f.mode for f in facts]),

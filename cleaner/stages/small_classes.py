@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from cleaner.config import BalanceSettings, RunOptions
-from cleaner.dataset.workspace import Parent, Workspace
+from cleaner.config import BalanceSettings
 from cleaner.modeling.backbones import load_backbone, num_threads
 from cleaner.random_streams import Stream, open_stream
 from cleaner.scoring.class_quality import compute_coherence_p, compute_rank_p, draw_coherences
 from cleaner.stages.inputs import embed_rows
+from cleaner.stages.stage_run import Machine, StageRun
 
 _POOL_SIZE = 5000
 """Images that the random draws of the permutation test are drawn from, at most."""
@@ -25,20 +24,11 @@ class Tested:
 
     evidence: list[tuple[float, float, float]]
     """For each class: coherence_p, rank_p, kept_coherence_p."""
-    backbone: dict[str, Any]
-    """The network that looked, for the record; so are the next two."""
-    device: str
-    threads: int
+    machine: Machine
 
 
 def examine_classes(
-    low: list[str],
-    full: pd.DataFrame,
-    given: pd.Series[str],
-    workspace: Workspace,
-    settings: BalanceSettings,
-    options: RunOptions,
-    parent: Parent,
+    run: StageRun[BalanceSettings], low: list[str], full: pd.DataFrame, given: pd.Series[str]
 ) -> Tested:
     """Test each of the `low` classes, on the images that `full` has under it; `given` is its label column, merged.
 
@@ -46,7 +36,7 @@ def examine_classes(
     left it with would look coherent by selection. Those are tested apart: a sound class that wrong labels were
     strewn into looks like a jumble as a whole, and like one thing once they are gone.
     """
-    rng = open_stream(options.seed, Stream.SMALL_CLASSES)
+    rng = open_stream(run.options.seed, Stream.SMALL_CLASSES)
     alive = (full["split"] == "train") & full["readable"] & ~full["drop_stage"].isin(["scan", "noise"])
     alive &= full["drop_reason"] != "person"
     # a label that a person gave counts; the others stand under the label that they came with
@@ -56,8 +46,8 @@ def examine_classes(
     pool_rows = np.sort(rng.choice(pool_rows, min(len(pool_rows), _POOL_SIZE), replace=False))
     mine = np.flatnonzero(alive & label.isin(low))
     rows = np.union1d(pool_rows, mine)
-    backbone = load_backbone(settings.embedding, options.device)
-    embeddings = embed_rows(workspace, parent.images_root, full.iloc[rows], backbone, options)
+    backbone = load_backbone(run.settings.embedding, run.options.device)
+    embeddings = embed_rows(run.workspace, run.parent.images_root, full.iloc[rows], backbone, run.options)
     # not centred: pictures that share no more than being odd would look alike about the mean
     views = embeddings.mean(slice(None))
     units = views / np.maximum(np.linalg.norm(views, axis=1, keepdims=True), 1e-9)
@@ -74,10 +64,10 @@ def examine_classes(
             nulls[size] = draw_coherences(pool, size, rng)
         return compute_coherence_p(units[np.searchsorted(rows, own)], nulls[size])
 
-    with options.progress.task("coherence of small classes", len(low)) as task:
+    with run.options.progress.task("coherence of small classes", len(low)) as task:
         for name in low:
             own = mine[(label.iloc[mine] == name).to_numpy()]
             rank_p = compute_rank_p(rank[own][rank[own] >= 0] == 0, all_hits, rng)
             evidence.append((coherence_p(own), rank_p, coherence_p(own[keep[own]])))
             task.advance()
-    return Tested(evidence, backbone.describe(), str(backbone.device), num_threads())
+    return Tested(evidence, Machine(backbone.describe(), str(backbone.device), num_threads()))

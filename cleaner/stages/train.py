@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,10 +15,10 @@ import numpy as np
 from safetensors.numpy import save as save_tensors
 
 from cleaner.config import RunOptions, TrainSettings
-from cleaner.dataset.locations import is_remote, locate
-from cleaner.dataset.manifest import read_manifest
-from cleaner.dataset.store import ArrayStore, clear_folder, sha256_file, write_atomic, write_json
-from cleaner.dataset.workspace import Input, Workspace
+from cleaner.dataset.checkpoint_files import find_checkpoints
+from cleaner.dataset.locations import is_remote
+from cleaner.dataset.store import ArrayStore, clear_folder, write_atomic, write_json
+from cleaner.dataset.workspace import Workspace
 from cleaner.engine.engine import open_engine
 from cleaner.engine.local import count_workers
 from cleaner.modeling.backbones import num_threads
@@ -29,13 +28,13 @@ from cleaner.modeling.finetune import card_of
 from cleaner.modeling.networks import Blueprint, load_blueprint
 from cleaner.modeling.pixels import Pixels
 from cleaner.modeling.recipes import FinetuneRecipe, find_recipe
-from cleaner.modeling.teachers import CLASS_MAP, find_checkpoints
+from cleaner.modeling.teachers import CLASS_MAP
 from cleaner.modeling.train_task import Trained, TrainTask, open_pixels, train_elsewhere, train_network
 from cleaner.progress import Task
-from cleaner.stages.inputs import parent_input, require_parent, task_cache, weights_inputs
-from cleaner.stages.lifecycle import StageResult, current_result, record_stage
+from cleaner.stages.inputs import task_cache
+from cleaner.stages.stage_run import Machine, StageResult, StageRun
 from cleaner.stages.train_figures import METRICS, Figures, write_figures
-from cleaner.stages.train_sets import ImageSet, training_images, validation_files, validation_images
+from cleaner.stages.train_sets import ImageSet, training_images, validation_images
 
 CHECKPOINT = "model.safetensors"
 _FOLLOW_EVERY_S = 2.0
@@ -58,38 +57,31 @@ def run_train(
     Raises StaleStageError without a current parent, BadInputError where there is too little to train on, or a
     validation folder, teacher or image cannot be used.
     """
-    started = time.monotonic()
-    recipe = _recipe(settings)
-    parent = require_parent(workspace, "train", from_file)
-    manifest = read_manifest(parent.path)
-    files, val_inputs = validation_files(settings.val)
-    teachers = find_checkpoints([Path(t) for t in settings.teacher])
-    inputs = [parent_input(workspace, parent), *weights_inputs(settings.embedding), *val_inputs]
-    inputs += [Input("teacher", workspace.relative(t), sha256_file(t)) for t in teachers]
-    current = current_result(workspace, "train", settings, options, inputs)
-    if current is not None:
-        return current
-    classes, train = training_images(manifest, parent.images_root, parent.path)
-    val = validation_images(workspace, manifest, parent.images_root, classes, settings.val, files, options)
-    task, blueprint = _task(workspace, _Set(classes, train, val), recipe, settings, options, teachers)
-    pixels = _pixels(task, options)
-    folder = workspace.begin("train")
-    trained = _train(task, blueprint, pixels, options)
+    recipe = _recipe(settings)  # first, because an unknown recipe is an error even where nothing has to run
+    run = StageRun.open(workspace, "train", settings, options, from_file)
+    return run.current() or _train(run, recipe)
+
+
+def _train(run: StageRun[TrainSettings], recipe: FinetuneRecipe) -> StageResult:
+    manifest = run.read_parent()
+    classes, train = training_images(manifest, run.parent)
+    val = validation_images(run, manifest, classes)
+    task, blueprint = _task(run, _Set(classes, train, val), recipe)
+    pixels = _pixels(task, run.options)
+    folder = run.begin()
+    trained = _fit(task, blueprint, pixels, run.options)
     write_atomic(folder / CHECKPOINT, save_tensors(trained.state))
     write_json(folder / CLASS_MAP, _class_map(task, blueprint))
     figures = _figures(trained, classes, train, val)
-    outputs = [CHECKPOINT, CLASS_MAP, *write_figures(folder, figures)]
-    result = record_stage(
-        workspace, "train", outputs,
-        settings=settings, options=options, images_root=str(parent.images_root), inputs=inputs, started=started,
+    health = trained.health
+    result = run.complete_files(
+        [CHECKPOINT, CLASS_MAP, *write_figures(folder, figures)],
         counts={"classes": len(classes), "images": len(train), "val_images": len(val)},
-        backbone=blueprint.describe(), device=str(blueprint.device), threads=num_threads(),
-    )  # fmt: skip
-    if options.storage:
-        workspace.publish("train", locate(options.storage))
+        machine=Machine(blueprint.describe(), str(blueprint.device), num_threads()),
+        warnings=[*val.warnings, *(health.warnings(figures.recall) if health is not None else [])],
+    )
     clear_folder(task.folder)
-    warnings = [*val.warnings, *(trained.health.warnings(figures.recall) if trained.health is not None else [])]
-    return dataclasses.replace(result, warnings=warnings)
+    return result
 
 
 def _recipe(settings: TrainSettings) -> FinetuneRecipe:
@@ -104,33 +96,40 @@ def _recipe(settings: TrainSettings) -> FinetuneRecipe:
     )
 
 
-def _task(
-    workspace: Workspace, images: _Set, recipe: FinetuneRecipe, settings: TrainSettings, options: RunOptions,
-    teachers: list[Path],
-) -> tuple[TrainTask, Blueprint]:  # fmt: skip
-    """The training as a task for whoever does it, and its network."""
-    train, val = images.train, images.val
+def _task(run: StageRun[TrainSettings], images: _Set, recipe: FinetuneRecipe) -> tuple[TrainTask, Blueprint]:
+    """The training as a task for any machine, and its network."""
+    train, val, settings, options = images.train, images.val, run.settings, run.options
     blueprint = load_blueprint(settings.embedding, options.device, scratch=settings.scratch)
     # an `auto` is settled here, once, and not by each machine for itself
     settled = dataclasses.replace(settings.embedding, precision=cast(Any, blueprint.precision))
     is_cluster = options.engine == "ray"
-    cache = task_cache(workspace, options) if is_cluster else workspace.cache
+    cache = task_cache(run.workspace, options) if is_cluster else run.workspace.cache
     prior = log_priors(train.targets, train.repeats[None].astype(np.float32), len(images.classes))[0]
+    teachers = find_checkpoints([Path(t) for t in settings.teacher])
     task = TrainTask(
-        image_ids=(*train.image_ids, *val.image_ids), paths=tuple(map(str, [*train.paths, *val.paths])),
-        classes=tuple(images.classes), targets=np.concatenate([train.targets, val.targets]), repeats=train.repeats,
-        log_prior=(settings.tau * prior).astype(np.float32), recipe=recipe,
+        image_ids=(*train.image_ids, *val.image_ids),
+        paths=tuple(map(str, [*train.paths, *val.paths])),
+        classes=tuple(images.classes),
+        targets=np.concatenate([train.targets, val.targets]),
+        repeats=train.repeats,
+        log_prior=(settings.tau * prior).astype(np.float32),
+        recipe=recipe,
         settings=dataclasses.replace(settings, embedding=settled),
-        teachers=tuple(t.absolute() for t in teachers), teachers_digest="".join(map(sha256_file, teachers)),
-        seed=options.seed, device=blueprint.device.type if is_cluster else str(blueprint.device),
-        threads=num_threads(), workers=num_threads() if is_cluster else count_workers(options.workers),
-        blueprint_key=blueprint.key, cache=str(cache), folder=cache / "training",
-    )  # fmt: skip
+        teachers=tuple(t.absolute() for t in teachers),
+        teachers_digest="".join(i.sha256 for i in run.inputs if i.role == "teacher"),
+        seed=options.seed,
+        device=blueprint.device.type if is_cluster else str(blueprint.device),
+        threads=num_threads(),
+        workers=num_threads() if is_cluster else count_workers(options.workers),
+        blueprint_key=blueprint.key,
+        cache=str(cache),
+        folder=cache / "training",
+    )
     return task, blueprint
 
 
 def _pixels(task: TrainTask, options: RunOptions) -> Pixels | None:
-    """The images' pixels, decoded by whoever has most hands; None where each machine does so for itself."""
+    """The images' pixels, decoded by the cluster where there is one; None where each machine decodes for itself."""
     if is_remote(task.cache):
         return None
     engine = open_engine(options)
@@ -138,7 +137,7 @@ def _pixels(task: TrainTask, options: RunOptions) -> Pixels | None:
     return open_pixels(task, Path(task.cache), options.progress, map_shards)
 
 
-def _train(task: TrainTask, blueprint: Blueprint, pixels: Pixels | None, options: RunOptions) -> Trained:
+def _fit(task: TrainTask, blueprint: Blueprint, pixels: Pixels | None, options: RunOptions) -> Trained:
     engine = open_engine(options)
     if not engine.is_cluster:
         assert pixels is not None
@@ -147,15 +146,19 @@ def _train(task: TrainTask, blueprint: Blueprint, pixels: Pixels | None, options
         return trained
     with options.progress.task(f"training ({task.recipe.name})", task.num_steps) as bar, _followed(task.folder, bar):
         arrays = engine.run_group(
-            train_elsewhere, (task.key, task), store=ArrayStore(task.folder), num_workers=options.train_workers,
-            threads=task.threads, gpu=blueprint.device.type == "cuda",
-        )  # fmt: skip
+            train_elsewhere,
+            (task.key, task),
+            store=ArrayStore(task.folder),
+            num_workers=options.train_workers,
+            threads=task.threads,
+            gpu=blueprint.device.type == "cuda",
+        )
     return Trained.from_arrays(arrays)
 
 
 @contextmanager
 def _followed(folder: Path, bar: Task) -> Iterator[None]:
-    """Let a bar show how far somebody else's training is, by its checkpoints."""
+    """Let a bar follow a training on other machines by its checkpoints."""
     done = threading.Event()
 
     def follow() -> None:
@@ -179,9 +182,16 @@ def _figures(trained: Trained, classes: list[str], train: ImageSet, val: ImageSe
     sizes = np.bincount(train.targets, minlength=len(classes))
     sampled = np.bincount(train.targets, weights=train.repeats, minlength=len(classes)).astype(np.int64)
     return Figures(
-        classes, sizes, sampled, val.source, val.targets, trained.predicted, trained.confidence, trained.losses,
-        trained.health,
-    )  # fmt: skip
+        classes=classes,
+        sizes=sizes,
+        sampled=sampled,
+        source=val.source,
+        targets=val.targets,
+        predicted=trained.predicted,
+        confidence=trained.confidence,
+        losses=trained.losses,
+        health=trained.health,
+    )
 
 
 def _class_map(task: TrainTask, blueprint: Blueprint) -> dict[str, Any]:

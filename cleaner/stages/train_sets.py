@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cleaner.config import RunOptions
+from cleaner.config import TrainSettings
 from cleaner.dataset.class_folders import TRAIN
-from cleaner.dataset.files import FoundFile, listing_digest
+from cleaner.dataset.lineage import Parent
 from cleaner.dataset.locations import locate
-from cleaner.dataset.workspace import Input, Workspace
 from cleaner.errors import BadInputError
-from cleaner.stages.held_out import inspect_held_out, list_held_out
+from cleaner.stages.held_out import inspect_held_out
+from cleaner.stages.stage_run import StageRun
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class ImageSet:
         return len(self.targets)
 
 
-def training_images(manifest: pd.DataFrame, images_root: Path, path: Path) -> tuple[list[str], ImageSet]:
+def training_images(manifest: pd.DataFrame, parent: Parent) -> tuple[list[str], ImageSet]:
     """The classes, sorted, and the kept images of split train under their clean label, repeated as balance says.
 
-    Raises BadInputError if fewer than two classes are left in the manifest at `path`.
+    `manifest` is that of `parent`. Raises BadInputError if it has fewer than two classes left.
     """
     kept = manifest[manifest["keep"] & (manifest["split"] == TRAIN)]
     repeats = kept["repeats"].to_numpy(np.int64) if "repeats" in kept else np.ones(len(kept), np.int64)
@@ -46,45 +46,33 @@ def training_images(manifest: pd.DataFrame, images_root: Path, path: Path) -> tu
     classes = sorted(set(kept["clean_label"]))
     if len(classes) < 2:
         raise BadInputError(
-            f"{path}: too little to train on",
+            f"{parent.path}: too little to train on",
             expected="kept images of split train in two classes at least",
             found=f"{len(kept)} images in {len(classes)} classes",
             next_step="look at drop_reason in it",
         )
-    return classes, _of_rows(kept, images_root, classes, repeats, "")
+    targets = pd.Categorical(kept["clean_label"], categories=classes).codes.astype(np.int64)
+    paths = [parent.images_root / name for name in kept["file_name"]]
+    return classes, ImageSet(kept["image_id"].tolist(), paths, targets, repeats)
 
 
-def validation_files(val: str) -> tuple[list[FoundFile], list[Input]]:
-    """The files below the folder `val` ('' : none), and what they are as an input of the record."""
-    if not val:
-        return [], []
-    files = list_held_out(val)
-    return files, [Input("val", str(locate(val)), listing_digest(files))]
+def validation_images(run: StageRun[TrainSettings], manifest: pd.DataFrame, classes: list[str]) -> ImageSet:
+    """Held-out images: those below the setting `val`, or without it the kept ones of the manifest's other splits.
 
-
-def validation_images(
-    workspace: Workspace,
-    manifest: pd.DataFrame,
-    images_root: Path,
-    classes: list[str],
-    val: str,
-    files: list[FoundFile],
-    options: RunOptions,
-) -> ImageSet:
-    """Held-out images: those below `val` where it is given, else the kept ones of the manifest's other splits.
-
-    Images of other classes, unreadable ones and such as are among the training images are left out, with a warning.
+    Images of other classes, unreadable images and training images are left out, with a warning.
     """
+    val = run.settings.val
     if val:
-        found = inspect_held_out(workspace, files, options)
+        found = inspect_held_out(run.workspace, val, run.options)
         found["path"] = found["path"].map(locate)
     else:
         found = manifest.loc[manifest["keep"] & (manifest["split"] != TRAIN)].assign(sound=True)
-        found = found.assign(path=[images_root / name for name in found["file_name"]], label=found["clean_label"])
+        paths = [run.parent.images_root / name for name in found["file_name"]]
+        found = found.assign(path=paths, label=found["clean_label"])
     learned = set(manifest.loc[manifest["keep"] & (manifest["split"] == TRAIN), "image_id"])
     reasons = {
         "cannot be read or lie in no class folder": ~found["sound"].to_numpy(bool),
-        "are of classes that nothing was learned of": ~found["label"].isin(classes).to_numpy(),
+        "are of classes without training images": ~found["label"].isin(classes).to_numpy(),
         "are among the training images": found["image_id"].isin(learned).to_numpy(),
     }
     good, warnings = np.ones(len(found), bool), []
@@ -99,11 +87,5 @@ def validation_images(
     if not len(kept):
         warnings.append("no held-out images to measure on: give --val DIR with class folders")
     targets = pd.Categorical(kept["label"], categories=classes).codes.astype(np.int64)
-    return ImageSet(
-        kept["image_id"].tolist(), kept["path"].tolist(), targets, np.ones(len(kept), np.int64), source, warnings
-    )
-
-
-def _of_rows(rows: pd.DataFrame, root: Path, classes: list[str], repeats: np.ndarray, source: str) -> ImageSet:
-    targets = pd.Categorical(rows["clean_label"], categories=classes).codes.astype(np.int64)
-    return ImageSet(rows["image_id"].tolist(), [root / name for name in rows["file_name"]], targets, repeats, source)
+    repeats = np.ones(len(kept), np.int64)
+    return ImageSet(kept["image_id"].tolist(), kept["path"].tolist(), targets, repeats, source, warnings)

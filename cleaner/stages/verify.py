@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,11 +11,9 @@ import numpy as np
 import pandas as pd
 
 from cleaner.config import RunOptions, VerifySettings
-from cleaner.dataset.files import listing_digest
 from cleaner.dataset.locations import locate
-from cleaner.dataset.manifest import read_manifest
 from cleaner.dataset.store import Arrays, ArrayStore, digest_of, sha256_file, write_json
-from cleaner.dataset.workspace import Input, Parent, Workspace
+from cleaner.dataset.workspace import Input, Workspace
 from cleaner.errors import BadInputError, UsageError
 from cleaner.modeling.backbones import num_threads
 from cleaner.modeling.crossval import log_priors
@@ -33,10 +30,8 @@ from cleaner.scoring.verification import (
     mean_accuracy,
     spread_over_slots,
 )
-from cleaner.stages.held_out import list_held_out
-from cleaner.stages.inputs import parent_input, weights_inputs
 from cleaner.stages.learners import OpenedLearner, open_learner
-from cleaner.stages.lifecycle import StageResult, current_result, record_stage
+from cleaner.stages.stage_run import Machine, StageResult, StageRun
 from cleaner.stages.verify_sets import TestImages, TrainingSet, cleaned_set, find_test_images, listed_set, raw_set
 
 DOCUMENT = "verify.json"
@@ -66,6 +61,11 @@ class _Trial:
         return _RECIPES[self.learner]
 
     @property
+    def num_slots(self) -> int:
+        """Rows of the largest set."""
+        return max(len(s.rows) for s in self.sets)
+
+    @property
     def asked(self) -> np.ndarray:
         """(m,) int64: the test images that have a class."""
         return np.flatnonzero(self.targets >= 0)
@@ -88,35 +88,30 @@ def run_verify(
     Raises StaleStageError without a current manifest, BadInputError where there are too few held-out images, a table
     of `against` cannot be used, or a set has nothing to learn from.
     """
-    started = time.monotonic()
-    parent = workspace.parent_of("verify", from_file)  # what an audit said since is to judge it, not to change it
-    val_files = list_held_out(settings.val) if settings.val else None
-    manifest = read_manifest(parent.path)
+    run = StageRun.open(workspace, "verify", settings, options, from_file)
+    manifest = run.read_parent()
     sets = [raw_set(manifest), cleaned_set(manifest), *(listed_set(path, manifest) for path in against)]
     _check_names(sets)
-    inputs = [parent_input(workspace, parent), *weights_inputs(settings.embedding)]
-    inputs += [Input("against", workspace.relative(path), sha256_file(path)) for path in against]
-    if val_files is None:
-        test = find_test_images(workspace, parent, manifest, None, settings, options)
-        inputs += [Input("audit", test.where, _test_digest(test))] if test.kind == "audit" else []
-    else:
-        inputs.append(Input("val", settings.val, listing_digest(val_files)))
-    current = current_result(workspace, "verify", settings, options, inputs)
-    if current is not None:
-        return current
-    if val_files is not None:
-        test = find_test_images(workspace, parent, manifest, val_files, settings, options)
-    trial = _prepare(sets, test, settings, options)
-    opened, right = _train_all(workspace, parent, manifest, trial, settings, options)
-    document = _document(trial, right, options)
-    write_json(workspace.begin("verify") / DOCUMENT, document)
-    result = record_stage(
-        workspace, "verify", [DOCUMENT],
-        settings=settings, options=options, images_root=str(parent.images_root), inputs=inputs, started=started,
+    run = run.reading(*(Input("against", workspace.relative(path), sha256_file(path)) for path in against))
+    test = None if settings.val else find_test_images(run, manifest)
+    if test is not None and test.kind == "audit":
+        run = run.reading(Input("audit", test.where, _test_digest(test)))
+    return run.current() or _verify(run, manifest, sets, test or find_test_images(run, manifest))
+
+
+def _verify(
+    run: StageRun[VerifySettings], manifest: pd.DataFrame, sets: list[TrainingSet], test: TestImages
+) -> StageResult:
+    trial = _prepare(sets, test, run.settings, run.options)
+    opened, right = _train_all(run, manifest, trial)
+    document = _document(trial, right, run.options.seed)
+    write_json(run.begin() / DOCUMENT, document)
+    return run.complete_files(
+        [DOCUMENT],
         counts={"test_images": len(trial.asked), "classes": len(trial.classes)},
-        backbone=opened.backbone, device=opened.device, threads=num_threads(),
-    )  # fmt: skip
-    return replace(result, warnings=document["warnings"])
+        machine=Machine(opened.backbone, opened.device, num_threads()),
+        warnings=document["warnings"],
+    )
 
 
 def _check_names(sets: list[TrainingSet]) -> None:
@@ -172,72 +167,92 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
+@dataclass(frozen=True)
+class _Course:
+    """What the trainings of all sets share."""
+
+    trial: _Trial
+    learner: Learner
+    identity: str
+    """Digest of all that a model depends on besides its set and seed."""
+    place: np.ndarray
+    """(N,) int64: where the learner has each row of the manifest; -1 for rows that no set holds."""
+    asked: np.ndarray
+    """(m,) int64: where the learner has the test images."""
+    store: ArrayStore
+
+    def predict(self, one: TrainingSet, seed: int, task: Task) -> np.ndarray:
+        """The classes that a model of a set predicts for the test images: (m,) int32; stored, so that a kill costs one.
+
+        Every set is spread over as many slots as the largest has rows: same batches and steps, whatever the learner.
+        """
+        trial = self.trial
+        number = {name: i for i, name in enumerate(trial.classes)}
+        all_targets = np.array([number[name] for name in one.labels], np.int64)
+        slots, weights = spread_over_slots(one.weights, trial.num_slots, open_stream(seed, Stream.VERIFY_SLOTS))
+        rows, targets = self.place[one.rows[slots]], all_targets[slots]
+        key = digest_of("verify", self.identity, rows, targets, weights, self.asked, asdict(trial.recipe), seed)
+        if self.store.get(key) is not None:
+            task.advance(trial.recipe.epochs)
+
+        def compute(checkpoint_dir: Path) -> Arrays:
+            (model,) = self.learner.fit(
+                rows,
+                targets,
+                sample_weights=weights[None],
+                log_prior=log_priors(targets, weights[None], len(trial.classes)),
+                recipe=trial.recipe,
+                seed=seed,
+                checkpoint_dir=checkpoint_dir,
+                on_epoch=task.advance,
+            )
+            predicted = np.full(len(self.asked), -1, np.int32)
+            for part, probs in model.predict(self.asked):
+                predicted[part] = probs.argmax(1)
+            return {"predicted": predicted}
+
+        return self.store.resume(key, compute)["predicted"]
+
+
 def _train_all(
-    workspace: Workspace,
-    parent: Parent,
-    manifest: pd.DataFrame,
-    trial: _Trial,
-    settings: VerifySettings,
-    options: RunOptions,
+    run: StageRun[VerifySettings], manifest: pd.DataFrame, trial: _Trial
 ) -> tuple[OpenedLearner, dict[str, np.ndarray]]:
     """Whether the models of each set are right about each test image: (S, n) bool by set, seed by seed."""
     used = np.unique(np.concatenate([s.rows for s in trial.sets]))
-    images = trial.test.images
+    images = trial.test.images.iloc[trial.asked]
     outside = [(i, locate(p)) for i, p in zip(images["image_id"], images["path"], strict=True)]
-    outside = [outside[i] for i in trial.asked]
     rows = manifest.iloc[used]
     opened = open_learner(
-        workspace, parent.images_root, rows, len(trial.classes), trial.learner, settings.embedding, options, outside
+        run.workspace,
+        run.parent.images_root,
+        rows,
+        len(trial.classes),
+        trial.learner,
+        run.settings.embedding,
+        run.options,
+        outside,
     )
     all_ids = [*rows["image_id"], *(i for i, _ in outside)]
-    identity = digest_of(opened.identity, trial.learner, all_ids, trial.classes, num_threads())
     place = np.full(len(manifest), -1, np.int64)
     place[used] = np.arange(len(used))
-    asked = len(used) + np.arange(len(outside))
-    store = ArrayStore(opened.cache / "verify")
-    num_slots = max(len(s.rows) for s in trial.sets)
+    course = _Course(
+        trial=trial,
+        learner=opened.learner,
+        identity=digest_of(opened.identity, trial.learner, all_ids, trial.classes, num_threads()),
+        place=place,
+        asked=len(used) + np.arange(len(outside)),
+        store=ArrayStore(opened.cache / "verify"),
+    )
     right = {}
     for one in trial.sets:
-        right[one.name] = np.zeros((len(trial.seeds), len(images)), bool)
-        with options.progress.task(f"learning {one.name}", len(trial.seeds) * trial.recipe.epochs) as task:
+        right[one.name] = np.zeros((len(trial.seeds), len(trial.targets)), bool)
+        with run.options.progress.task(f"learning {one.name}", len(trial.seeds) * trial.recipe.epochs) as task:
             for i, seed in enumerate(trial.seeds):
-                predicted = _learn(one, opened.learner, trial, place, asked, num_slots, seed, identity, store, task)
-                right[one.name][i, trial.asked] = predicted == trial.targets[trial.asked]
+                right[one.name][i, trial.asked] = course.predict(one, seed, task) == trial.targets[trial.asked]
     return opened, right
 
 
-def _learn(
-    one: TrainingSet, learner: Learner, trial: _Trial, place: np.ndarray, asked: np.ndarray,
-    num_slots: int, seed: int, identity: str, store: ArrayStore, task: Task,
-) -> np.ndarray:  # fmt: skip
-    """What a model of a set says of the images `asked` (m,): class numbers (m,) int32; kept, so that no kill costs it.
-
-    Every set is spread over as many slots as the largest has rows: same batches, same steps, for any learner.
-    """
-    number = {name: i for i, name in enumerate(trial.classes)}
-    all_targets = np.array([number[name] for name in one.labels], np.int64)
-    slots, weights = spread_over_slots(one.weights, num_slots, open_stream(seed, Stream.VERIFY_SLOTS))
-    rows, targets = place[one.rows[slots]], all_targets[slots]
-    key = digest_of("verify", identity, rows, targets, weights, asked, asdict(trial.recipe), seed)
-    if store.get(key) is not None:
-        task.advance(trial.recipe.epochs)
-
-    def compute(checkpoint_dir: Path) -> Arrays:
-        prior = log_priors(targets, weights[None], len(trial.classes))
-        (model,) = learner.fit(
-            rows, targets,
-            sample_weights=weights[None], log_prior=prior, recipe=trial.recipe, seed=seed,
-            checkpoint_dir=checkpoint_dir, on_epoch=task.advance,
-        )  # fmt: skip
-        predicted = np.full(len(asked), -1, np.int32)
-        for part, probs in model.predict(asked):
-            predicted[part] = probs.argmax(1)
-        return {"predicted": predicted}
-
-    return store.resume(key, compute)["predicted"]
-
-
-def _document(trial: _Trial, right: dict[str, np.ndarray], options: RunOptions) -> dict[str, Any]:
+def _document(trial: _Trial, right: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
     """The content of verify.json; see docs/schemas/verify.schema.json."""
     strata = pd.factorize(trial.test.images["stratum"])[0].astype(np.int64)
     pairs = [("raw", "cleaned")]
@@ -245,10 +260,10 @@ def _document(trial: _Trial, right: dict[str, np.ndarray], options: RunOptions) 
         pairs += [("raw", one.name), (one.name, "cleaned")]
     comparisons = []
     for before, after in pairs:
-        result = compare_models(right[before], right[after], weights=trial.weights, strata=strata, seed=options.seed)
+        result = compare_models(right[before], right[after], weights=trial.weights, strata=strata, seed=seed)
         comparisons.append({"before": before, "after": after, **asdict(result), "verdict": result.verdict})
     by_class = compare_by_class(
-        right["raw"], right["cleaned"], trial.targets, len(trial.classes), weights=trial.weights, seed=options.seed
+        right["raw"], right["cleaned"], trial.targets, len(trial.classes), weights=trial.weights, seed=seed
     )
     classes = _class_rows(trial, by_class)
     verdicts = {v: [c["label"] for c in classes if c["verdict"] == v] for v in ("helped", "hurt")}
@@ -259,7 +274,7 @@ def _document(trial: _Trial, right: dict[str, np.ndarray], options: RunOptions) 
         "learner": trial.learner,
         "recipe": asdict(trial.recipe),
         "seeds": trial.seeds,
-        "slots": max(len(s.rows) for s in trial.sets),
+        "slots": trial.num_slots,
         "test": _test_part(trial),
         "sets": [_set_part(one, right[one.name], trial, by_class) for one in trial.sets],
         "comparisons": comparisons,

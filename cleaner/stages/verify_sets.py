@@ -9,16 +9,17 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from cleaner.config import RunOptions, VerifySettings
+from cleaner.config import VerifySettings
 from cleaner.dataset.audits import AuditSample, find_answered, find_last_sample
 from cleaner.dataset.class_folders import TRAIN
 from cleaner.dataset.decisions import DecisionStore
-from cleaner.dataset.files import FoundFile
+from cleaner.dataset.lineage import Parent
 from cleaner.dataset.tables import plain_names, read_table, require_columns
-from cleaner.dataset.workspace import MANIFEST, Parent, Workspace
+from cleaner.dataset.workspace import MANIFEST
 from cleaner.errors import BadInputError
 from cleaner.scoring.groups import duplicate_groups, exact_groups
 from cleaner.stages.held_out import inspect_held_out
+from cleaner.stages.stage_run import StageRun
 
 MIN_IMAGES = 20
 """Fewer test images say nothing: with 20, a difference of 30 points is just about to be told from chance."""
@@ -121,27 +122,20 @@ def _refuse(path: Path, values: pd.Series[str], wrong: np.ndarray, what: str) ->
         )
 
 
-def find_test_images(
-    workspace: Workspace,
-    parent: Parent,
-    manifest: pd.DataFrame,
-    val_files: list[FoundFile] | None,
-    settings: VerifySettings,
-    options: RunOptions,
-) -> TestImages:
-    """The held-out images: those below `settings.val` if it is given, else audited ones, else held-out splits.
+def find_test_images(run: StageRun[VerifySettings], manifest: pd.DataFrame) -> TestImages:
+    """The held-out images: those below the setting `val` if it is given, else audited ones, else held-out splits.
 
     Raises BadInputError where there are too few.
     """
-    if val_files is not None:
-        test = _from_folder(workspace, manifest, val_files, settings, options)
-        found = f"{len(test.images):,} images below {settings.val}"
+    if run.settings.val:
+        test = _from_folder(run, manifest)
+        found = f"{len(test.images):,} images below {run.settings.val}"
     else:
-        sample = find_last_sample(workspace)
-        test = _from_splits(parent, manifest) if sample is None else _from_audit(workspace, parent, manifest, sample)
+        sample = find_last_sample(run.workspace)
+        test = _from_splits(run.parent, manifest) if sample is None else _from_audit(run, manifest, sample)
         if test.kind == "audit" and _num_labelled(test) < MIN_IMAGES:
             found = f"{_num_labelled(test):,} audited images with a label"
-            test = _from_splits(parent, manifest)
+            test = _from_splits(run.parent, manifest)
         else:
             found = "no audit, and no held-out split"
     if _num_labelled(test) < MIN_IMAGES:
@@ -159,27 +153,20 @@ def _num_labelled(test: TestImages) -> int:
     return int((test.images["label"] != "").sum())
 
 
-def _from_folder(
-    workspace: Workspace,
-    manifest: pd.DataFrame,
-    files: list[FoundFile],
-    settings: VerifySettings,
-    options: RunOptions,
-) -> TestImages:
-    found = inspect_held_out(workspace, files, options)
+def _from_folder(run: StageRun[VerifySettings], manifest: pd.DataFrame) -> TestImages:
+    val = run.settings.val
+    found = inspect_held_out(run.workspace, val, run.options)
     known = manifest.loc[_can_learn(manifest), _identity(manifest)]
     is_copy, is_sound = found[_identity(manifest)].isin(known).to_numpy(), found["sound"].to_numpy()
+    num_copies, num_unsound = int((is_sound & is_copy).sum()), int((~is_sound).sum())
     warnings = []
-    if (is_sound & is_copy).any():
-        num = int((is_sound & is_copy).sum())
-        warnings.append(f"{num:,} images below {settings.val} are among the training images: left out of the test")
-    if not is_sound.all():
-        warnings.append(
-            f"{int((~is_sound).sum()):,} files below {settings.val} cannot be read, or lie in no class folder"
-        )
+    if num_copies:
+        warnings.append(f"{num_copies:,} images below {val} are among the training images: left out of the test")
+    if num_unsound:
+        warnings.append(f"{num_unsound:,} files below {val} cannot be read, or lie in no class folder")
     images = found.loc[is_sound & ~is_copy, ["image_id", "path", "label"]].reset_index(drop=True)
     images = images.assign(stratum="val", weight=1.0)
-    return TestImages("val", settings.val, images, np.zeros(len(manifest), bool), warnings)
+    return TestImages("val", val, images, np.zeros(len(manifest), bool), warnings)
 
 
 def _identity(manifest: pd.DataFrame) -> str:
@@ -205,12 +192,12 @@ def _from_splits(parent: Parent, manifest: pd.DataFrame) -> TestImages:
     return TestImages("split", where, images, np.zeros(len(manifest), bool), [warning] if splits else [])
 
 
-def _from_audit(workspace: Workspace, parent: Parent, manifest: pd.DataFrame, sample: AuditSample) -> TestImages:
+def _from_audit(run: StageRun[VerifySettings], manifest: pd.DataFrame, sample: AuditSample) -> TestImages:
     """Audited images under the label that people gave, each weighted by how many rows of its stratum it stands for.
 
     Images that people called noise or unusable stand for that share of their stratum, and have no label.
     """
-    store = DecisionStore(workspace.decisions_path)
+    store = DecisionStore(run.workspace.decisions_path)
     answered = find_answered(store.events(), sample.record.after_seq)
     verdicts = store.image_verdicts()
     drawn = sample.rows[sample.rows["image_id"].isin(answered & set(verdicts.index))].copy()
@@ -221,7 +208,7 @@ def _from_audit(workspace: Workspace, parent: Parent, manifest: pd.DataFrame, sa
     looks = looks[looks["file_name"].isin(manifest["file_name"])]
     row_of = pd.Series(np.arange(len(manifest)), index=manifest["file_name"].to_numpy())
     rows = row_of.loc[looks["file_name"].tolist()].to_numpy(np.int64)
-    images = _rows_as_images(parent, manifest, rows)
+    images = _rows_as_images(run.parent, manifest, rows)
     has_label = (looks["verdict"] == "label").to_numpy()
     images["label"] = np.where(has_label, looks["verdict_label"], "").astype(object)
     images["stratum"] = looks["stratum"].to_numpy()

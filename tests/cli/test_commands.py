@@ -108,7 +108,7 @@ def test_json_of_the_stages(sample_copy: Path, program: Program) -> None:
     document = program("run", SAMPLE / "images", "--dry-run", *place).document("dry-run")
     assert [s["would_run"] for s in document["stages"]] == [False, True, True, True]
     assert [s["why"] for s in document["stages"]][1:] == [
-        "changed: seeds",
+        f"changed: seeds ({SAMPLE / 'seeds.csv'})",
         "noise runs before it",
         "labels runs before it",
     ]

@@ -14,7 +14,10 @@ import pytest
 from cleaner.cli.session import open_session
 from cleaner.config import Config, RunOptions, ScanSettings
 from cleaner.dataset.decisions import DecisionStore
-from cleaner.dataset.workspace import StageRecord, Workspace
+from cleaner.dataset.lineage import why_stale
+from cleaner.dataset.staleness import RunRequest, find_inputs, why_run
+from cleaner.dataset.verdicts import read_verdicts
+from cleaner.dataset.workspace import Input, Workspace
 from cleaner.diagnostics.status import Status, read_status
 from cleaner.stages.scan import run_scan
 from tests.support.places import REPO
@@ -116,14 +119,14 @@ def test_damage_and_interruption(work: Path) -> None:
 
 def test_a_digest_is_taken_again_when_size_or_time_differ(work: Path) -> None:
     place = Workspace(work)
-    assert place.why_stale("balance") == ""
+    assert why_stale(place, "balance") == ""
     os.utime(work / "scan" / "manifest.parquet", ns=(1, 1))
-    assert Workspace(work).why_stale("balance") == ""  # hashed anew, and still what was written
+    assert why_stale(Workspace(work), "balance") == ""  # hashed anew, and still what was written
     shutil.rmtree(work / "cache")
-    assert Workspace(work).why_stale("balance") == ""
+    assert why_stale(Workspace(work), "balance") == ""
     (work / "cache").mkdir()
     (work / "cache" / "digests.json").write_text("[nonsense")
-    assert Workspace(work).why_stale("balance") == ""
+    assert why_stale(Workspace(work), "balance") == ""
 
 
 def scanned(folder: Path) -> Workspace:
@@ -156,13 +159,16 @@ def test_a_moved_workspace_and_list_are_not_stale(tmp_path: Path) -> None:
         Workspace(tmp_path / "b" / "work"),
         ScanSettings(labels_file=str(tmp_path / "b" / "labels.csv")),
     )
-    now = [i for i in before.inputs if i.role != "images"]
-    record = workspace.record("scan")
-    assert isinstance(record, StageRecord)
-    images = next(i for i in before.inputs if i.role == "images")
-    assert workspace.why_not_current("scan", dataclasses.asdict(settings), 0, [images, *now]) == ""
-    moved = dataclasses.replace(images, file=str(tmp_path / "b" / "images"))
-    assert "images root" in workspace.why_not_current("scan", dataclasses.asdict(settings), 0, [moved, *now])
+    images = before.find_input("images")
+    assert images is not None
+
+    def why(images: Input) -> str:
+        verdicts = read_verdicts(workspace)
+        run = RunRequest(stage="scan", settings=settings, seed=0, parent=None, verdicts=verdicts, others=(images,))
+        return why_run(workspace, run, find_inputs(workspace, run))
+
+    assert why(images) == ""
+    assert "images root" in why(dataclasses.replace(images, file=str(tmp_path / "b" / "images")))
 
 
 def test_on_the_command_line(program: Program, work: Path) -> None:

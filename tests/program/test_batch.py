@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cleaner.dataset.lineage import why_stale
 from cleaner.dataset.workspace import Workspace
 from tests.support.places import REPO
 from tests.support.program import draw_set
@@ -42,7 +43,7 @@ def test_one_broken_set_among_three(tmp_path: Path, venv: Path) -> None:
     assert "batch: 3 sets, 1 failed" in done.stdout and "batch: failed: broken" in done.stderr
     for name in ("first", "last"):
         workspace = Workspace(tmp_path / "work" / name)
-        assert workspace.latest() == "balance" and workspace.why_stale("balance") == ""
+        assert workspace.latest() == "balance" and why_stale(workspace, "balance") == ""
     assert Workspace(tmp_path / "work" / "broken").latest() is None
 
 

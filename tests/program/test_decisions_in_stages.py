@@ -12,15 +12,16 @@ import pytest
 from cleaner.config import BalanceSettings, LabelsSettings, NoiseSettings, RunOptions, ScanSettings
 from cleaner.dataset.decision_files import import_decisions
 from cleaner.dataset.decisions import DecisionStore
-from cleaner.dataset.verdicts import require_decided
+from cleaner.dataset.lineage import open_parent
+from cleaner.dataset.verdicts import read_verdicts
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, StaleStageError
 from cleaner.progress import Silent
 from cleaner.stages.balance import run_balance
 from cleaner.stages.labels.run import run_labels
-from cleaner.stages.lifecycle import StageResult
 from cleaner.stages.noise import run_noise
 from cleaner.stages.scan import run_scan
+from cleaner.stages.stage_run import StageResult
 
 SETTINGS = BalanceSettings(low_count="keep")
 
@@ -247,9 +248,9 @@ def test_export_and_later_stages_wait_for_what_people_decided(small_copy: Path, 
     with pytest.raises(StaleStageError, match="noise"):  # two stages up, and balance itself does not use the verdict
         run_balance(place, SETTINGS, RunOptions())
     with pytest.raises(StaleStageError, match="noise"):
-        require_decided(place, "balance")
+        open_parent(place, "export", None, read_verdicts(place))
     run_all(small_copy, seeds)
-    require_decided(place, "balance")
+    open_parent(place, "export", None, read_verdicts(place))
     kept = read(small_copy, "balance").query("keep").index[0]
     decide(small_copy, [(kept, "noise", "")])  # noise and labels both use it: what comes first is named
     with pytest.raises(StaleStageError, match=r"noise/manifest.parquet is stale(.|\n)*and the stages after it"):

@@ -13,6 +13,7 @@ import pytest
 from cleaner.config import RunOptions, ScanSettings
 from cleaner.dataset.files import find_file, list_files, listing_digest
 from cleaner.dataset.images import inspect_image, load_rgb
+from cleaner.dataset.lineage import open_parent
 from cleaner.dataset.locations import is_remote, locate, read_bytes
 from cleaner.dataset.store import ArrayStore, sha256_file
 from cleaner.dataset.workspace import Workspace
@@ -95,7 +96,7 @@ def test_a_scan_of_a_bucket_gives_the_manifest_of_the_folder(
     assert len(list((locate(storage) / "scan").rglob("*.arrays"))) == 2
     published = locate(storage) / "scan" / "manifest.parquet"
     assert published.read_bytes() == scanned and (published.parent / "stage.json").is_file()
-    parent = Workspace(tmp_path / "other").parent_of("noise", published)
+    parent = open_parent(Workspace(tmp_path / "other"), "noise", published)
     assert parent.sha256 == sha256_file(published) and str(parent.images_root) == f"{bucket}/images"
     assert run_scan(place, locate(f"{bucket}/images"), ScanSettings(), options).was_current
 

@@ -26,8 +26,8 @@ from cleaner.scoring.label_noise import Candidates
 from cleaner.stages.balance import run_balance
 from cleaner.stages.labels.rule import candidates_of
 from cleaner.stages.labels.run import run_labels
-from cleaner.stages.lifecycle import StageResult
 from cleaner.stages.scan import run_scan
+from cleaner.stages.stage_run import StageResult
 from tests.support.places import REPO, SAMPLE
 
 NUM_CLASSES, NUM_EACH, DIM = 20, 60, 24

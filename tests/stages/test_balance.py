@@ -21,7 +21,7 @@ from cleaner.scoring.class_quality import (
 )
 from cleaner.scoring.imbalance import compute_priors, compute_repeats, compute_target
 from cleaner.stages.balance import run_balance
-from cleaner.stages.lifecycle import StageResult
+from cleaner.stages.stage_run import StageResult
 
 # --- repeats and priors -----------------------------------------------------------------------------------------------
 

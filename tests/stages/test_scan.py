@@ -22,8 +22,8 @@ from cleaner.config import RunOptions, ScanSettings
 from cleaner.dataset import inspection
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, UsageError
-from cleaner.stages.lifecycle import StageResult
 from cleaner.stages.scan import run_scan
+from cleaner.stages.stage_run import StageResult
 from tests.support.places import REPO
 
 

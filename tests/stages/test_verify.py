@@ -20,6 +20,7 @@ from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, UsageError
 from cleaner.report.build import write_report
 from cleaner.stages.scan import run_scan
+from cleaner.stages.stage_run import StageRun
 from cleaner.stages.verify import run_verify
 from cleaner.stages.verify_sets import cleaned_set, find_test_images, listed_set, raw_set
 from tests.support.program import Program
@@ -208,8 +209,7 @@ def test_audited_images_are_held_out_and_stand_for_their_strata(work: Workspace,
         for i in sample.rows["image_id"]
     ]  # fmt: skip
     DecisionStore(work.decisions_path).merge(events)
-    parent = work.parent_of("verify")
-    test = find_test_images(work, parent, manifest, None, VerifySettings(), RunOptions())
+    test = find_test_images(StageRun.open(work, "verify", VerifySettings(), RunOptions()), manifest)
     drawn_junk = sample.rows["image_id"].isin(junk)
     assert test.kind == "audit" and len(test.images) == 50
     assert (test.images["label"] == "").sum() == drawn_junk.sum() > 0

@@ -10,7 +10,6 @@ child gets SIGKILL: {"task": beginning of a task's name, "after": units}, {"say"
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import json
 import os
@@ -72,31 +71,30 @@ def _child(order: dict[str, Any], stderr: int) -> None:
 def _arm(point: dict[str, Any], number: signal.Signals) -> None:
     """Make the progress display (or the writing of a stage's record) send this process a signal at `point`."""
     from cleaner.cli.console import Console
-    from cleaner.dataset.workspace import StageRecord, Workspace
+    from cleaner.stages.stage_run import StageResult, StageRun
 
     def strike() -> None:
         os.kill(os.getpid(), number)
 
     if "record" in point:
-        write = Workspace.write_record
+        write = StageRun.complete_files
 
-        def write_record(self: Workspace, record: StageRecord, files: list[str]) -> StageRecord:
-            if record.stage == point["record"]:
+        def complete_files(self: StageRun[Any], *arguments: Any, **named: Any) -> StageResult:
+            if self.stage == point["record"]:
                 strike()
-            return write(self, record, files)
+            return write(self, *arguments, **named)
 
-        Workspace.write_record = write_record  # type: ignore[method-assign]
+        StageRun.complete_files = complete_files  # type: ignore[method-assign]
     elif "stage" in point:
-        module = importlib.import_module(f"cleaner.stages.{point['stage']}")
-        look = module.current_result
+        look = StageRun.current
 
-        def current_result(*arguments: Any) -> Any:
-            result = look(*arguments)
-            if result is None:
+        def current(self: StageRun[Any]) -> StageResult | None:
+            result = look(self)
+            if self.stage == point["stage"] and result is None:
                 threading.Timer(point["after_s"], strike).start()
             return result
 
-        module.current_result = current_result  # type: ignore[attr-defined]
+        StageRun.current = current  # type: ignore[method-assign]
     elif "step" in point:
         from cleaner.modeling.training import Trainer
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,29 +12,23 @@ import pyarrow as pa
 from safetensors.numpy import save as save_tensors
 
 from cleaner.config import LabelsSettings, RunOptions
-from cleaner.dataset.manifest import read_manifest, write_table
+from cleaner.dataset.manifest import write_table
 from cleaner.dataset.predictions import read_predictions
-from cleaner.dataset.store import Arrays, ArrayStore, clear_folder, digest_of, sha256_file, write_atomic, write_json
-from cleaner.dataset.verdicts import pick_used, read_verdicts, resolve_merges
-from cleaner.dataset.workspace import Input, Workspace
+from cleaner.dataset.store import Arrays, ArrayStore, clear_folder, digest_of, write_atomic, write_json
+from cleaner.dataset.verdicts import resolve_merges
+from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError
 from cleaner.modeling.backbones import num_threads
 from cleaner.modeling.crossval import NUM_OTHERS, Judgement, judge
 from cleaner.modeling.learner import Learner
 from cleaner.random_streams import Stream, open_stream
 from cleaner.scoring.groups import assign_folds, duplicate_groups
-from cleaner.stages.inputs import (
-    decisions_input,
-    parent_input,
-    require_parent,
-    weights_inputs,
-)
 from cleaner.stages.labels.class_table import class_warnings, write_classes
 from cleaner.stages.labels.outcome import Judged, decide
 from cleaner.stages.labels.passes import LabelSet, Pass, cross_train_stored, run_pass
 from cleaner.stages.labels.rule import Doubts, run_rule
 from cleaner.stages.learners import OpenedLearner, open_learner
-from cleaner.stages.lifecycle import StageResult, complete, current_result
+from cleaner.stages.stage_run import Machine, StageResult, StageRun
 
 _ROUNDS_SCHEMA = pa.schema(
     [
@@ -55,19 +48,13 @@ def run_labels(
     Raises StaleStageError without a current parent, BadInputError where there is nothing to judge or an image
     changed since the scan.
     """
-    started = time.monotonic()
-    parent = require_parent(workspace, "labels", from_file)
-    manifest = read_manifest(parent.path)
-    said = read_verdicts(workspace)
-    decisions = decisions_input(workspace, "labels", manifest, said)
-    inputs = [
-        parent_input(workspace, parent), decisions, *weights_inputs(settings.embedding), *_predictions_inputs(settings),
-    ]  # fmt: skip
-    current = current_result(workspace, "labels", settings, options, inputs)
+    run = StageRun.open(workspace, "labels", settings, options, from_file)
+    current = run.current()
     if current is not None:
         return current
-    verdicts = pick_used(said.images, "labels", manifest)
-    merged = resolve_merges(said.classes)  # two classes that people made one are one here, too
+    parent, manifest = run.parent, run.read_parent()
+    verdicts = run.image_verdicts(manifest)
+    merged = resolve_merges(run.class_verdicts)  # two classes that people made one are one here, too
     if merged:
         manifest["clean_label"] = manifest["clean_label"].replace(merged).astype(object)
         verdicts["label"] = verdicts["label"].replace(merged)
@@ -79,7 +66,7 @@ def run_labels(
     )
     learner = opened.learner
     labels = _label_set(rows, classes, verdicts, settings, options, opened.identity)
-    folder = workspace.begin("labels")
+    folder = run.begin()
     store = ArrayStore(opened.cache / "labels")
     passes, skipped = _run_passes(labels, learner, settings, options, store, predictions)
     doubts = _run_rule(labels, learner, passes, settings, options, store, predictions)
@@ -88,13 +75,14 @@ def run_labels(
     classes_file, class_counts = write_classes(folder, judged, full)
     counts |= class_counts
     files = [_write_rounds(folder, judged), classes_file, *_write_models(folder, judged, opened)]
-    result = complete(
-        workspace, "labels", full,
-        settings=settings, options=options, images_root=str(parent.images_root), inputs=inputs, started=started,
-        files=tuple(files), counts=counts, backbone=opened.backbone, device=opened.device, threads=num_threads(),
+    return run.complete(
+        full,
+        counts=counts,
+        files=files,
+        machine=Machine(opened.backbone, opened.device, num_threads()),
         notes={"learner": opened.name} | _notes(judged),
-    )  # fmt: skip
-    return StageResult(result.record, was_current=False, warnings=_warnings(judged, counts))
+        warnings=_warnings(judged, counts),
+    )
 
 
 def _rows_to_judge(manifest: pd.DataFrame, settings: LabelsSettings, path: Path) -> pd.DataFrame:
@@ -140,18 +128,6 @@ def _label_set(
 
 def _class_numbers(rows: pd.DataFrame, classes: list[str]) -> np.ndarray:
     return pd.Categorical(rows["clean_label"], categories=classes).codes.astype(np.int64)
-
-
-def _predictions_inputs(settings: LabelsSettings) -> list[Input]:
-    """The predictions that people brought, if any, as inputs of the record."""
-    if not settings.pred_probs:
-        return []
-    found = []
-    for name in (settings.pred_probs, settings.pred_ids):
-        if not Path(name).is_file():
-            raise BadInputError(f"{name}: no such file", next_step="check --pred-probs and --pred-ids")
-        found.append(Input("pred_probs", name, sha256_file(Path(name))))
-    return found
 
 
 def _read_predictions(

@@ -13,6 +13,7 @@ import torch
 from safetensors.numpy import load_file
 
 from cleaner.config import EmbeddingSettings, LabelsSettings, NoiseSettings, RunOptions, ScanSettings
+from cleaner.dataset.lineage import why_stale
 from cleaner.dataset.store import ArrayStore
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, UsageError
@@ -443,7 +444,7 @@ def test_labels_read_the_scan_where_noise_did_not_run(odd_classes: Path, small_r
     assert "noise_prob" not in labels_of(tmp_path)
     # noise that runs later makes the labels stale
     run_noise(workspace, NoiseSettings(), RunOptions())
-    assert "noise has run since" in workspace.why_stale("labels")
+    assert "noise has run since" in why_stale(workspace, "labels")
 
 
 def test_too_little_to_learn_from_is_said(small_images: Path, tmp_path: Path) -> None:
