@@ -29,7 +29,7 @@ _VAL = NamesFile("val")
 _CleanSplit = Annotated[
     tuple[str, ...],
     Shown(metavar="NAME"),
-    Meta(description="Splits besides `train` whose images are judged too and may be dropped."),
+    Meta(description="Splits besides `train` that may lose images."),
 ]
 _Learner = Annotated[
     LearnerName,
@@ -216,7 +216,7 @@ class LabelsSettings(Settings):
     ] = "auto"
     drop: Annotated[
         tuple[Literal["coarse", "fine"], ...] | None,
-        Shown("as --rule says", metavar="KINDS"),
+        Shown("as --rule says"),
         Meta(description="Drop the label issues of these kinds instead: coarse, fine, coarse,fine or none."),
     ] = None
     relabel_above: Annotated[

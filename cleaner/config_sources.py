@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import json
 import textwrap
@@ -18,7 +17,7 @@ from cleaner.settings import Setting, SettingError, Settings, absolute
 
 CONFIG_FILE = "cleaner.toml"
 PREFIX = "CLEANER_"
-TABLES: dict[str, type[Settings]] = {f.name: cast(type[Settings], f.type) for f in dataclasses.fields(Config)}
+TABLES = Config.nested()
 """The tables of a cleaner.toml and the class of each."""
 Key = tuple[str, str]
 """A table and the name of a setting in it."""
@@ -64,13 +63,21 @@ def variable_names() -> dict[str, Key]:
     return {f"{PREFIX}{table}_{name}".upper(): (table, name) for table, name in keys}
 
 
-def parse_given(key: Key, text: str, where: str) -> Given:
-    """A setting given as text, `where` said; paths are taken from the current directory. Raises UsageError."""
-    setting = TABLES[key[0]].declared()[key[1]]
+def parse_typed(setting: Setting, typed: str | list[str] | bool, where: str) -> Any:
+    """The value that was typed for a setting: text of a variable or an option, a list of texts, or a switch.
+
+    Raises UsageError, naming `where` it was typed, for text that is no value of its type.
+    """
     try:
-        return Given(absolute(setting, setting.parse(text), Path()), where)
+        return setting.parse(typed) if isinstance(typed, str) else typed
     except SettingError as error:
         raise UsageError(f"{where}: {error.what}", expected=error.expected) from None
+
+
+def give(key: Key, typed: str | list[str] | bool, where: str) -> Given:
+    """A setting's value as `parse_typed` reads it, with paths taken from the current directory."""
+    setting = TABLES[key[0]].declared()[key[1]]
+    return Given(absolute(setting, parse_typed(setting, typed, where), Path()), where)
 
 
 def write_template() -> str:
@@ -96,7 +103,7 @@ def _build(given: Mapping[Key, Given]) -> Config:
         except SettingError as error:
             raise _located(error, mine) from None
     for table, part in parts.items():
-        if hasattr(part, "embedding"):
+        if "embedding" in TABLES[table].nested():
             parts[table] = part.replace(embedding=parts["embedding"])
     return Config(**cast(Any, parts))
 
@@ -135,14 +142,14 @@ def _from_file(path: Path) -> dict[Key, Given]:
 def _from_environment(environ: Mapping[str, str]) -> dict[Key, Given]:
     known, given = variable_names(), {}
     for name in sorted(environ):
-        if not name.startswith(PREFIX) or name == "CLEANER_REQUIRE_BROWSER":
+        if not name.startswith(PREFIX):
             continue
         if name not in known:
             expected = _closest(name, known) or (
                 "CLEANER_, a table of cleaner.toml, _ and a setting, such as CLEANER_NOISE_THRESHOLD"
             )
             raise UsageError(f"unknown variable {name}", expected=expected, next_step=f"unset {name}")
-        given[known[name]] = parse_given(known[name], environ[name], name)
+        given[known[name]] = give(known[name], environ[name], name)
     return given
 
 

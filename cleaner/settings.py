@@ -21,13 +21,22 @@ import msgspec
 
 from cleaner.errors import UsageError
 
-_KINDS = {
-    bool: ("true or false", ""),
-    int: ("a whole number", "whole numbers"),
-    float: ("a number", "numbers"),
-    str: ("text", "texts"),
-}
 _BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+
+@dataclass(frozen=True)
+class _Kind:
+    one: str
+    many: str
+    metavar: str
+
+
+_KINDS = {
+    bool: _Kind("true or false", "", ""),
+    int: _Kind("a whole number", "whole numbers", "INTEGER"),
+    float: _Kind("a number", "numbers", "FLOAT"),
+    str: _Kind("text", "texts", "TEXT"),
+}
 
 
 @dataclass(frozen=True)
@@ -87,8 +96,14 @@ class Settings:
 
     @classmethod
     def declared(cls) -> dict[str, Setting]:
-        """The settings of this class, which it declares with `Annotated`, by name and in order; no nested ones."""
+        """The settings that this class declares with `Annotated`, by name and in order."""
         return _read_fields(cast(Any, cls))
+
+    @classmethod
+    def nested(cls) -> dict[str, type[Settings]]:
+        """The classes of the settings that it holds as a whole, by name: `embedding`, or the tables of a file."""
+        hints = _hints(cast(Any, cls))
+        return {n: hint for n, hint in hints.items() if isinstance(hint, type) and issubclass(hint, Settings)}
 
     def check(self) -> None:
         """Raise SettingError if values do not go together."""
@@ -134,6 +149,12 @@ class Setting:
         return self.is_list and self.kind is str and not self.choices
 
     @property
+    def metavar(self) -> str:
+        """What stands for its value in help: the choices, or what kind of value it is; '' for a switch."""
+        choices = f"[{'|'.join(map(str, self.choices))}]" + (",…" if self.is_list else "")
+        return self.shown.metavar or (choices if self.choices else _KINDS[self.kind].metavar)
+
+    @property
     def default_text(self) -> str:
         """The default as help shows it: in words, or as it is typed; '' if nothing is set."""
         return self.shown.default or as_text(self.default)
@@ -144,10 +165,12 @@ class Setting:
         if self.choices:
             choices = list(map(str, self.choices))
             return f"any of {', '.join(choices)}" if self.is_list else " or ".join(choices)
+        kind = _KINDS[self.kind]
         if self.is_list:
-            return _joined(f"a list of {_KINDS[self.kind][1]}", self._range() and f"each {self._range()}")
-        return _joined(_KINDS[self.kind][0], self._range())
+            return _joined(f"a list of {kind.many}", self._range and f"each {self._range}")
+        return _joined(kind.one, self._range)
 
+    @property
     def _range(self) -> str:
         limits = {name: as_text(value) for name, value in self.limits.items()}
         last = limits.get("le") or (f"{limits['lt']} (excluded)" if "lt" in limits else "")
@@ -155,10 +178,19 @@ class Setting:
             return _joined(f"above {limits['gt']}", last and f"at most {last}")
         if "ge" not in limits:
             return ""
-        first = limits["ge"] + (
-            f" ({self.shown.default})" if self.shown.default and self.limits["ge"] == self.default else ""
-        )
+        means = self.shown.default and self.limits["ge"] == self.default
+        first = f"{limits['ge']} ({self.shown.default})" if means else limits["ge"]
         return f"{first} .. {last}" if last else f"{first} or more"
+
+    def as_options(self, value: Any) -> list[str]:
+        """What is typed on the command line to give it `value`; nothing for None, False or a setting without option."""
+        if not self.option or value is None or value is False:
+            return []
+        if self.kind is bool:
+            return [self.option]
+        if self.is_repeated:
+            return [word for item in value for word in (self.option, as_text(item))]
+        return [self.option, as_text(value) or ("none" if self.is_list else "")]
 
     def checked(self, value: Any) -> Any:
         """The value as the setting holds it: a list as a tuple, a path as text. Raises SettingError for a bad one."""
@@ -200,8 +232,8 @@ class Setting:
 def path_settings(settings_type: type[Settings]) -> dict[str, str]:
     """The settings that name a file or folder, nested ones as `embedding.weights`, each with its input's role."""
     roles = {name: setting.role for name, setting in settings_type.declared().items() if setting.role}
-    for field in filter(_is_nested, dataclasses.fields(settings_type)):
-        roles |= {f"{field.name}.{name}": role for name, role in path_settings(cast(Any, field.type)).items()}
+    for name, kind in settings_type.nested().items():
+        roles |= {f"{name}.{key}": role for key, role in path_settings(kind).items()}
     return roles
 
 
@@ -229,18 +261,27 @@ def as_text(value: Any) -> str:
         return ",".join(map(as_text, value))
     if isinstance(value, bool):
         return str(value).lower()
-    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    return "" if value is None else str(value)
+
+
+@functools.cache
+def _hints(settings_type: Any) -> dict[str, Any]:
+    return typing.get_type_hints(settings_type, include_extras=True)
 
 
 @functools.cache
 def _read_fields(settings_type: Any) -> dict[str, Setting]:
-    fields = dataclasses.fields(settings_type)
-    return {f.name: _read_field(f) for f in fields if typing.get_origin(f.type) is typing.Annotated}
+    defaults = {field.name: field.default for field in dataclasses.fields(settings_type)}
+    annotated = {n: hint for n, hint in _hints(settings_type).items() if typing.get_origin(hint) is typing.Annotated}
+    return {name: _read_field(name, hint, defaults[name]) for name, hint in annotated.items()}
 
 
-def _read_field(field: dataclasses.Field[Any]) -> Setting:
-    hint, marks = _split(field.type)
-    if typing.get_origin(hint) is types.UnionType:
+def _read_field(name: str, annotation: Any, default: Any) -> Setting:
+    hint, marks = _split(annotation)
+    if isinstance(hint, types.UnionType):
         hint = next(h for h in typing.get_args(hint) if h is not types.NoneType)
     is_list = typing.get_origin(hint) is tuple
     if is_list:
@@ -248,15 +289,15 @@ def _read_field(field: dataclasses.Field[Any]) -> Setting:
         marks = (*marks, *more)
     choices = typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
     metas = [mark for mark in marks if isinstance(mark, msgspec.Meta)]
-    limits = {name: getattr(meta, name) for meta in metas for name in ("ge", "gt", "le", "lt")}
+    limits = [(limit, getattr(meta, limit)) for meta in metas for limit in ("ge", "gt", "le", "lt")]
     return Setting(
-        name=field.name,
-        hint=field.type,
-        default=field.default,
+        name=name,
+        hint=annotation,
+        default=default,
         kind=type(choices[0]) if choices else hint,
         is_list=is_list,
         choices=choices,
-        limits={name: limit for name, limit in limits.items() if limit is not None},
+        limits={limit: value for limit, value in limits if value is not None},
         help=next((meta.description for meta in metas if meta.description), ""),
         role=next((mark.role for mark in marks if isinstance(mark, NamesFile)), ""),
         shown=next((mark for mark in marks if isinstance(mark, Shown)), Shown()),
@@ -272,10 +313,6 @@ def _split(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
 
 def _joined(*parts: str) -> str:
     return ", ".join(filter(None, parts))
-
-
-def _is_nested(field: dataclasses.Field[Any]) -> bool:
-    return isinstance(field.type, type) and issubclass(field.type, Settings)
 
 
 def _text_of(value: Any) -> Any:

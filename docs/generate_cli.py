@@ -73,7 +73,7 @@ def _names(option: Any) -> str:
     names = ", ".join(f"`{n}`" for n in [*option.opts, *option.secondary_opts])
     if option.is_flag or option.count:
         return names
-    return f"{names} {option.metavar or 'VALUE'}"
+    return f"{names} {option.metavar or 'VALUE'}".replace("|", "\\|")
 
 
 def _default(option: Any) -> str:

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cleaner.cli import options as o
-from cleaner.cli.session import Session, one_of, open_session
+from cleaner.cli.command_line import CommandLine, takes
+from cleaner.cli.session import Session, open_session
 from cleaner.errors import GateError, UsageError
 
 if TYPE_CHECKING:
     from cleaner.audit.results import AuditResult
     from cleaner.scoring.audit import Estimate
 
-_STAGES = ("scan", "noise", "labels", "balance")
 _DEFAULT_GOAL = 0.01
 
 
+@takes()
 def audit(
-    workspace: o.WorkspaceDir = Path(),
+    line: CommandLine,
     sample: Annotated[int, typer.Option(min=1, help="Images to look at of those that stay.")] = 300,
     sample_dropped: Annotated[int, typer.Option(min=0, help="Images to look at of each drop reason.")] = 50,
     stage: Annotated[
-        str | None, typer.Option(help="Stage whose manifest is audited.", show_default="the last complete one")
+        str | None,
+        typer.Option(
+            **o.choice("scan", "noise", "labels", "balance"),
+            help="Stage whose manifest is audited.",
+            show_default="the last complete one",
+        ),
     ] = None,
     fail_over: Annotated[
         float | None,
@@ -35,11 +40,6 @@ def audit(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = 0,
-    as_json: o.Json = False,
-    log_format: o.LogFormat = "text",
-    debug: o.Debug = False,
 ) -> None:
     """What is left behind and what was wrongly removed, from blind random samples that people look at.
 
@@ -48,11 +48,9 @@ def audit(
 
     Example: `cleaner audit --sample 300 --fail-over 0.01`
     """
-    if stage is not None:
-        one_of("--stage", stage, _STAGES)
     if fail_over is not None and not 0 < fail_over < 1:
         raise UsageError(f"--fail-over {fail_over}", expected="a share between 0 and 1, such as 0.01")
-    session = open_session(workspace, quiet=quiet, as_json=as_json, verbose=verbose, log_format=log_format)
+    session = open_session(line)
     from cleaner.audit.draw import open_audit
     from cleaner.audit.results import compute_results
 
@@ -65,7 +63,7 @@ def audit(
     document: dict[str, Any] = {"workspace": str(session.workspace.root.resolve()), "did": did or "nothing drawn"}
     session.console.document(document | result.document() | {"gate": gate, "next": following})
     if fail_over is not None and not result.passes:
-        _fail(result, following, as_json=as_json)
+        session.fail(_gate_error(result, following))
 
 
 def _following(session: Session, result: AuditResult) -> str:
@@ -78,18 +76,14 @@ def _following(session: Session, result: AuditResult) -> str:
     return session.next_command("report") if more == 0 else session.next_command("review")
 
 
-def _fail(result: AuditResult, following: str, *, as_json: bool) -> None:
+def _gate_error(result: AuditResult, following: str) -> GateError:
     if result.is_complete:
         what = f"audit: up to {result.kept['noise'].upper:.2%} of the images that stay may be noise images"
         found = _listed(next(s.outcomes for s in result.strata if s.name == "kept"))
     else:
         what = "audit: not all images of the sample are looked at"
         found = f"{result.num_looks:,} of {result.num_sampled:,} looked at"
-    error = GateError(what, expected=f"at most {result.goal:.2%} (one-sided 95 %)", found=found, next_step=following)
-    if not as_json:
-        raise error
-    typer.echo(f"error: {error}", err=True)  # stdout holds its one document already
-    raise typer.Exit(error.exit_code)
+    return GateError(what, expected=f"at most {result.goal:.2%} (one-sided 95 %)", found=found, next_step=following)
 
 
 def _lines(result: AuditResult, did: str) -> list[str]:

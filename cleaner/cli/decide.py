@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cleaner.cli import options as o
+from cleaner.cli.command_line import CommandLine, takes
 from cleaner.cli.session import open_session
 from cleaner.errors import UsageError
 
 
+@takes(run=("dry_run",))
 def decide(
+    line: CommandLine,
     files: Annotated[
         list[str] | None,
         typer.Argument(metavar="FILE…", help="Names in the manifest, paths, or digits of an image_id."),
     ] = None,
-    workspace: o.WorkspaceDir = Path(),
     label: Annotated[str, typer.Option(metavar="CLASS", help="Each of the images shows this class.")] = "",
     noise: Annotated[bool, typer.Option("--noise", help="They belong to no class.")] = False,
     normal: Annotated[bool, typer.Option("--normal", help="They are no noise images.")] = False,
@@ -28,22 +28,14 @@ def decide(
     drop: Annotated[bool, typer.Option("--drop", help="The images, or the class, are of no use.")] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Take back what you said last.")] = False,
     annotator: Annotated[str, typer.Option(help="Who decides.")] = "",
-    dry_run: o.DryRun = False,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = 0,
-    as_json: o.Json = False,
-    log_format: o.LogFormat = "text",
-    debug: o.Debug = False,
 ) -> None:
     """Record what you say of images, or of a class. The stages obey it when they run next.
 
     Example: `cleaner decide cat/0017.jpg cat/0018.jpg --label dog`
     """
-    said = {
-        "label": bool(label), "noise": noise, "normal": normal, "drop": drop, "unsure": unsure, "keep": keep,
-        "merge": bool(merge_into), "undo": undo,
-    }  # fmt: skip
-    verdicts = [name for name, given in said.items() if given]
+    on_images = {"label": bool(label), "noise": noise, "normal": normal, "unsure": unsure}
+    on_class = {"keep": keep, "merge": bool(merge_into)}
+    verdicts = [name for name, given in (on_images | on_class | {"drop": drop, "undo": undo}).items() if given]
     if len(verdicts) != 1 or bool(files) == bool(class_):
         raise UsageError(
             "decide: on what, and what?",
@@ -51,14 +43,12 @@ def decide(
             "--label, --noise, --normal, --drop, --unsure (images), --keep, --drop, --merge-into (class), --undo",
             found=" ".join(f"--{v}" for v in verdicts) or "no verdict",
         )
-    session = open_session(
-        workspace, quiet=quiet, as_json=as_json, verbose=verbose, log_format=log_format, dry_run=dry_run
-    )
+    session = open_session(line)
     from cleaner.review.command_line import class_keys, decide_all, image_keys, warn_of_new_label
 
     place, text = session.workspace, label or merge_into
     keys = image_keys(place, files or []) if files else class_keys(place, class_)
     with session.lock():
-        done = decide_all(place, keys, verdicts[0], label=text, annotator=annotator, dry_run=dry_run)
+        done = decide_all(place, keys, verdicts[0], label=text, annotator=annotator, dry_run=session.options.dry_run)
     what = f"decided  {', '.join([*(files or []), *([class_] if class_ else [])][:5])}"
     session.report_counts(what, {verdicts[0]: len(done)}, warnings=warn_of_new_label(place, text), following="status")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cleaner.cli import options as o
+from cleaner.cli.command_line import CommandLine, takes
 from cleaner.cli.session import open_session
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
@@ -17,20 +17,15 @@ def _root() -> None:
 
 
 @app.command("import")
+@takes(run=("dry_run",))
 def import_(
+    line: CommandLine,
     file: Annotated[
         Path,
         typer.Argument(
             help="Table: image_id, file_name or class; verdict; optional label, annotator.", show_default=False
         ),
     ],
-    workspace: o.WorkspaceDir = Path(),
-    dry_run: o.DryRun = False,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = 0,
-    as_json: o.Json = False,
-    log_format: o.LogFormat = "text",
-    debug: o.Debug = False,
 ) -> None:
     """Add the decisions of a CSV, TSV or Parquet file: all of them, or none if a row is wrong.
 
@@ -39,9 +34,7 @@ def import_(
 
     Example: `cleaner decisions import looked_at.csv`
     """
-    session = open_session(
-        workspace, quiet=quiet, as_json=as_json, verbose=verbose, log_format=log_format, dry_run=dry_run
-    )
+    session = open_session(line)
     from cleaner.dataset.decision_files import import_decisions
     from cleaner.dataset.decisions import DecisionStore
 
@@ -50,7 +43,7 @@ def import_(
         manifest = (
             place.read("scan", ["file_name", "image_id", "label", "clean_label"]) if place.record("scan") else None
         )
-        result = import_decisions(file, DecisionStore(place.decisions_path), manifest, dry_run=dry_run)
+        result = import_decisions(file, DecisionStore(place.decisions_path), manifest, dry_run=session.options.dry_run)
     warnings = []
     if result.num_overruled:
         warnings.append(
@@ -68,20 +61,16 @@ def import_(
 
 
 @app.command("export")
+@takes()
 def export(
+    line: CommandLine,
     file: Annotated[Path, typer.Argument(help="Table to write: .csv, .tsv or .parquet.", show_default=False)],
-    workspace: o.WorkspaceDir = Path(),
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = 0,
-    as_json: o.Json = False,
-    log_format: o.LogFormat = "text",
-    debug: o.Debug = False,
 ) -> None:
     """Write every decision, undone ones too, to a file that `import` reads.
 
     Example: `cleaner decisions export decisions.csv`
     """
-    session = open_session(workspace, quiet=quiet, as_json=as_json, verbose=verbose, log_format=log_format)
+    session = open_session(line)
     from cleaner.dataset.decision_files import export_decisions
     from cleaner.dataset.decisions import DecisionStore
 

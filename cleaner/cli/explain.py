@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cleaner.cli import options as o
+from cleaner.cli.command_line import CommandLine, takes
 from cleaner.cli.session import open_session
 
 if TYPE_CHECKING:
     from cleaner.diagnostics.explain import Explanation
 
 
+@takes()
 def explain(
+    line: CommandLine,
     files: o.Files,
-    workspace: o.WorkspaceDir = Path(),
     limit: Annotated[int, typer.Option(metavar="N", min=0, help="Show up to N neighbours, and N copies.")] = 5,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = 0,
-    as_json: o.Json = False,
-    log_format: o.LogFormat = "text",
-    debug: o.Debug = False,
 ) -> None:
     """What each stage saw, scored and decided for an image, round by round, with its copies and neighbours.
 
     Example: `cleaner explain cat/0017.jpg -C work/`
     """
-    session = open_session(workspace, quiet=quiet, as_json=as_json, verbose=verbose, log_format=log_format)
+    session = open_session(line)
     from cleaner.diagnostics.explain import explain_images
 
     found = explain_images(session.workspace, files, limit)

@@ -4,45 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cleaner.cli import options as o
+from cleaner.cli.command_line import CommandLine, keys, takes
 from cleaner.cli.session import open_session
 
 if TYPE_CHECKING:
     from cleaner.stages.plan import Plan
 
 
-def plan(
-    images: o.Images,
-    workspace: o.WorkspaceDir = Path(),
-    config: o.ConfigFile = None,
-    backbone: o.Backbone = None,
-    weights: o.Weights = None,
-    image_size: o.ImageSize = None,
-    precision: o.Precision = None,
-    views: o.Views = None,
-    seed: o.Seed = 0,
-    device: o.Device = "auto",
-    workers: o.Workers = 0,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = 0,
-    as_json: o.Json = False,
-    log_format: o.LogFormat = "text",
-    debug: o.Debug = False,
-) -> None:
+@takes(keys("embedding"), run=("seed", "device", "workers"))
+def plan(line: CommandLine, images: o.Images) -> None:
     """Estimate time, memory and disk of a whole run on this machine, from a short trial on the images themselves.
 
     Example: `cleaner plan photos/`
     """
-    session = open_session(
-        workspace, config=config, seed=seed, device=device, workers=workers, quiet=quiet, as_json=as_json,
-        verbose=verbose, log_format=log_format, creates=True, images=images,
-        embedding={
-            "backbone": backbone, "weights": weights, "image_size": image_size, "precision": precision, "views": views,
-        },
-    )  # fmt: skip
+    session = open_session(line, creates=True, images=images)
     from cleaner.stages.plan import plan_run
 
     found = plan_run(images.absolute(), session.config, session.options)

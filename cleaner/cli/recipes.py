@@ -5,13 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from cleaner.cli import options as o
+from cleaner.cli.command_line import CommandLine, takes
 from cleaner.cli.console import Console
 from cleaner.cli.session import open_session
 
 
+@takes(run=("seed",), but=("verbose", "log_format"))
 def recipes(
-    workspace: o.WorkspaceDir = Path(),
+    line: CommandLine,
     show: Annotated[
         int | None,
         typer.Option(
@@ -22,10 +23,6 @@ def recipes(
         Path | None,
         typer.Option(metavar="FILE", help="The contact sheet.", show_default="recipes.png in the workspace"),
     ] = None,
-    seed: o.Seed = 0,
-    quiet: o.Quiet = False,
-    as_json: o.Json = False,
-    debug: o.Debug = False,
 ) -> None:
     """List the recipes: the optimisation and augmentation that rounds rotate through, and that `train --recipe` takes.
 
@@ -33,19 +30,17 @@ def recipes(
     """
     from cleaner.stages.recipe_list import list_recipes, write_contact_sheet
 
-    listed = list_recipes()
-    sheet = ""
+    listed, sheet = list_recipes(), ""
     if show is None:
-        console = Console(quiet=quiet, as_json=as_json)
-    else:
-        session = open_session(workspace, seed=seed, quiet=quiet, as_json=as_json)
-        console, path = session.console, out or workspace / "recipes.png"
-        num = write_contact_sheet(session.workspace, path, show, seed)
-        sheet = str(path)
-        console.result([f"{path}: {num} images as each augmentation and each recipe shows them"])
-    if show is None:
+        console = Console(quiet=line.quiet, as_json=line.as_json)
         for learner, those in listed.items():
             console.result([f"{learner}", *(f"  {recipe['name']:<16}{_line(recipe)}" for recipe in those)])
+    else:
+        session = open_session(line)
+        console, path = session.console, out or line.workspace / "recipes.png"
+        num = write_contact_sheet(session.workspace, path, show, session.options.seed)
+        sheet = str(path)
+        console.result([f"{path}: {num} images as each augmentation and each recipe shows them"])
     console.document({"recipes": listed, "contact_sheet": sheet})
 
 

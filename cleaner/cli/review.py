@@ -1,25 +1,41 @@
 """`cleaner review`."""
 
 import getpass
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cleaner.cli import options as o
+from cleaner.cli.command_line import CommandLine, takes
 from cleaner.cli.console import write_result
-from cleaner.cli.session import one_of, open_session
+from cleaner.cli.session import open_session
 from cleaner.errors import BadInputError, UsageError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
+QUEUE_NAMES = (
+    "noise-seeds",
+    "noise-doubtful",
+    "noise-found",
+    "labels",
+    "calibration",
+    "conflicts",
+    "low-count",
+    "disagreements",
+    "audit",
+)
+"""The keys of `review.queues.QUEUES`, which help must not import; a test holds them equal."""
+
+
+@takes()
 def review(
+    line: CommandLine,
     queue: Annotated[
         str | None,
         typer.Argument(
-            help="noise-seeds, noise-doubtful, noise-found, labels, calibration, conflicts, low-count, disagreements "
-            "or audit.",
+            **o.choice(*QUEUE_NAMES) | {"metavar": "[QUEUE]"},
+            help=f"One of {', '.join(QUEUE_NAMES)}.",
             show_default="chosen on the page",
         ),
     ] = None,
@@ -42,12 +58,6 @@ def review(
         ),
     ] = False,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
-    workspace: o.WorkspaceDir = Path(),
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = 0,
-    as_json: o.Json = False,
-    log_format: o.LogFormat = "text",
-    debug: o.Debug = False,
 ) -> None:
     """Look at pictures and decide, on a web page of this computer; the stages obey when they run next.
 
@@ -60,12 +70,9 @@ def review(
             f"--host {host} lets others on that network in, unencrypted",
             next_step="use an SSH tunnel (docs/review.md), or add --i-know-it-is-exposed",
         )
-    session = open_session(workspace, quiet=quiet, as_json=as_json, verbose=verbose, log_format=log_format)
-    from cleaner.review.queues import QUEUES
+    session = open_session(line)
     from cleaner.review.server import ReviewServer
 
-    if queue is not None:
-        one_of("QUEUE", queue, QUEUES)
     name = (annotator if annotator is not None else getpass.getuser()).strip()
     server = ReviewServer(session.workspace, annotator=name, queue=queue or "", share=share, host=host, port=port)
     if queue is not None:
@@ -77,7 +84,7 @@ def review(
     if host not in LOOPBACK:
         session.console.warn(f"served on {host}, unencrypted: whoever gets hold of the link decides as {name}")
     session.console.result([f"review  {server.desk.catalogue.stage} · as {name} · Ctrl-C ends it", f"  {server.url}"])
-    if quiet and not as_json:
+    if line.quiet and not line.as_json:
         write_result(server.url)  # without the link there is no way in
     session.console.document({"url": server.url, "annotator": name})
     if open_browser:

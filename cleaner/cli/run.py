@@ -3,65 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cleaner.cli import options as o
+from cleaner.cli.command_line import STAGE, CommandLine, keys, takes
 from cleaner.cli.session import open_session
 
 if TYPE_CHECKING:
     from cleaner.stages.stage_run import StageResult
 
 
-def run(
-    images: o.Images,
-    workspace: o.WorkspaceDir = Path(),
-    seeds: o.SeedsFile = None,
-    limit: o.ScanLimit = None,
-    config: o.ConfigFile = None,
-    backbone: o.Backbone = None,
-    weights: o.Weights = None,
-    image_size: o.ImageSize = None,
-    precision: o.Precision = None,
-    views: o.Views = None,
-    seed: o.Seed = 0,
-    device: o.Device = "auto",
-    workers: o.Workers = 0,
-    engine: o.Engine = "local",
-    address: o.Address = "",
-    storage: o.Storage = "",
-    force: o.Force = False,
-    dry_run: o.DryRun = False,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = 0,
-    as_json: o.Json = False,
-    log_format: o.LogFormat = "text",
-    debug: o.Debug = False,
-) -> None:
+@takes(keys("noise", "seeds"), keys("scan", "limit"), keys("embedding"), run=STAGE)
+def run(line: CommandLine, images: o.Images) -> None:
     """All stages, one after the other: scan, noise, labels, balance. Those that are up to date are passed over.
 
     Example: `cleaner run photos/ -C work/ --seeds seeds.csv`
     """
-    session = open_session(
-        workspace, config=config, seed=seed, device=device, workers=workers,
-        engine=engine, address=address, storage=storage, force=force, quiet=quiet, as_json=as_json,
-        verbose=verbose, log_format=log_format, dry_run=dry_run, creates=True, images=images,
-        embedding={
-            "backbone": backbone, "weights": weights, "image_size": image_size, "precision": precision, "views": views,
-        },
-    )  # fmt: skip
+    session = open_session(line, creates=True, images=images)
     from cleaner.stages.balance import run_balance
     from cleaner.stages.labels.run import run_labels
     from cleaner.stages.noise import run_noise
     from cleaner.stages.scan import run_scan
     from cleaner.stages.stage_run import planned
 
-    place, settings = session.workspace, session.config
+    place, config, options_of = session.workspace, session.config, session.options_of
     stages: dict[str, Callable[[], StageResult]] = {
-        "scan": lambda: run_scan(place, images.absolute(), *session.run_args(settings.scan, limit=limit)),
-        "noise": lambda: run_noise(place, *session.run_args(settings.noise, seeds=seeds)),
-        "labels": lambda: run_labels(place, *session.run_args(settings.labels)),
-        "balance": lambda: run_balance(place, *session.run_args(settings.balance)),
+        "scan": lambda: run_scan(place, images.absolute(), config.scan, options_of("scan")),
+        "noise": lambda: run_noise(place, config.noise, options_of("noise")),
+        "labels": lambda: run_labels(place, config.labels, options_of("labels")),
+        "balance": lambda: run_balance(place, config.balance, options_of("balance")),
     }
     results: list[StageResult] = []
     with session.lock():

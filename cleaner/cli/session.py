@@ -1,28 +1,24 @@
-"""What a command needs before it can call its stage, and what it says afterwards.
-
-Settings: command line over `CLEANER_*` variables over settings file over defaults. A relative path on the command line
-or in a variable is relative to the current directory, one in a settings file to the folder of that file; all are made
-absolute before they become a setting, and `stage.json` records them so: a record that said `seeds.csv` would not say
-whose.
-"""
+"""What a command needs before it can call its stage, and what it says afterwards."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
+import typer
+
+from cleaner.cli.command_line import CommandLine
 from cleaner.cli.console import Console
-from cleaner.config import Config, EmbeddingSettings, RunOptions
-from cleaner.config_sources import CONFIG_FILE as CONFIG_FILE
-from cleaner.config_sources import resolve_config
+from cleaner.cli.options import LOG_FORMATS, check_choice
+from cleaner.config import Config, RunOptions
+from cleaner.config_sources import TABLES, Key, resolve_config
 from cleaner.dataset.locations import locate
-from cleaner.errors import BadInputError, UsageError
-from cleaner.settings import SettingError, Settings
+from cleaner.errors import BadInputError, CleanerError
 
 if TYPE_CHECKING:
     from cleaner.dataset.workspace import Workspace
@@ -31,8 +27,6 @@ if TYPE_CHECKING:
 NEXT = {"scan": "noise", "noise": "labels", "labels": "balance", "balance": "export --to folder OUT"}
 """The command that comes after each stage."""
 
-S = TypeVar("S", bound=Settings)
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Session:
@@ -40,16 +34,18 @@ class Session:
 
     workspace: Workspace
     config: Config
+    """The settings, those of the command line included."""
     options: RunOptions
     console: Console
-    from_command_line: tuple[str, ...] = ()
-    """Those settings of the backbone that the command line gave, as `embedding.image_size`."""
+    given: frozenset[Key] = frozenset()
+    """The settings that the command line gave."""
 
-    def run_args(self, settings: S, **values: Any) -> tuple[S, RunOptions]:
-        """`settings` with the command line's `values` (None where not given) in, and the options, which name those."""
-        names = [name for name, value in values.items() if value is not None and value != []]
-        own = self.from_command_line if hasattr(settings, "embedding") else ()
-        return given(settings, **values), self.options.replace(command_line=tuple(sorted([*names, *own])))
+    def options_of(self, stage: str) -> RunOptions:
+        """The options of a stage's run, with the names of the settings that the command line gave it."""
+        names = [name for table, name in self.given if table == stage]
+        if "embedding" in TABLES[stage].nested():
+            names += [f"embedding.{name}" for table, name in self.given if table == "embedding"]
+        return self.options.replace(command_line=tuple(sorted(names)))
 
     def lock(self) -> AbstractContextManager[None]:
         """Keep others out of the workspace for a `with` block; in a dry run there is nothing to keep them from."""
@@ -92,6 +88,19 @@ class Session:
         where = str(self.workspace.root.resolve())
         self.console.document({"workspace": where, "dry_run": True, "stages": stages})
 
+    def report_dry_run(self, result: StageResult) -> None:
+        """Whether a stage without a summary would run."""
+        what = f"would run: {result.would_run}" if result.would_run else "up to date"
+        self.console.result([f"{result.record.stage:<8}{what}"])
+        self._finish_dry_run([result])
+
+    def fail(self, error: CleanerError) -> NoReturn:
+        """End the command with `error` after its result was shown."""
+        if not self.console.as_json:
+            raise error
+        typer.echo(f"error: {error}", err=True)  # stdout has its one document already
+        raise typer.Exit(error.exit_code)
+
     def report_counts(
         self, what: str, counts: dict[str, int], *, warnings: Iterable[str] = (), following: str = ""
     ) -> None:
@@ -106,91 +115,41 @@ class Session:
         self.console.document({"did": what, "dry_run": dry_run, "counts": counts, "next": following})
 
 
-def open_session(
-    workspace: Path,
-    *,
-    config: Path | None = None,
-    seed: int = 0,
-    device: str = "auto",
-    workers: int = 0,
-    engine: str = "local",
-    address: str = "",
-    storage: str = "",
-    train_workers: int = 1,
-    force: bool = False,
-    quiet: bool = False,
-    as_json: bool = False,
-    verbose: int = 0,
-    log_format: str = "text",
-    dry_run: bool = False,
-    creates: bool = False,
-    images: Path | None = None,
-    embedding: dict[str, Any] | None = None,
-) -> Session:
-    """Read the settings and open the workspace. `embedding`: values given on the command line, None where not.
+def open_session(line: CommandLine, *, creates: bool = False, images: Path | None = None) -> Session:
+    """Read the settings and open the workspace.
 
     Raises UsageError for bad values, BadInputError for a settings file that is bad, `images` that are no folder, or a
     workspace that does not exist unless the command `creates` it.
     """
     from cleaner.dataset.workspace import Workspace
 
-    one_of("--log-format", log_format, ("text", "json"))
-    console = Console(quiet=quiet, as_json=as_json, json_log=log_format == "json")
-    console.listen(verbose)
+    check_choice("--log-format", line.log_format, LOG_FORMATS)
+    console = Console(quiet=line.quiet, as_json=line.as_json, json_log=line.log_format == "json")
+    console.listen(line.verbose)
     if images is not None and not images.is_dir():  # before the lock makes the workspace
         raise BadInputError(
             f"{images}: {'not a folder' if images.exists() else 'no such folder'}",
             expected="the images root: a folder with one folder of images for each class",
             next_step="check the path, and run `cleaner scan IMAGES`",
         )
-    if not creates and not workspace.is_dir():
-        raise BadInputError(f"{workspace}: no such workspace", next_step="run `cleaner scan IMAGES -C DIR` first")
-    one_of("--engine", engine, ("local", "ray"))
-    options = RunOptions(
-        seed=seed, device=device, workers=workers, engine="ray" if engine == "ray" or address else "local",
-        address=address, storage=str(locate(storage).absolute()) if storage else "",
-        train_workers=train_workers, force=force, dry_run=dry_run, progress=console,
-    )  # fmt: skip
-    values = embedding or {}
+    if not creates and not line.workspace.is_dir():
+        raise BadInputError(f"{line.workspace}: no such workspace", next_step="run `cleaner scan IMAGES -C DIR` first")
     return Session(
-        workspace=Workspace(workspace),
-        config=_with_embedding(resolve_config(workspace, config, os.environ), values),
-        options=options,
+        workspace=Workspace(line.workspace),
+        config=resolve_config(line.workspace, line.config, os.environ, line.settings),
+        options=_run_options(line.run, console),
         console=console,
-        from_command_line=tuple(f"embedding.{name}" for name, value in values.items() if value is not None),
+        given=frozenset(line.settings),
     )
 
 
-def given(settings: S, **values: Any) -> S:
-    """`settings` with the values that were given on the command line (those that are not None) put in."""
-    try:
-        return settings.replace(**{k: absolute(v) for k, v in values.items() if v is not None})
-    except SettingError as error:
-        raise UsageError(f"command line: {error.what}", expected=error.expected) from error
-
-
-def absolute(value: Any) -> Any:
-    """A path as an absolute one, in text; anything else as it is."""
-    return str(value.resolve()) if isinstance(value, Path) else value
-
-
-def one_of(option: str, value: str, allowed: Iterable[str]) -> None:
-    """Raise UsageError unless the value of an option is an allowed one."""
-    if value not in allowed:
-        raise UsageError(f"{option} {value}", expected=" or ".join(allowed))
-
-
-def _with_embedding(config: Config, values: dict[str, Any]) -> Config:
-    embedding: EmbeddingSettings = given(config.embedding, **values)
-    return dataclasses.replace(
-        config,
-        embedding=embedding,
-        noise=dataclasses.replace(config.noise, embedding=embedding),
-        labels=dataclasses.replace(config.labels, embedding=embedding),
-        balance=dataclasses.replace(config.balance, embedding=embedding),
-        train=dataclasses.replace(config.train, embedding=embedding),
-        verify=dataclasses.replace(config.verify, embedding=embedding),
-    )
+def _run_options(typed: Mapping[str, Any], console: Console) -> RunOptions:
+    values = dict(typed, progress=console)
+    if values.get("address"):
+        values["engine"] = "ray"
+    if values.get("storage"):
+        values["storage"] = str(locate(values["storage"]).absolute())
+    return RunOptions(**values)
 
 
 def _summary(result: StageResult, manifest: Path) -> list[str]:

@@ -3,39 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cleaner.cli import options as o
+from cleaner.cli.command_line import CommandLine, takes
 from cleaner.cli.session import Session, listed, open_session
 
 if TYPE_CHECKING:
     from cleaner.diagnostics.status import StageState, Status
 
 
+@takes(config=True)
 def status(
-    workspace: o.WorkspaceDir = Path(),
+    line: CommandLine,
     images: Annotated[
         bool | None,
         typer.Option("--images/--no-images", help="Compare the images with the scan.", show_default="if they are few"),
     ] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=0, help="Name up to N of each kind that waits.")] = 0,
-    config: o.ConfigFile = None,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = 0,
-    as_json: o.Json = False,
-    log_format: o.LogFormat = "text",
-    debug: o.Debug = False,
 ) -> None:
     """Where the work stands: each stage, whether it is stale and why, what waits for people, the next command.
 
     Example: `cleaner status -C work/`
     """
-    session = open_session(
-        workspace, config=config, quiet=quiet, as_json=as_json, verbose=verbose, log_format=log_format
-    )
+    session = open_session(line)
     from cleaner.diagnostics.status import read_status
 
     found = read_status(session.workspace, session.config, check_images=images, num_examples=limit)

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +17,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cleaner.cli.app import app, main
+from cleaner.cli.command_line import CommandLine
 from cleaner.cli.console import Console
-from cleaner.cli.session import given, open_session
-from cleaner.config import BalanceSettings, LabelsSettings
+from cleaner.cli.session import open_session
+from cleaner.config_sources import give
 from cleaner.dataset.store import exclusive_lock
-from cleaner.errors import UsageError
 
 COMMANDS = ["scan", "noise", "labels", "balance", "run", "export", "decisions import", "decisions export"]
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("FORCE_COLOR", "PY_COLORS")} | {"COLUMNS": "100"}
@@ -73,13 +73,14 @@ def scanned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_help_comes_at_once_and_loads_nothing_heavy(tmp_path: Path) -> None:
-    times = []
+    seconds = []
     for _ in range(3):
-        started = time.perf_counter()
+        before = os.times()
         done = cleaner("--help", cwd=tmp_path)
-        times.append(time.perf_counter() - started)
+        after = os.times()
+        seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
         assert done.returncode == 0 and "scan" in done.stdout
-    assert min(times) < 0.5
+    assert min(seconds) < 0.5  # processor time: other work on the machine is not counted
     program = (
         "import sys; sys.argv = ['cleaner', '--help']\n"
         "from cleaner.cli.app import main\n"
@@ -115,7 +116,7 @@ def test_version(tmp_path: Path) -> None:
         (["labels", "--top-k", "1,5"], "falling list"),
         (["labels", "--top-k", "many"], "whole numbers"),
         (["labels", "--drop", "rough"], "coarse, fine"),
-        (["balance", "--floor", "1/0"], "1/3 or 0.33"),
+        (["balance", "--floor", "1/0"], "a number, 0 .. 1"),
         (["balance", "--low-count", "burn"], "review"),
         (["export", "out", "--to", "zip"], "folder or csv"),
         (["export", "out", "--mode", "move"], "hardlink or symlink or copy"),
@@ -180,14 +181,16 @@ def test_unexpected_errors_end_with_1_and_show_a_traceback_only_with_debug(tmp_p
 # --- settings ---------------------------------------------------------------------------------------------------------
 
 
-def test_command_line_over_file_over_defaults(tmp_path: Path) -> None:
+def test_settings_of_the_file_and_of_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "cleaner.toml").write_text("[labels]\nfolds = 7\nmax_rounds = 3\n[embedding]\nimage_size = 128\n")
-    session = open_session(tmp_path, embedding={"image_size": 96, "backbone": None})
-    settings: LabelsSettings = given(session.config.labels, folds=4, drop=())
+    typed = [(("labels", "folds"), "4"), (("labels", "drop"), "none"), (("embedding", "image_size"), "96")]
+    session = open_session(CommandLine(workspace=tmp_path, settings={key: give(key, text, "-") for key, text in typed}))
+    settings = session.config.labels
     assert (settings.folds, settings.max_rounds, settings.drop, settings.top_k) == (4, 3, (), (5, 1))
     assert settings.embedding.image_size == session.config.noise.embedding.image_size == 96
-    with pytest.raises(UsageError, match="min_count"):
-        given(BalanceSettings(), min_count=-1)
+    assert session.options_of("labels").command_line == ("drop", "embedding.image_size", "folds")
+    assert session.options_of("noise").command_line == ("embedding.image_size",)
+    assert session.options_of("scan").command_line == () == session.options.command_line
 
 
 def test_paths_are_relative_to_where_they_were_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,11 +198,13 @@ def test_paths_are_relative_to_where_they_were_written(tmp_path: Path, monkeypat
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "conf" / "my.toml").write_text('[noise]\nseeds = "s.csv"\n[embedding]\nweights = "../w.pth"\n')
     monkeypatch.chdir(tmp_path / "elsewhere")
-    session = open_session(tmp_path, config=Path("../conf/my.toml"))
-    assert session.config.noise.seeds == str(tmp_path / "conf" / "s.csv")
-    assert session.config.noise.embedding.weights == str(tmp_path / "w.pth")
-    assert given(session.config.noise, seeds=Path("s.csv")).seeds == str(tmp_path / "elsewhere" / "s.csv")
-    assert given(session.config.noise, seeds=Path("../conf/s.csv")).seeds == session.config.noise.seeds
+    file = CommandLine(workspace=tmp_path, config=Path("../conf/my.toml"))
+    config = open_session(file).config
+    assert config.noise.seeds == str(tmp_path / "conf" / "s.csv")
+    assert config.noise.embedding.weights == str(tmp_path / "w.pth")
+    for text, path in (("s.csv", "elsewhere/s.csv"), ("../conf/s.csv", "conf/s.csv")):
+        seeds = {("noise", "seeds"): give(("noise", "seeds"), text, "--seeds")}
+        assert open_session(replace(file, settings=seeds)).config.noise.seeds == str(tmp_path / path)
 
 
 # --- output -----------------------------------------------------------------------------------------------------------

@@ -15,8 +15,7 @@ import typer.main
 
 from cleaner.cli.app import app
 from cleaner.config import Config, NoiseSettings
-from cleaner.config_sources import read_config, resolve_config, variable_names, write_template
-from cleaner.errors import BadInputError
+from cleaner.config_sources import read_config, variable_names, write_template
 from tests.support.places import REPO, SAMPLE
 from tests.support.program import Program, draw_set, load_script, tree_digest
 
@@ -149,7 +148,7 @@ def test_usage_errors_end_with_2_and_a_document(command: str, work: Path, progra
 def test_a_workspace_or_file_that_is_not_there_ends_with_3(command: str, tmp_path: Path, program: Program) -> None:
     arguments = {c: a for c, (a, _) in ON_A_SCAN.items()}.get(command, ["absent"] if command == "run" else [])
     if command == "review":
-        arguments = ["noise"]
+        arguments = ["labels"]
     done = program(*command.split(), *arguments, "-C", "absent", "--json")
     assert done.exit_code == 3, done.err
     assert done.document("error")["error"]["next"]
@@ -164,21 +163,6 @@ def test_a_bad_settings_file_ends_with_3(work: Path, program: Program) -> None:
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------
-
-
-def test_command_line_over_variables_over_file_over_defaults(tmp_path: Path) -> None:
-    (tmp_path / "cleaner.toml").write_text(
-        '[noise]\nthreshold = 0.7\nmax_rounds = 3\nseeds = "s.csv"\n[labels]\nfolds = 4\n'
-    )
-    variables = {
-        "CLEANER_NOISE_THRESHOLD": "0.8", "CLEANER_LABELS_TOP_K": "3,1", "CLEANER_LABELS_DROP": "none",
-        "CLEANER_SCAN_FOLLOW_SYMLINKS": "true", "CLEANER_EMBEDDING_IMAGE_SIZE": "96", "HOME": "/x",
-    }  # fmt: skip
-    config = resolve_config(tmp_path, None, variables)
-    assert (config.noise.threshold, config.noise.max_rounds, config.noise.doubtful) == (0.8, 3, 0.5)
-    assert config.noise.seeds == str(tmp_path / "s.csv")
-    assert (config.labels.top_k, config.labels.drop, config.labels.folds) == ((3, 1), (), 4)
-    assert config.scan.follow_symlinks and config.balance.embedding.image_size == 96
 
 
 @pytest.mark.parametrize(
@@ -198,14 +182,6 @@ def test_bad_variables_end_with_2(
     monkeypatch.setenv(name, value)
     done = program("status", "--json")
     assert done.exit_code == 2 and needle in done.err and name in done.document("error")["error"]["what"] + done.err
-
-
-def test_unknown_keys_and_tables_name_the_nearest(tmp_path: Path) -> None:
-    file = tmp_path / "cleaner.toml"
-    file.write_text("[nosie]\nthreshold = 0.8\n")
-    with pytest.raises(BadInputError) as error:
-        read_config(file)
-    assert error.value.expected == "noise, perhaps?" and error.value.next_step
 
 
 def test_init_writes_every_setting_at_its_default(work: Path, program: Program) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from cleaner.cli.session import open_session
 from cleaner.config import Config, RunOptions, ScanSettings
+from cleaner.config_sources import read_config
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.lineage import why_stale
 from cleaner.dataset.staleness import RunRequest, find_inputs, why_run
@@ -78,7 +78,7 @@ def test_what_waits_for_people_is_what_nobody_decided(work: Path) -> None:
 
 def test_a_setting_of_the_file_makes_its_stage_and_those_after_it_stale(work: Path) -> None:
     (work / "cleaner.toml").write_text("[labels]\nfolds = 7\n")
-    found = look(work, open_session(work).config)
+    found = look(work, read_config(work / "cleaner.toml"))
     assert states(found) == {"scan": "complete", "noise": "complete", "labels": "stale", "balance": "stale"}
     assert found.stages[2].why == "setting folds: 5 became 7"
     assert found.stages[3].why == "labels runs before it"
