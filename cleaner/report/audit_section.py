@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from cleaner.audit.results import AuditResult
-from cleaner.report.charts import interval_chart
+from cleaner.report.charts import Drawing, Interval, interval_chart
 from cleaner.report.data import ReportData
-from cleaner.report.markup import Safe, card, number, section, tag, words
+from cleaner.report.wording import words
 
 _NAMES = {
-    "noise": "noise images", "wrong_label": "wrong labels", "unusable": "unusable images",
-    "any": "any of these", "all": "all, weighted",
-}  # fmt: skip
+    "noise": "noise images",
+    "wrong_label": "wrong labels",
+    "unusable": "unusable images",
+    "any": "any of these",
+    "all": "all, weighted",
+}
 
 
 def compute_audit(data: ReportData) -> dict[str, Any] | None:
@@ -20,56 +22,32 @@ def compute_audit(data: ReportData) -> dict[str, Any] | None:
     return None if data.audit is None else data.audit.document()
 
 
-def render_audit(data: ReportData) -> Safe:
-    """The section; without an audit, how to make one."""
-    if data.audit is None:
-        lead = data.audit_fault or "Nobody has audited this result yet, so what is left behind is not known."
-        text = "A blind sample of 300 images that stay and 50 of each drop reason: "
-        commands = tag("code", "cleaner audit"), ", then ", tag("code", "cleaner review audit"), "."
-        how = tag("p", text, commands, cls="card plain")
-        return section("audit", "Audit", lead, how)
-    return section("audit", "Audit", _lead(data.audit), *_charts(data.audit), _table(data.audit))
+def illustrate_audit(figures: dict[str, Any] | None, data: ReportData) -> dict[str, Any]:
+    """The intervals of what is left and of what was wrongly dropped; without an audit, why there is none."""
+    if figures is None:
+        return {"fault": data.audit_fault}
+    colors = dict.fromkeys(figures["kept"], "c-coarse") | {"noise": "c-noise"}
+    kept = _chart(figures["kept"], colors, "What is left in the kept set", figures["goal"]["residual_noise"])
+    colors = dict.fromkeys(figures["dropped"], "c-dup")
+    dropped = _chart(figures["dropped"], colors, "What was wrongly dropped") if figures["dropped"] else None
+    return {"kept": kept, "dropped": dropped}
 
 
-def _lead(result: AuditResult) -> str:
-    noise = result.kept["noise"]
-    looked = f"{number(result.num_looks)} of {number(result.num_sampled)} images were looked at, blind and shuffled. "
-    if not result.num_looks:
-        return (
-            f"A sample of {number(result.num_sampled)} images is drawn and waits to be looked at: cleaner review audit."
-        )
-    verdict = "reached" if result.passes else "not reached yet"
-    bound = f"At most {100 * noise.upper:.2f} % of the images that stay are noise images (one-sided 95 % bound); "
-    return looked + bound + f"the goal of {100 * result.goal:g} % is {verdict}."
-
-
-def _charts(result: AuditResult) -> list[Safe]:
-    kept = [
-        (_NAMES[k], v.share, v.low, v.high, "c-noise" if k == "noise" else "c-coarse") for k, v in result.kept.items()
-    ]
-    chart = interval_chart(kept, label="What is left in the kept set", mark=result.goal)
-    note = (
-        "Dots: the shares found; lines: exact two-sided 95 % intervals (Clopper-Pearson). Where every image was seen "
+def _chart(estimates: dict[str, Any], colors: dict[str, str], label: str, goal: float | None = None) -> Drawing:
+    rows = [_interval(_NAMES.get(name, words(name)), value, colors[name]) for name, value in estimates.items()]
+    highest = max([2.5 * (goal or 0), *(row.high for row in rows if row.middle is not None), 0.02])
+    return interval_chart(
+        rows,
+        label=label,
+        reach=(0, min(1.0, 1.05 * highest)),
+        margins=(250, 150),
+        mark=None if goal is None else (goal, f"goal {100 * goal:g} %"),
+        tick_text=lambda share: f"{100 * share:.3g} %",
     )
-    note += "the share is known exactly."
-    cards = [card("What is left among the images that stay", chart, note=note, cls="card wide-card")]
-    if result.dropped:
-        rows = [(_NAMES.get(k, words(k)), v.share, v.low, v.high, "c-dup") for k, v in result.dropped.items()]
-        note = "The weighted total adds the reasons' bounds, each at the level that Bonferroni's rule asks for: "
-        note += "conservative, the true interval is narrower."
-        chart = interval_chart(rows, label="What was wrongly dropped")
-        cards.append(card("What was wrongly dropped, by reason", chart, note=note, cls="card wide-card"))
-    return cards
 
 
-def _table(result: AuditResult) -> Safe:
-    head = ["Part", "Images", "Judged before", "Sampled", "Counted", "Unsure", "Open", "What was found"]
-    lines = []
-    for stratum in result.strata:
-        found = " · ".join(f"{words(k)} {number(v)}" for k, v in stratum.outcomes.items())
-        numbers = [stratum.size, sum(stratum.judged.values()), stratum.num_sampled, stratum.num_counted]
-        numbers += [stratum.num_unsure, stratum.num_open]
-        cells = [tag("td", words(stratum.name)), *(tag("td", number(n)) for n in numbers), tag("td", found, cls="text")]
-        lines.append(tag("tr", cells))
-    body = tag("table", tag("thead", tag("tr", [tag("th", h, scope="col") for h in head])), tag("tbody", lines))
-    return tag("details", tag("summary", "The samples"), body)
+def _interval(name: str, estimate: dict[str, Any], color: str) -> Interval:
+    share, low, high = estimate["share"], estimate["low"], estimate["high"]
+    text = "not looked at" if share is None else f"{100 * low:.1f} – {100 * high:.1f} %"
+    text = f"{100 * low:.1f} %, all seen" if low == high else text
+    return Interval(name, share, low, high, color, text)

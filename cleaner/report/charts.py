@@ -1,36 +1,132 @@
-"""Drawings as inline SVG, made of plain shapes; colours come from classes of the page's style."""
+"""Charts as plain shapes, which templates/charts.html.j2 writes as SVG. Colours are classes of the page's style."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 
-from cleaner.report.markup import Safe, tag
-
-WIDTH, HEIGHT = 540, 300
+WIDTH, WIDE, HEIGHT = 540, 1080, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 68, 22, 14, 44
 _MAX_POINTS = 400
 
 
 @dataclass(frozen=True)
-class Series:
-    """A line: `points` (x, y) in data units, drawn with the colour class `color`."""
+class Line:
+    """A straight line."""
 
-    name: str
+    kind: ClassVar = "line"
+    x1: float
+    x2: float
+    y1: float
+    y2: float
+    cls: str
+
+
+@dataclass(frozen=True)
+class Text:
+    """A line of text at a point."""
+
+    kind: ClassVar = "text"
+    x: float
+    y: float
+    text: str
+    cls: str = ""
+    anchor: str = "start"
+    is_upward: bool = False
+    """Whether it is written from bottom to top."""
+
+
+@dataclass(frozen=True)
+class Rect:
+    """A rectangle."""
+
+    kind: ClassVar = "rect"
+    x: float
+    y: float
+    width: float
+    height: float
+    cls: str
+    title: str = ""
+    radius: float = 0
+
+
+@dataclass(frozen=True)
+class Circle:
+    """A dot."""
+
+    kind: ClassVar = "circle"
+    x: float
+    y: float
+    radius: float
+    cls: str
+
+
+@dataclass(frozen=True)
+class Path:
+    """A path in SVG's notation."""
+
+    kind: ClassVar = "path"
+    path: str
+    cls: str
+
+
+Shape: TypeAlias = Line | Text | Rect | Circle | Path
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Shapes on a ground of `width` x `height` units, which fits the width it is given."""
+
+    width: float
+    height: float
+    shapes: Sequence[Shape]
+    label: str
+    """What it shows, for screen readers."""
+    cls: str = "chart"
+
+
+@dataclass(frozen=True)
+class Series:
+    """A line through `points` (x, y) in data units."""
+
     points: Sequence[tuple[float, float]]
     color: str
     is_step: bool = False
-    is_line: bool = True
-    dots: bool = False
-    dot_sizes: Sequence[float] | None = None
+    dot_radii: Sequence[float] | None = None
+    """Draws a dot of this radius at each point, and no line."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What an axis shows, in data units."""
+
+    name: str
+    low: float
+    high: float
+    is_share: bool = False
+    """Whether ticks are written in percent."""
+    is_log: bool = False
+
+
+@dataclass(frozen=True)
+class Interval:
+    """One row of an interval chart: a mean or share with its bounds, in data units."""
+
+    name: str
+    middle: float | None
+    low: float
+    high: float
+    color: str
+    text: str
 
 
 @dataclass(frozen=True)
 class Scale:
-    """From data units to drawing units."""
+    """Maps data units to drawing units."""
 
     low: float
     high: float
@@ -39,17 +135,15 @@ class Scale:
     is_log: bool = False
 
     def __call__(self, value: float) -> float:
-        """Where a value is drawn."""
-        low, high, value = (
-            (math.log10(self.low), math.log10(self.high), math.log10(max(value, self.low)))
-            if self.is_log
-            else (self.low, self.high, value)
-        )
+        """The drawing coordinate of a value."""
+        low, high = self.low, self.high
+        if self.is_log:
+            low, high, value = (math.log10(v) for v in (low, high, max(value, low)))
         share = (value - low) / (high - low) if high > low else 0.0
         return self.start + share * (self.end - self.start)
 
     def ticks(self, *, whole: bool = False) -> list[float]:
-        """Round values at which to draw a line; with `whole`, whole numbers only."""
+        """Round values for grid lines; with `whole`, whole numbers only."""
         if self.is_log:
             powers = range(math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9) + 1)
             return [10.0**p for p in powers]
@@ -64,81 +158,63 @@ def _round_step(raw: float, *, whole: bool) -> float:
     return float(max(1, math.ceil(step))) if whole else step
 
 
-def svg(width: float, height: float, *shapes: Safe | list[Safe] | None, label: str, cls: str = "chart") -> Safe:
-    """A drawing that fits the width it is given; `label` says to a screen reader what it shows."""
-    box = f"0 0 {width:g} {height:g}"
-    return tag("svg", tag("title", label), *shapes, viewBox=box, role="img", cls=cls, aria_label=label)
-
-
-def words_at(x: float, y: float, text: str, cls: str = "", anchor: str = "start") -> Safe:
-    """A line of text."""
-    return tag("text", text, x=float(x), y=float(y), cls=cls or None, text_anchor=anchor)
-
-
 def _tick_text(value: float, *, is_share: bool) -> str:
     if is_share:
         return f"{100 * value:.3g} %"
     return f"{value:,.0f}" if value >= 1000 or value == int(value) else f"{value:g}"
 
 
-def _frame(x: Scale, y: Scale, x_name: str, y_name: str, shares: tuple[bool, bool], *, x_ticks: bool) -> list[Safe]:
-    shapes = []
-    for value in y.ticks(whole=not shares[1]):
+def _scales(x_axis: Axis, y_axis: Axis, width: float) -> tuple[Scale, Scale]:
+    x = Scale(x_axis.low, x_axis.high, _LEFT, width - _RIGHT, x_axis.is_log)
+    return x, Scale(y_axis.low, y_axis.high, HEIGHT - _BOTTOM, _TOP, y_axis.is_log)
+
+
+def _frame(x_axis: Axis, y_axis: Axis, width: float) -> list[Shape]:
+    """Grid, ticks of the y axis, and the names of both axes."""
+    x, y = _scales(x_axis, y_axis, width)
+    shapes: list[Shape] = []
+    for value in y.ticks(whole=not y_axis.is_share):
         at = y(value)
-        shapes.append(tag("line", x1=x.start, x2=x.end, y1=at, y2=at, cls="grid"))
-        shapes.append(words_at(x.start - 8, at + 4, _tick_text(value, is_share=shares[1]), "tick", "end"))
-    for value in x.ticks() if x_ticks else []:
-        shapes.append(words_at(x(value), y.start + 18, _tick_text(value, is_share=shares[0]), "tick", "middle"))
-    shapes.append(tag("line", x1=x.start, x2=x.end, y1=y.start, y2=y.start, cls="axis"))
-    shapes.append(words_at((x.start + x.end) / 2, y.start + 38, x_name, "axis-name", "middle"))
-    middle = (y.start + y.end) / 2
-    turn = f"rotate(-90 14 {middle:.1f})"
-    shapes.append(tag("text", y_name, x=14, y=float(middle), cls="axis-name", text_anchor="middle", transform=turn))
+        shapes.append(Line(x.start, x.end, at, at, "grid"))
+        shapes.append(Text(x.start - 8, at + 4, _tick_text(value, is_share=y_axis.is_share), "tick", "end"))
+    shapes.append(Line(x.start, x.end, y.start, y.start, "axis"))
+    shapes.append(Text((x.start + x.end) / 2, y.start + 38, x_axis.name, "axis-name", "middle"))
+    shapes.append(Text(14, (y.start + y.end) / 2, y_axis.name, "axis-name", "middle", is_upward=True))
     return shapes
 
 
 def line_chart(
     series: Sequence[Series],
+    x_axis: Axis,
+    y_axis: Axis,
     *,
     label: str,
-    x_name: str,
-    y_name: str,
-    x_range: tuple[float, float],
-    y_range: tuple[float, float],
-    log_y: bool = False,
-    shares: tuple[bool, bool] = (False, False),
-    marks: Sequence[Safe] = (),
+    mark: tuple[float, float, str] | None = None,
     width: float = WIDTH,
-) -> Safe:
-    """Lines over a common ground. `shares`: whether x and y are shares, shown in percent."""
-    x, y = axes(x_range, y_range, log_y=log_y, width=width)
-    shapes = _frame(x, y, x_name, y_name, shares, x_ticks=True)
+) -> Drawing:
+    """Lines over a common ground; `mark` is a labelled point (x, y, text)."""
+    x, y = _scales(x_axis, y_axis, width)
+    shapes = _frame(x_axis, y_axis, width)
+    for value in x.ticks():
+        shapes.append(Text(x(value), y.start + 18, _tick_text(value, is_share=x_axis.is_share), "tick", "middle"))
     for one in series:
         shapes += _line(one, x, y)
-    return svg(width, HEIGHT, shapes, list(marks), label=label, cls="chart" if width == WIDTH else "chart wide")
+    if mark is not None:
+        at_x, at_y = x(mark[0]), y(mark[1])
+        shapes.append(Circle(at_x, at_y, 6, "dot c-noise"))
+        shapes.append(Text(at_x - 8, at_y + 24, mark[2], "tick", "end"))
+    return Drawing(width, HEIGHT, shapes, label, "chart" if width == WIDTH else "chart wide")
 
 
-def axes(
-    x_range: tuple[float, float], y_range: tuple[float, float], *, log_y: bool = False, width: float = WIDTH
-) -> tuple[Scale, Scale]:
-    """The scales of a chart of the usual height."""
-    return Scale(*x_range, _LEFT, width - _RIGHT), Scale(*y_range, HEIGHT - _BOTTOM, _TOP, log_y)
-
-
-def _line(one: Series, x: Scale, y: Scale) -> list[Safe]:
+def _line(one: Series, x: Scale, y: Scale) -> list[Shape]:
     at = [(x(a), y(b)) for a, b in thin_points(one.points)]
-    path = ""
-    for i, (a, b) in enumerate(at):
-        corner = f"H{a:.1f}" if one.is_step and i else ""
-        path += f"M{a:.1f} {b:.1f}" if i == 0 else f"{corner}L{a:.1f} {b:.1f}"
-    shapes = [tag("path", d=path, cls=f"line {one.color}")] if one.is_line and len(at) > 1 else []
-    if one.dots:
-        sizes = one.dot_sizes or [4.0] * len(at)
-        shapes += [
-            tag("circle", cx=float(a), cy=float(b), r=float(r), cls=f"dot {one.color}")
-            for (a, b), r in zip(at, sizes, strict=True)
-        ]
-    return shapes
+    if one.dot_radii is not None:
+        return [Circle(a, b, r, f"dot {one.color}") for (a, b), r in zip(at, one.dot_radii, strict=True)]
+    if len(at) < 2:
+        return []
+    corner = "H{0:.1f}L{0:.1f} {1:.1f}" if one.is_step else "L{0:.1f} {1:.1f}"
+    path = f"M{at[0][0]:.1f} {at[0][1]:.1f}" + "".join(corner.format(a, b) for a, b in at[1:])
+    return [Path(path, f"line {one.color}")]
 
 
 def thin_points(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -158,72 +234,67 @@ def bar_chart(
     log_y: bool = False,
     show_values: bool = True,
     every: int = 1,
-) -> Safe:
-    """Columns (name, value, colour class), named below; with `every` n only each n-th has its name shown."""
+) -> Drawing:
+    """Columns (name, value, colour class), named below; with `every` n only each n-th name is shown."""
     top = max((value for _, value, _ in bars), default=1.0)
-    y_range = (0.5, max(10.0, 1.6 * top)) if log_y else (0.0, max(1.0, 1.12 * top))
-    x, y = axes((0, max(1, len(bars))), y_range, log_y=log_y)
-    shapes = _frame(x, y, x_name, y_name, (False, False), x_ticks=False)
+    low, high = (0.5, max(10.0, 1.6 * top)) if log_y else (0.0, max(1.0, 1.12 * top))
+    x_axis, y_axis = Axis(x_name, 0, max(1, len(bars))), Axis(y_name, low, high, is_log=log_y)
+    x, y = _scales(x_axis, y_axis, WIDTH)
+    shapes = _frame(x_axis, y_axis, WIDTH)
     width = (x.end - x.start) / max(1, len(bars))
     inner = min(0.72 * width, 46.0) if show_values else width - 1
     for i, (name, value, color) in enumerate(bars):
         middle, height = x(i + 0.5), max(0.0, y.start - y(value)) if value > 0 else 0.0
-        shapes.append(
-            tag("rect", tag("title", f"{name}: {value:,.0f}"), x=float(middle - inner / 2), y=float(y.start - height),
-                width=float(inner), height=float(height), rx=2, cls=f"fill {color}")
-        )  # fmt: skip
+        title = f"{name}: {value:,.0f}"
+        shapes.append(Rect(middle - inner / 2, y.start - height, inner, height, f"fill {color}", title, radius=2))
         if show_values:
-            shapes.append(words_at(middle, y.start - height - 6, f"{value:,.0f}", "value", "middle"))
+            shapes.append(Text(middle, y.start - height - 6, f"{value:,.0f}", "value", "middle"))
         if i % every == 0:
-            shapes.append(words_at(middle, y.start + 18, name, "tick", "middle"))
-    return svg(WIDTH, HEIGHT, shapes, label=label)
+            shapes.append(Text(middle, y.start + 18, name, "tick", "middle"))
+    return Drawing(WIDTH, HEIGHT, shapes, label)
 
 
 def interval_chart(
-    rows: Sequence[tuple[str, float | None, float, float, str]], *, label: str, mark: float | None = None
-) -> Safe:
-    """Horizontal intervals (name, share, low, high, colour class) in 0 .. 1, with a line at `mark`."""
-    width, step, left, right, top = 1080, 34, 250, 150, 30
-    highest = max([2.5 * (mark or 0), *(high for _, share, _, high, _ in rows if share is not None), 0.02])
-    x = Scale(0, min(1.0, 1.05 * highest), left, width - right)
-    height = top + step * len(rows) + 26
-    shapes = []
+    rows: Sequence[Interval],
+    *,
+    label: str,
+    reach: tuple[float, float],
+    margins: tuple[float, float],
+    mark: tuple[float, str] | None,
+    tick_text: Callable[[float], str],
+) -> Drawing:
+    """Horizontal intervals over `reach` (lowest, highest value), with a line at `mark` (value, text).
+
+    `margins` is the room for names on the left and for texts on the right.
+    """
+    step, (left, right) = 34, margins
+    top = 30 if mark and mark[1] else 14
+    x = Scale(*reach, left, WIDE - right)
+    bottom = top + step * len(rows)
+    shapes: list[Shape] = []
     for value in x.ticks():
-        shapes.append(tag("line", x1=x(value), x2=x(value), y1=top - 8, y2=height - 24, cls="grid"))
-        shapes.append(words_at(x(value), height - 6, _tick_text(value, is_share=True), "tick", "middle"))
+        if mark is None or abs(value - mark[0]) > 1e-12:
+            shapes.append(Line(x(value), x(value), top - 8, bottom + 2, "grid"))
+        shapes.append(Text(x(value), bottom + 20, tick_text(value), "tick", "middle"))
     if mark is not None:
-        shapes.append(tag("line", x1=x(mark), x2=x(mark), y1=top - 8, y2=height - 24, cls="mark"))
-        shapes.append(words_at(x(mark), top - 14, f"goal {100 * mark:g} %", "tick", "middle"))
-    for i, (name, share, low, high, color) in enumerate(rows):
+        shapes.append(Line(x(mark[0]), x(mark[0]), top - 8, bottom + 2, "mark"))
+        shapes.append(Text(x(mark[0]), top - 14, mark[1], "tick", "middle"))
+    for i, row in enumerate(rows):
         at = top + step * (i + 0.5)
-        ends = x(low), x(min(high, x.high))
-        shapes.append(words_at(left - 14, at + 5, name, "row-name", "end"))
-        shapes.append(tag("line", x1=ends[0], x2=max(ends[1], ends[0] + 2), y1=at, y2=at, cls=f"interval {color}"))
-        if share is not None:
-            shapes.append(tag("circle", cx=x(min(share, x.high)), cy=at, r=5, cls=f"dot {color}"))
-        text = "not looked at" if share is None else f"{100 * low:.1f} – {100 * high:.1f} %"
-        text = f"{100 * low:.1f} %, all seen" if low == high else text
-        shapes.append(words_at(width - right + 12, at + 5, text, "tick"))
-    return svg(width, height, shapes, label=label, cls="chart wide")
+        start, end = x(row.low), x(min(row.high, x.high))
+        shapes.append(Text(left - 14, at + 5, row.name, "row-name", "end"))
+        shapes.append(Line(start, max(end, start + 2), at, at, f"interval {row.color}"))
+        if row.middle is not None:
+            shapes.append(Circle(x(min(row.middle, x.high)), at, 5, f"dot {row.color}"))
+        shapes.append(Text(WIDE - right + 12, at + 5, row.text, "tick"))
+    return Drawing(WIDE, bottom + 26, shapes, label, "chart wide")
 
 
-def legend(entries: Sequence[tuple[str, str]]) -> Safe:
-    """Names of colours: (name, colour class)."""
-    return tag(
-        "p",
-        [
-            tag("span", tag("svg", tag("rect", width=12, height=12, rx=3, cls=f"fill {c}"), viewBox="0 0 12 12"), name)
-            for name, c in entries
-        ],
-        cls="legend",
-    )  # fmt: skip
-
-
-def mini_bar(parts: Sequence[tuple[float, str]]) -> Safe:
-    """A bar in a table: (share of the full width, colour class), one after the other."""
-    shapes, at = [], 0.0
+def stack_parts(parts: Sequence[tuple[float, str]]) -> list[tuple[float, float, str]]:
+    """Start and width in percent, and colour, of (share of the full width, colour class), one after the other."""
+    stacked, at = [], 0.0
     for share, color in parts:
         if share > 0:
-            shapes.append(tag("rect", x=float(at), width=float(100 * share), height=8, cls=f"fill {color}"))
+            stacked.append((at, 100 * share, color))
         at += 100 * share
-    return tag("svg", shapes, viewBox="0 0 100 8", preserveAspectRatio="none", cls="mini", aria_hidden="true")
+    return stacked

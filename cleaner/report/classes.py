@@ -1,4 +1,4 @@
-"""Classes before and after: a table to sort and search, the balance between them, and the ones that were given up."""
+"""Classes before and after: a table to sort and search, their balance, and the ones that were given up."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cleaner.report.charts import Series, legend, line_chart, mini_bar
+from cleaner.report.charts import WIDE, Axis, Drawing, Series, line_chart, stack_parts
 from cleaner.report.data import ReportData
-from cleaner.report.galleries import Evidence, fate, gallery, pick_rows
-from cleaner.report.markup import Safe, breakable, card, number, percent, section, tag, words
+from cleaner.report.galleries import Evidence, Gallery, fate, make_gallery, pick_rows
 from cleaner.report.thumbnails import Thumbnails
+from cleaner.report.wording import number, percent, words
 
 _REASON_COLUMNS = {
     "noise": ("noise_image",),
@@ -19,13 +19,18 @@ _REASON_COLUMNS = {
     "copies": ("exact_duplicate",),
     "other": ("unreadable", "low_count_class", "jumbled_class", "person"),
 }
-"""The drop reasons in each column of the class table."""
+"""The drop reasons that each column of the class table counts."""
+_REASON_COLORS = {"noise": "c-noise", "labels": "c-coarse", "copies": "c-dup", "other": "c-other"}
+_BALANCE_LINES = {
+    "before": ("before", "c-unreadable"),
+    "sampled": ("with repeats", "c-class"),
+    "after": ("after cleaning", "c-keep"),
+}
 _NUM_GALLERIES = 6
-_PRINTED_ROWS = 60
 
 
 def compute_classes(data: ReportData) -> dict[str, Any]:
-    """One entry a class of split train: images before and after, dropped by reason, repeats, what balance says."""
+    """One entry for each class of split train: images before and after, drops by reason, repeats, what balance says."""
     train = data.rows[data.rows["split"] == "train"]
     kept = train[train["keep"]]
     table = pd.DataFrame({"before": _sizes(train["label"])})
@@ -51,19 +56,11 @@ def compute_classes(data: ReportData) -> dict[str, Any]:
 
 
 def _findings(data: ReportData) -> list[dict[str, Any]]:
-    """Classes that labels suspects, the least recognised first, and of a pair the first by name."""
+    """Classes that the labels stage suspects, the least recognised first; of a pair only one."""
     if data.classes is None or "finding" not in data.classes:
         return []
-    columns = [
-        "finding",
-        "overlaps_with",
-        "size_raw",
-        "recognised_with",
-        "separability",
-        "overlap",
-        "action",
-        "evidence",
-    ]
+    measures = ["size_raw", "recognised_with", "separability", "overlap"]
+    columns = ["finding", "overlaps_with", *measures, "action", "evidence"]
     found = data.classes.loc[data.classes["finding"] != "", columns].sort_values("recognised_with", kind="stable")
     pairs = [tuple(sorted((name, other))) if other else (name,) for name, other in found["overlaps_with"].items()]
     found = found[~pd.Series(pairs, index=found.index, dtype=object).duplicated()]
@@ -78,141 +75,64 @@ def _sizes(labels: pd.Series[str]) -> pd.Series[int]:
 
 
 def _imbalance(sizes: pd.Series[int]) -> dict[str, float]:
-    """Largest and smallest class, and how many times the one is the other."""
+    """Sizes of the largest and the smallest class, and their ratio."""
     there = sizes[sizes > 0]
     if there.empty:
         return {"largest": 0, "smallest": 0, "ratio": 0.0}
     return {"largest": int(there.max()), "smallest": int(there.min()), "ratio": float(there.max() / there.min())}
 
 
-def render_classes(figures: dict[str, Any], data: ReportData, thumbnails: Thumbnails) -> Safe:
-    """The section."""
-    imbalance = figures["imbalance"]
-    lead = f"{number(figures['before'])} classes before, {number(figures['after'])} after. The largest has "
-    lead += f"{imbalance['before']['ratio']:.1f} times as many images as the smallest before cleaning, "
-    lead += f"{imbalance['after']['ratio']:.1f} times after"
-    lead += f", {imbalance['sampled']['ratio']:.1f} times with repeats." if "sampled" in imbalance else "."
-    return section(
-        "classes", "Classes", lead,
-        card("Images of each class, largest first", *_balance_chart(figures), cls="card wide-card"), _table(figures),
-        _suspected(figures["findings"]), *_given_up(data, thumbnails),
-    )  # fmt: skip
+def illustrate_classes(figures: dict[str, Any], data: ReportData, thumbnails: Thumbnails) -> dict[str, Any]:
+    """The chart of class sizes with its legend, a bar for each row of the table, and the classes given up."""
+    chart, legend = _balance_chart(figures["table"])
+    largest = max([1, *(entry["before"] for entry in figures["table"])])
+    return {
+        "chart": chart,
+        "legend": legend,
+        "reasons": list(_REASON_COLUMNS),
+        "bars": [_bar(entry, largest) for entry in figures["table"]],
+        "given_up": _given_up(data, thumbnails),
+    }
 
 
-def _balance_chart(figures: dict[str, Any]) -> list[Safe]:
-    lines = [
-        ("before", "c-unreadable", "before"),
-        ("sampled", "c-class", "with repeats"),
-        ("after", "c-keep", "after cleaning"),
-    ]
-    series, names, largest = [], [], 1
-    for column, color, name in lines:
-        sizes = sorted((e[column] for e in figures["table"] if e.get(column)), reverse=True)
+def _balance_chart(table: list[dict[str, Any]]) -> tuple[Drawing, list[tuple[str, str]]]:
+    series, legend, largest = [], [], 1
+    for column, (name, color) in _BALANCE_LINES.items():
+        sizes = sorted((entry[column] for entry in table if entry.get(column)), reverse=True)
         if not sizes:
             continue
         largest = max(largest, sizes[0])
         points = [(float(i), float(n)) for i, n in enumerate(sizes)]
-        series.append(Series(name, [*points, (float(len(sizes)), float(sizes[-1]))], color, is_step=len(sizes) < 100))
-        names.append((name, color))
-    num = max(1, len(figures["table"]))
-    log = largest > 1000
-    chart = line_chart(
-        series, label="Images of each class, before and after", x_name="classes, largest first", y_name="images",
-        x_range=(0, num), y_range=(1, 1.3 * largest) if log else (0, 1.08 * largest), log_y=log,
-        width=1080,
-    )  # fmt: skip
-    return [chart, legend(names)]
+        series.append(Series([*points, (float(len(sizes)), float(sizes[-1]))], color, is_step=len(sizes) < 100))
+        legend.append((name, color))
+    low, high = (1, 1.3 * largest) if largest > 1000 else (0, 1.08 * largest)
+    x_axis = Axis("classes, largest first", 0, max(1, len(table)))
+    y_axis = Axis("images", low, high, is_log=largest > 1000)
+    return line_chart(series, x_axis, y_axis, label="Images of each class, before and after", width=WIDE), legend
 
 
-def _table(figures: dict[str, Any]) -> Safe:
-    entries = figures["table"]
-    columns = ["Class", "Before", "After", "", "Kept", "Noise", "Labels", "Copies", "Other"]
-    has_sampled, has_action = bool(entries) and "sampled" in entries[0], bool(entries) and "action" in entries[0]
-    columns += ["With repeats"] * has_sampled + ["Right out of fold", "Balance says"] * has_action
-    head = [
-        tag("th", tag("button", name, type="button") if name else None, scope="col", aria_sort="none" if name else None)
-        for name in columns
-    ]
-    largest = max((e["before"] for e in entries), default=1)
-    body = [_row(e, max(1, largest), has_sampled=has_sampled, has_action=has_action) for e in entries]
-    search = tag("input", type="search", placeholder="search classes", aria_label="search classes", cls="search")
-    count = tag("span", f"{number(len(entries))} classes", cls="count", aria_live="polite")
-    note = (
-        tag("p", f"Printed are the first {_PRINTED_ROWS} rows.", cls="print-only note")
-        if len(entries) > _PRINTED_ROWS
-        else None
-    )
-    bars = tag("p", "A click on a heading sorts. In the bars green stays, the rest was dropped.", cls="note")
-    table = tag("table", tag("thead", tag("tr", head)), tag("tbody", body), cls="sortable")
-    return tag(
-        "div",
-        tag("div", search, count, cls="tools"),
-        bars,
-        tag("div", table, cls="scroll", tabindex="0"),
-        note,
-        cls="class-table",
-    )
+def _bar(entry: dict[str, Any], largest: int) -> list[tuple[float, float, str]]:
+    kept = min(entry["after"], entry["before"]) / largest
+    dropped = [(entry[column] / largest, color) for column, color in _REASON_COLORS.items()]
+    return stack_parts([(kept, "c-keep"), *dropped])
 
 
-def _row(entry: dict[str, Any], largest: int, *, has_sampled: bool, has_action: bool) -> Safe:
-    before, after = entry["before"], entry["after"]
-    share = after / before if before else None
-    dropped = [
-        (entry[k] / largest, c)
-        for k, c in zip(_REASON_COLUMNS, ("c-noise", "c-coarse", "c-dup", "c-other"), strict=True)
-    ]
-    cells = [tag("th", entry["label"], scope="row"), tag("td", before), tag("td", after)]
-    cells.append(tag("td", mini_bar([(min(after, before) / largest, "c-keep"), *dropped]), cls="bar"))
-    cells.append(tag("td", percent(share, 0), data_v=round(share, 4) if share is not None else -1))
-    cells += [tag("td", entry[k] or "", data_v=entry[k]) for k in _REASON_COLUMNS]
-    if has_sampled:
-        cells.append(tag("td", entry["sampled"]))
-    if has_action:
-        right = entry["oof_accuracy"]
-        cells.append(tag("td", percent(right, 0), data_v=round(right, 4) if right == right else -1))
-        by = " (a person)" if entry["evidence"] == "person" else ""
-        cells.append(tag("td", tag("span", words(entry["action"]) + by, cls=f"action a-{entry['action']}")))
-    return tag("tr", cells)
-
-
-def _suspected(findings: list[dict[str, Any]]) -> Safe | None:
-    """Classes that look like a jumble, and pairs that look like one."""
-    if not findings:
-        return None
-    lines = []
-    for one in findings:
-        if one["finding"] == "jumbled":
-            what = f"looks like a jumble: {percent(one['recognised_with'], 0)} of its images are recognised"
-        else:
-            what = f"looks like one with {one['overlaps_with']}: its images are told apart from that class's in "
-            what += f"{percent(one['separability'], 0)} of pairs; chance is 50\u00a0%"
-        by = " by a person" if one["evidence"] == "person" else ""
-        decided = f" Decided{by}: {one['action']}." if by or one["action"] == "drop" else ""
-        lines.append(
-            tag("li", tag("b", breakable(one["label"])), f" ({number(one['size_raw'])} images) {what}.{decided}")
-        )
-    note = "Where nothing is said of a decision, they stay. Look with `cleaner review low-count`; drop, keep or merge."
-    return tag("div", tag("h3", "Suspected classes"), tag("p", note, cls="note"), tag("ul", lines), cls="gallery")
-
-
-def _given_up(data: ReportData, thumbnails: Thumbnails) -> list[Safe | None]:
+def _given_up(data: ReportData, thumbnails: Thumbnails) -> list[Gallery]:
     """Classes that were dropped as a whole, or wait for a person."""
-    rows = data.rows
+    rows, galleries = data.rows, []
     if data.classes is None:
         return []
-    out = []
     listed = data.classes[data.classes["action"].isin(["drop", "review"])].head(_NUM_GALLERIES)
     for name, described in listed.iterrows():
         mine = rows[(rows["clean_label"] == name) & ~rows["drop_stage"].isin(["scan", "noise", "labels"])]
-        what = "dropped" if described["action"] == "drop" else "left to people"
-        title = f"{name} · {what}, {number(len(mine))} images"
-        chance = described["coherence_p"]
-        note = None
+        action = "dropped" if described["action"] == "drop" else "left to people"
+        title = f"{name} · {action}, {number(len(mine))} images"
+        chance, note = described["coherence_p"], ""
         if chance == chance:
             note = f"Probability that as many images, drawn at random, look as much alike: {percent(chance)}."
-        out.append(gallery(title, note, pick_rows(mine, None), _describe, thumbnails))
-    return out
+        galleries.append(make_gallery(title, note, pick_rows(mine, None), _describe, thumbnails))
+    return galleries
 
 
 def _describe(row: Any) -> Evidence:
-    return Evidence(row.label, [words(row.drop_reason)] if not row.keep else [], fate(row))
+    return Evidence([row.label], [words(row.drop_reason)] if not row.keep else [], fate(row))

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cleaner.report.markup import Child, Safe, breakable, tag
-from cleaner.report.thumbnails import Thumbnails
+from cleaner.report.thumbnails import Picture, Thumbnails
 
 PER_ROW = 8
 """Pictures of a kind: one line on a wide screen."""
@@ -19,16 +18,36 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class Evidence:
-    """What stands under a picture."""
+    """The caption of a picture."""
 
-    headline: Child
-    lines: list[Child]
+    headline: list[str]
+    """A label, or two with an arrow between them."""
+    lines: list[str]
     badge: str = ""
     """kept or dropped, where a gallery shows both."""
 
 
+@dataclass(frozen=True)
+class Tile:
+    """One picture with its caption; a click enlarges it."""
+
+    file_name: str
+    alt: str
+    picture: Picture
+    evidence: Evidence
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Groups of tiles, each with its heading; without groups there is nothing to show."""
+
+    title: str
+    note: str
+    groups: list[tuple[str, list[Tile]]]
+
+
 Describe = Callable[[Any], Evidence]
-"""A row of the manifest (named tuple) to what is said of it."""
+"""Makes the caption of a row of the manifest (a named tuple)."""
 
 
 def pick_rows(
@@ -54,22 +73,16 @@ def pick_rows(
     return [(heading, chosen_rows) for heading, chosen_rows in groups if len(chosen_rows)]
 
 
-def gallery(
-    title: str, note: Child, groups: list[tuple[str, pd.DataFrame]], describe: Describe, thumbnails: Thumbnails
-) -> Safe | None:
-    """A gallery, or None if there is nothing to show."""
-    if not groups:
-        return None
-    body = [
-        tag("div", tag("h4", heading) if heading else None, strip(rows, describe, thumbnails), cls="group")
-        for heading, rows in groups
-    ]
-    return tag("div", tag("h3", title), tag("p", note, cls="note") if note else None, *body, cls="gallery")
+def make_gallery(
+    title: str, note: str, groups: list[tuple[str, pd.DataFrame]], describe: Describe, thumbnails: Thumbnails
+) -> Gallery:
+    """A gallery of groups as `pick_rows` gives them."""
+    return Gallery(title, note, [(heading, make_strip(rows, describe, thumbnails)) for heading, rows in groups])
 
 
-def strip(rows: pd.DataFrame, describe: Describe, thumbnails: Thumbnails) -> Safe:
+def make_strip(rows: pd.DataFrame, describe: Describe, thumbnails: Thumbnails) -> list[Tile]:
     """The tiles of some rows."""
-    return tag("div", [tile(row, describe(row), thumbnails) for row in named_rows(rows)], cls="strip")
+    return [make_tile(row, describe(row), thumbnails) for row in named_rows(rows)]
 
 
 def named_rows(rows: pd.DataFrame) -> list[Any]:
@@ -77,31 +90,17 @@ def named_rows(rows: pd.DataFrame) -> list[Any]:
     return list(rows.itertuples(index=False))
 
 
-def tile(row: Any, evidence: Evidence, thumbnails: Thumbnails) -> Safe:
-    """One picture with what is said of it; a click enlarges it."""
-    picture = thumbnails.picture(row.file_name, row.image_id, f"image of class {row.label}")
-    button = tag("button", picture, type="button", cls="zoom", aria_label=f"enlarge {row.file_name}")
-    badge = tag("i", evidence.badge, cls=f"badge {evidence.badge}") if evidence.badge else None
-    return tag(
-        "figure",
-        button,
-        badge,
-        tag(
-            "figcaption",
-            tag("b", _breakable(evidence.headline)),
-            [tag("span", line) for line in evidence.lines],
-            tag("span", row.file_name, cls="file", title=row.file_name),
-        ),
-        cls="tile",
-    )
+def make_tile(row: Any, evidence: Evidence, thumbnails: Thumbnails) -> Tile:
+    """The tile of one row."""
+    picture = thumbnails.picture(row.file_name, row.image_id)
+    return Tile(row.file_name, f"image of class {row.label}", picture, evidence)
 
 
-def _breakable(child: Child) -> Child:
-    if isinstance(child, Safe) or not isinstance(child, str | list):
-        return child
-    return breakable(child) if isinstance(child, str) else [_breakable(c) for c in child]
+def change(given: str, other: str) -> list[str]:
+    """A headline: the given label, and the other one if it differs."""
+    return [given] if given == other else [given, other]
 
 
 def fate(row: Any) -> str:
-    """What became of a row, as a badge."""
+    """Whether a row was kept, as a badge."""
     return "kept" if row.keep else "dropped"

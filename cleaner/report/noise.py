@@ -1,4 +1,4 @@
-"""Noise images: what was found, round by round, and how far the classifier can be believed."""
+"""Noise images: what was found, round by round, and how far the classifier can be trusted."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from cleaner.report.charts import Series, axes, bar_chart, legend, line_chart, words_at
+from cleaner.report.charts import Axis, Drawing, Series, bar_chart, line_chart
 from cleaner.report.data import ReportData
-from cleaner.report.galleries import PER_ROW, Evidence, gallery, pick_rows
-from cleaner.report.markup import Safe, card, count, number, percent, section, tag
+from cleaner.report.galleries import PER_ROW, Evidence, make_gallery, pick_rows
 from cleaner.report.noise_curves import (
     at_threshold,
     compute_average_precision,
@@ -18,6 +17,7 @@ from cleaner.report.noise_curves import (
     seed_weights,
 )
 from cleaner.report.thumbnails import Thumbnails
+from cleaner.report.wording import number
 
 _BINS = 20
 
@@ -82,120 +82,79 @@ def _thinned(curve: np.ndarray, num: int = 200) -> list[list[float]]:
     return [[round(float(v), 6) for v in row] for row in curve[chosen]]
 
 
-def render_noise(figures: dict[str, Any], data: ReportData, thumbnails: Thumbnails) -> Safe:
-    """The section."""
-    lead = f"{count(figures['noise_images'], 'image')} of no class: maps, tables, charts, logos, screenshots, text. "
-    lead += f"Taken out above a probability of {figures['threshold']:g}. {number(figures['in_doubtful_band'])} more, "
-    lead += f"between {figures['doubtful']:g} and that, stay until somebody looks."
-    charts = [_rounds_chart(figures), _histogram(figures)]
-    if figures["seeds"]:
-        charts += [_precision_recall_chart(figures), _reliability_chart(figures)]
-    else:
-        text = "There are no seeds from people of both kinds, so nothing to measure the classifier against."
-        charts.append(tag("p", text, cls="note"))
-    return section(
-        "noise", "Noise images", lead, *_galleries(data, figures, thumbnails), tag("div", charts, cls="charts")
-    )
-
-
-def _galleries(data: ReportData, figures: dict[str, Any], thumbnails: Thumbnails) -> list[Safe | None]:
+def illustrate_noise(figures: dict[str, Any], data: ReportData, thumbnails: Thumbnails) -> dict[str, Any]:
+    """The section's galleries and charts; those against the seeds are None without seeds of both kinds."""
     rows = data.rows
-    found = rows[(rows["drop_reason"] == "noise_image") & (rows["noise_evidence"] == "model")]
-    people = rows[(rows["drop_reason"] == "noise_image") & (rows["noise_evidence"] != "model")]
+    is_dropped, by_model = rows["drop_reason"] == "noise_image", rows["noise_evidence"] == "model"
+    found, people = rows[is_dropped & by_model], rows[is_dropped & ~by_model]
     band = rows[rows["keep"] & (rows["noise_prob"] > figures["doubtful"]) & ~rows["is_noise"]]
     band = band.sort_values("noise_prob", ascending=False, kind="stable").head(PER_ROW)
-    return [
-        gallery(
-            f"Found by the model · {number(len(found))} dropped", None,
-            pick_rows(found, found["noise_prob"].to_numpy(np.float64)), _describe, thumbnails,
-        ),
-        gallery(
-            f"In the doubtful band · {number(figures['in_doubtful_band'])} kept", "A second look pays here first.",
-            [("", band)] if len(band) else [], _describe, thumbnails,
-        ),
-        gallery(
-            f"Seeds and people's finds · {number(len(people))} dropped", None,
-            pick_rows(people, None), _describe, thumbnails,
-        ),
-    ]  # fmt: skip
+    in_band = f"In the doubtful band · {number(figures['in_doubtful_band'])} kept"
+    by_certainty = pick_rows(found, found["noise_prob"].to_numpy(np.float64))
+    galleries = [
+        (f"Found by the model · {number(len(found))} dropped", "", by_certainty),
+        (in_band, "A second look pays here first.", [("", band)] if len(band) else []),
+        (f"Seeds and people's finds · {number(len(people))} dropped", "", pick_rows(people, None)),
+    ]
+    has_seeds = figures["seeds"] is not None
+    return {
+        "galleries": [make_gallery(*one, _describe, thumbnails) for one in galleries],
+        "rounds": _rounds_chart(figures),
+        "histogram": _histogram(figures),
+        "precision_recall": _precision_recall_chart(figures) if has_seeds else None,
+        "reliability": _reliability_chart(figures) if has_seeds else None,
+    }
 
 
 def _describe(row: Any) -> Evidence:
-    by = {"seed": "a seed", "person": "said a person"}.get(row.noise_evidence, f"found in round {row.noise_round}")
+    by = {"seed": "a seed", "person": "by a person"}.get(row.noise_evidence, f"found in round {row.noise_round}")
     if row.noise_evidence == "model" and row.noise_round < 1:
         by = "never above the threshold"
-    return Evidence(tag("span", f"noise {row.noise_prob:.3f}"), [f"{by} · {row.label}"])
+    return Evidence([f"noise {row.noise_prob:.3f}"], [f"{by} · {row.label}"])
 
 
-def _rounds_chart(figures: dict[str, Any]) -> Safe:
+def _rounds_chart(figures: dict[str, Any]) -> Drawing:
     bars = [(str(r["round"]), float(r["new"]), "c-noise") for r in figures["rounds"]]
-    text = {"stable": "It stopped because nothing changed any more.", "repeats": "It stopped when a result repeated."}
-    note = text.get(figures["stopped"], "It stopped at the limit of rounds." if figures["stopped"] else "")
-    chart = bar_chart(bars, label="New noise images in each round", x_name="round", y_name="new noise images")
-    return card("New noise images in each round", chart, note=note)
+    return bar_chart(bars, label="New noise images in each round", x_name="round", y_name="new noise images")
 
 
-def _histogram(figures: dict[str, Any]) -> Safe:
+def _histogram(figures: dict[str, Any]) -> Drawing:
     edges = [i / _BINS for i in range(_BINS)]
     bars = []
     for low, num in zip(edges, figures["histogram"], strict=True):
         above = [c for c, k in (("c-fine", "doubtful"), ("c-noise", "threshold")) if low >= figures[k] - 1e-9]
         bars.append((f"{low:.2f}", float(num), above[-1] if above else "c-keep"))
-    chart = bar_chart(
-        bars, label="How the noise probabilities are spread", x_name="noise probability (from)",
-        y_name="images, log scale", log_y=True, show_values=False, every=4,
-    )  # fmt: skip
-    ends = f"{figures['doubtful']:g}", f"{figures['threshold']:g}"
-    names = [
-        (f"up to {ends[0]}", "c-keep"),
-        (f"between {ends[0]} and {ends[1]}", "c-fine"),
-        (f"above {ends[1]}", "c-noise"),
-    ]
-    note = f"Probabilities are {figures['calibration']}." if figures["calibration"] else None
-    return card("Probabilities of all images", chart, legend(names), note=note)
+    return bar_chart(
+        bars,
+        label="How the noise probabilities are spread",
+        x_name="noise probability (from)",
+        y_name="images, log scale",
+        log_y=True,
+        show_values=False,
+        every=4,
+    )
 
 
-def _precision_recall_chart(figures: dict[str, Any]) -> Safe:
+def _precision_recall_chart(figures: dict[str, Any]) -> Drawing:
     seeds = figures["seeds"]
     points = [(r, p) for _, p, r in seeds["precision_recall"]]
     full = next(i for i, (recall, _) in enumerate(points) if recall >= 1 or i == len(points) - 1)
-    points = [(0.0, points[0][1]), *points[: full + 1]]  # beyond full recall there is only precision to lose
+    points = [(0.0, points[0][1]), *points[: full + 1]]  # beyond full recall precision can only fall
     at = seeds["at_threshold"]
-    x, y = axes((-0.03, 1), (0, 1.04))
-    marks = []
-    if at["precision"] == at["precision"]:
-        spot = x(at["recall"]), y(at["precision"])
-        marks = [
-            tag("circle", cx=spot[0], cy=spot[1], r=6, cls="dot c-noise"),
-            words_at(spot[0] - 8, spot[1] + 24, f"threshold {figures['threshold']:g}", "tick", "end"),
-        ]
-    chart = line_chart(
-        [Series("precision", points, "c-keep")], label="Precision and recall on the seeds", x_name="recall",
-        y_name="precision", x_range=(-0.03, 1), y_range=(0, 1.04), shares=(True, True), marks=marks,
-    )  # fmt: skip
-    note = f"{seeds['noise']} noise and {seeds['normal']} normal seeds, each scored by a model that did not see it and "
-    note += f"weighted to a noise share of {percent(seeds['noise_share_assumed'])}. Average precision "
-    note += f"{seeds['average_precision']:.3f}; at the threshold precision {percent(at['precision'])}, recall "
-    note += f"{percent(at['recall'])}. People pick clear cases as seeds: an audit says what is really left."
-    return card("Precision and recall on the seeds", chart, note=note)
+    mark = None
+    if at["precision"] is not None:
+        mark = at["recall"], at["precision"], f"threshold {figures['threshold']:g}"
+    x_axis, y_axis = Axis("recall", -0.03, 1, is_share=True), Axis("precision", 0, 1.04, is_share=True)
+    label = "Precision and recall on the seeds"
+    return line_chart([Series(points, "c-keep")], x_axis, y_axis, label=label, mark=mark)
 
 
-def _reliability_chart(figures: dict[str, Any]) -> Safe:
+def _reliability_chart(figures: dict[str, Any]) -> Drawing:
     bins = figures["seeds"]["reliability"]
     most = max(n for *_, n in bins)
-    dots = Series(
-        "seeds",
-        [(p, s) for p, s, _ in bins],
-        "c-noise",
-        is_line=False,
-        dots=True,
-        dot_sizes=[4 + 7 * (n / most) ** 0.5 for *_, n in bins],
-    )
-    diagonal = Series("as promised", [(0.0, 0.0), (1.0, 1.0)], "c-faint")
-    chart = line_chart(
-        [diagonal, dots], label="Reliability of the noise probability", x_name="noise probability",
-        y_name="share that is noise", x_range=(-0.03, 1), y_range=(0, 1.04), shares=(True, True),
-    )  # fmt: skip
-    note = "On the diagonal a probability means what it says; above it, noise is more frequent than promised. "
-    note += "Large dots stand for many seeds."
-    return card("Does 90 % mean 90 %?", chart, note=note)
+    radii = [4 + 7 * (n / most) ** 0.5 for *_, n in bins]
+    dots = Series([(p, s) for p, s, _ in bins], "c-noise", dot_radii=radii)
+    diagonal = Series([(0.0, 0.0), (1.0, 1.0)], "c-faint")
+    x_axis = Axis("noise probability", -0.03, 1, is_share=True)
+    y_axis = Axis("share that is noise", 0, 1.04, is_share=True)
+    return line_chart([diagonal, dots], x_axis, y_axis, label="Reliability of the noise probability")

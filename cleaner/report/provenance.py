@@ -10,7 +10,7 @@ from cleaner.config import BalanceSettings, EmbeddingSettings, LabelsSettings, N
 from cleaner.dataset.stage_inputs import STAGE_INPUTS
 from cleaner.dataset.workspace import StageRecord
 from cleaner.report.data import ReportData
-from cleaner.report.markup import Safe, count, number, section, tag, words
+from cleaner.report.wording import words
 
 _DEFAULTS: dict[str, Any] = {
     "scan": ScanSettings, "noise": NoiseSettings, "labels": LabelsSettings, "balance": BalanceSettings,
@@ -24,7 +24,7 @@ _REPEATED = ("clean_split",)
 def compute_provenance(data: ReportData) -> dict[str, Any]:
     """The command, settings and record of each stage, people's decisions, and whether anything is stale."""
     events = data.events
-    said = events[events["verdict"] != ""]
+    decisions = events[events["verdict"] != ""]
     return {
         "images_root": str(data.images_root),
         "stale": data.stale,
@@ -33,8 +33,8 @@ def compute_provenance(data: ReportData) -> dict[str, Any]:
             "events": len(events),
             "in_force": {str(k): int(v) for k, v in data.verdicts["verdict"].value_counts().items()},
             "undecided": int(data.undecided["key"].nunique()),
-            "annotators": sorted({str(a) for a in said["annotator"]}),
-            "by_queue": {str(k) or "(none)": int(v) for k, v in said["queue"].value_counts().items()},
+            "annotators": sorted({str(a) for a in decisions["annotator"]}),
+            "by_queue": {str(k) or "(none)": int(v) for k, v in decisions["queue"].value_counts().items()},
         },
     }
 
@@ -85,47 +85,14 @@ def _option(name: str, value: Any) -> list[str]:
     return [option, str(value)]
 
 
-def render_provenance(figures: dict[str, Any]) -> Safe:
-    """The section."""
-    lead = "Each stage says what it read, with what settings it ran, and what it wrote; the same inputs, settings and "
-    lead += "seed on the same machine give the same manifest, byte for byte."
-    commands = "\n".join(stage["command"] for stage in figures["stages"])
-    cards = [_stage_card(stage) for stage in figures["stages"]]
-    return section(
-        "provenance", "How it was made", lead, tag("pre", tag("code", commands)), tag("div", cards, cls="stages"),
-        _decisions(figures["decisions"]),
-    )  # fmt: skip
-
-
-def _stage_card(stage: dict[str, Any]) -> Safe:
-    backbone = stage["backbone"].get("name", "")
-    when = stage["created_utc"].replace("T", " ").replace("+00:00", " UTC")
-    where = f"{stage['device']}, {count(stage['threads'], 'thread')}"
-    facts = [when, f"{stage['seconds']:,.0f} s", where, backbone, f"cleaner {stage['cleaner_version']}"]
-    inputs = [_digest(i["role"], i["file"], i["sha256"]) for i in stage["inputs"]]
-    outputs = [_digest("wrote", name, sha) for name, sha in stage["outputs"].items() if "models/" not in name]
-    settings = [tag("div", tag("dt", words(k)), tag("dd", _shown(v))) for k, v in _flat(stage["settings"])]
-    return tag(
-        "div",
-        tag("h3", stage["stage"]),
-        tag("p", " · ".join(filter(None, facts)), cls="note"),
-        tag("ul", inputs, outputs, cls="digests"),
-        tag(
-            "details",
-            tag("summary", "Settings"),
-            tag("dl", settings, tag("div", tag("dt", "seed"), tag("dd", stage["seed"]))),
-        ),
-        cls="card stage",
-    )
-
-
-def _digest(role: str, name: str, sha256: str) -> Safe:
-    return tag(
-        "li",
-        tag("span", role, cls="role"),
-        tag("span", name, cls="file", title=name),
-        tag("code", sha256[:12], title=sha256),
-    )
+def illustrate_provenance(figures: dict[str, Any]) -> dict[str, Any]:
+    """The settings of each stage as (name, value) in words, its seed last."""
+    return {
+        "settings": [
+            [(words(name), _shown(value)) for name, value in _flat(stage["settings"])] + [("seed", str(stage["seed"]))]
+            for stage in figures["stages"]
+        ]
+    }
 
 
 def _flat(settings: dict[str, Any]) -> list[tuple[str, Any]]:
@@ -139,13 +106,3 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
     return f"{value:.6g}" if isinstance(value, float) else "–" if value in (None, "") else str(value)
-
-
-def _decisions(figures: dict[str, Any]) -> Safe:
-    if not figures["events"]:
-        return tag("p", "People have decided nothing yet.", cls="note")
-    in_force = " · ".join(f"{name} {number(num)}" for name, num in figures["in_force"].items())
-    by = ", ".join(a or "(unnamed)" for a in figures["annotators"])
-    text = f"{number(figures['events'])} decisions by {by}. In force on images: {in_force or 'none'}. "
-    text += f"Annotators differ on {number(figures['undecided'])}."
-    return tag("p", text, cls="note")

@@ -5,25 +5,36 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+from dataclasses import dataclass
 from pathlib import Path
 
+from markupsafe import Markup
 from PIL import Image
 
 from cleaner.dataset.pixels import FORMATS, decode, on_white, open_image, sniff_format, upright_size
-from cleaner.report.markup import Safe, tag
 
 MAX_PICTURES = 640
-"""More than anybody looks at in one page."""
+"""More than anyone looks at in one page."""
 MAX_BYTES = 11_000_000
-"""Of all pictures as they stand in the page: leaves room below 15 MB for the tables of 5,000 classes."""
+"""Of all pictures as the page holds them: leaves room below 15 MB for the tables of 5,000 classes."""
 SIDE_PX = 192
 """Sharp at twice the size at which the galleries show them on a screen of usual density."""
 _QUALITY = 74
 _MAX_FILE_BYTES = 200_000_000
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A picture, or what stands in its place."""
+
+    source: Markup | None = None
+    """A data URL."""
+    missing: str = ""
+    """Why there is no picture."""
+
+
 class Thumbnails:
-    """Makes `<img>` elements of images, until the budget is spent; then, or where an image is gone, placeholders."""
+    """Encodes pictures until the budget is spent; after that, or where an image is gone, there are none."""
 
     def __init__(self, images_root: Path, max_pixels: int) -> None:
         self._root = images_root
@@ -38,18 +49,18 @@ class Thumbnails:
         """Whether no further picture fits in."""
         return self.num_shown >= MAX_PICTURES or self.num_bytes >= MAX_BYTES
 
-    def picture(self, file_name: str, image_id: str, alt: str) -> Safe:
-        """The element for one image; `image_id` (hex SHA-256) has to be that of its bytes."""
+    def picture(self, file_name: str, image_id: str) -> Picture:
+        """The picture of one image, if `image_id` (hex SHA-256) is that of its bytes."""
         if self.is_spent:
-            return _placeholder("not shown: the page is full")
+            return Picture(missing="not shown: the page is full")
         data = self._encode(file_name, image_id)
         if data is None:
             self.num_gone += 1
-            return _placeholder("image is gone")
+            return Picture(missing="image is gone")
         text = base64.b64encode(data).decode()
         self.num_shown += 1
         self.num_bytes += len(text)
-        return tag("img", src=Safe(f"data:image/jpeg;base64,{text}"), alt=alt, loading="lazy", decoding="async")
+        return Picture(Markup(f"data:image/jpeg;base64,{text}"))
 
     def _encode(self, file_name: str, image_id: str) -> bytes | None:
         try:
@@ -75,7 +86,3 @@ class Thumbnails:
             return buffer.getvalue()
         except Exception:  # a file that changed under us can make Pillow raise nearly anything
             return None
-
-
-def _placeholder(text: str) -> Safe:
-    return tag("span", text, cls="gone")

@@ -18,13 +18,13 @@ import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
+from jinja2 import UndefinedError
 
 from cleaner.dataset.workspace import StageRecord, Workspace
 from cleaner.errors import BadInputError, StaleStageError
 from cleaner.report import thumbnails
 from cleaner.report.build import write_report
-from cleaner.report.galleries import Evidence, tile
-from cleaner.report.markup import Safe, breakable, escape, tag
+from cleaner.report.galleries import Evidence, make_tile
 from cleaner.report.noise_curves import (
     at_threshold,
     compute_average_precision,
@@ -33,6 +33,7 @@ from cleaner.report.noise_curves import (
     seed_weights,
 )
 from cleaner.report.provenance import make_command
+from cleaner.report.render import load_templates
 from cleaner.report.thumbnails import Thumbnails
 from tests.support.places import REPO, SCHEMAS
 from tests.support.program import Program, load_script
@@ -211,18 +212,23 @@ def test_hostile_labels_and_names_stay_text(hostile: Path) -> None:
 def test_a_hostile_file_name_is_text_in_every_place(tmp_path: Path) -> None:
     name = f"cat/{EVIL_NAME}"
     row = SimpleNamespace(file_name=name, image_id="0" * 64, label=EVIL_LABEL)
-    page = Page(tile(row, Evidence(EVIL_LABEL, [name]), Thumbnails(tmp_path, 1)))
+    tile = make_tile(row, Evidence([EVIL_LABEL], [name]), Thumbnails(tmp_path, 1))
+    page = Page(load_templates().get_template("pictures.html.j2").module.tile(tile))  # type: ignore[attr-defined]
     assert [n for n, _ in page.tags] == ["figure", "button", "span", "figcaption", "b", "wbr", "span", "span"]
     shown = name  # a line break does no harm; scan shows it as \x0a
     assert page.all("span")[-1]["title"] == shown
     assert "".join(page.text).count(shown) == 2 and EVIL_LABEL in "".join(page.text)
 
 
+def render(source: str, **values: Any) -> str:
+    return load_templates().from_string(source).render(values)
+
+
 @pytest.mark.parametrize(
     "text", ['"><script>alert(1)</script>', "a' onmouseover='x", "\u202egpj.exe", "nul\x00", "\ud800", "&amp;", "<b>"]
 )
 def test_text_is_escaped_and_what_is_not_seen_is_shown(text: str) -> None:
-    made = tag("p", text, title=text)
+    made = render('<p title="{{ text }}">{{ text }}</p>', text=text)
     page = Page(made)
     assert [name for name, _ in page.tags] == ["p"]
     assert set(page.all("p")[0]) == {"title"}
@@ -233,8 +239,17 @@ def test_text_is_escaped_and_what_is_not_seen_is_shown(text: str) -> None:
 
 
 def test_labels_break_where_words_end() -> None:
-    assert breakable("a_b/<c>") == "a_<wbr>b/&lt;c&gt;"
-    assert escape([Safe("<i>"), "<i>", None, 1.50]) == "<i>&lt;i&gt;1.5"
+    assert render("{{ text|breakable }}", text="a_b/<c>") == "a_<wbr>b/&lt;c&gt;"
+    assert render("{{ text|breakable }}", text="\u202e_<c>") == "\\u202e_&lt;c&gt;"
+
+
+def test_none_is_empty_and_coordinates_are_short() -> None:
+    assert render("{{ a }}{{ b }} {{ c }} {{ d }}", a=None, b="<i>", c=1.50, d=3) == "&lt;i&gt; 1.5 3"
+
+
+def test_a_name_that_a_template_lacks_is_an_error() -> None:
+    with pytest.raises(UndefinedError):
+        render("{{ figures.nothing }}", figures={})
 
 
 def test_no_more_pictures_than_fit(hostile: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
