@@ -1,20 +1,21 @@
-"""cleaner as a library: the stages as functions, with typed settings, silent unless told otherwise.
+"""cleaner as a library: the stages as functions, with typed settings; they print nothing.
 
-Everything here is to be had from `cleaner` itself, which loads it when it is first asked for.
+Everything here can be imported from `cleaner` itself, which loads it when it is first used.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from cleaner.config import BalanceSettings, LabelsSettings, NoiseSettings, RunOptions, ScanSettings
 from cleaner.dataset.locations import locate
 from cleaner.dataset.workspace import Workspace
 from cleaner.progress import Progress, Silent
+from cleaner.settings import Settings
 from cleaner.stages.balance import run_balance
 from cleaner.stages.labels.run import run_labels
 from cleaner.stages.noise import run_noise
@@ -22,6 +23,7 @@ from cleaner.stages.scan import run_scan
 from cleaner.stages.stage_run import StageResult
 
 AnyPath = str | PathLike[str]
+S = TypeVar("S", bound=Settings)
 
 
 def open_workspace(path: AnyPath) -> Workspace:
@@ -43,11 +45,13 @@ def scan(
     force: bool = False,
     progress: Progress | None = None,
 ) -> StageResult:
-    """Look at every file below `images`; see `cleaner.ScanSettings`. An up-to-date stage is not run again."""
-    place, own = _workspace(workspace), settings or ScanSettings()
-    root, options = locate(os.fspath(images)).absolute(), _options(own, seed, "auto", workers, force, progress)
-    with place.lock():
-        return run_scan(place, root, own, options)
+    """Look at every file below `images`; see `cleaner.ScanSettings`.
+
+    A stage that is up to date is not run again. All stages raise CleanerError for what is wrong with their input.
+    """
+    root = locate(os.fspath(images)).absolute()
+    options = RunOptions(seed=seed, workers=workers, force=force, progress=progress or Silent())
+    return _run(lambda place, own, how: run_scan(place, root, own, how), workspace, settings or ScanSettings(), options)
 
 
 def noise(
@@ -62,10 +66,8 @@ def noise(
     progress: Progress | None = None,
 ) -> StageResult:
     """Find the images that belong to no class; see `cleaner.NoiseSettings`."""
-    place, own = _workspace(workspace), settings or NoiseSettings()
-    own = dataclasses.replace(own, seeds=str(Path(own.seeds).absolute()) if own.seeds else "")
-    with place.lock():
-        return run_noise(place, own, _options(own, seed, device, workers, force, progress), _path(from_file))
+    options = RunOptions(seed=seed, device=device, workers=workers, force=force, progress=progress or Silent())
+    return _run(_reading(run_noise, from_file), workspace, settings or NoiseSettings(), options)
 
 
 def labels(
@@ -80,9 +82,8 @@ def labels(
     progress: Progress | None = None,
 ) -> StageResult:
     """Find good images under the wrong class; see `cleaner.LabelsSettings`."""
-    place, own = _workspace(workspace), settings or LabelsSettings()
-    with place.lock():
-        return run_labels(place, own, _options(own, seed, device, workers, force, progress), _path(from_file))
+    options = RunOptions(seed=seed, device=device, workers=workers, force=force, progress=progress or Silent())
+    return _run(_reading(run_labels, from_file), workspace, settings or LabelsSettings(), options)
 
 
 def balance(
@@ -97,32 +98,28 @@ def balance(
     progress: Progress | None = None,
 ) -> StageResult:
     """Judge small classes, say how often to repeat each image, write class priors; see `cleaner.BalanceSettings`."""
-    place, own = _workspace(workspace), settings or BalanceSettings()
+    options = RunOptions(seed=seed, device=device, workers=workers, force=force, progress=progress or Silent())
+    return _run(_reading(run_balance, from_file), workspace, settings or BalanceSettings(), options)
+
+
+def _reading(
+    run_stage: Callable[[Workspace, S, RunOptions, Path | None], StageResult], from_file: AnyPath | None
+) -> Callable[[Workspace, S, RunOptions], StageResult]:
+    path = None if from_file is None else Path(from_file)
+    return lambda place, settings, options: run_stage(place, settings, options, path)
+
+
+def _run(
+    run_stage: Callable[[Workspace, S, RunOptions], StageResult],
+    workspace: Workspace | AnyPath,
+    settings: S,
+    options: RunOptions,
+) -> StageResult:
+    """Run a stage under the workspace's lock.
+
+    Settings that are not defaults count as given for this run alone, as on a command line.
+    """
+    place = workspace if isinstance(workspace, Workspace) else open_workspace(workspace)
+    given = [name for name, setting in settings.flat().items() if settings.value(name) != setting.default]
     with place.lock():
-        return run_balance(place, own, _options(own, seed, device, workers, force, progress), _path(from_file))
-
-
-def _workspace(given: Workspace | AnyPath) -> Workspace:
-    return given if isinstance(given, Workspace) else open_workspace(given)
-
-
-def _path(given: AnyPath | None) -> Path | None:
-    return None if given is None else Path(given)
-
-
-def _options(settings: Any, seed: int, device: str, workers: int, force: bool, progress: Progress | None) -> RunOptions:
-    """Options of a run; the settings that are not defaults count as given for it, as on a command line."""
-    default = type(settings)()
-    names = [f.name for f in dataclasses.fields(settings) if f.name != "embedding"]
-    given = [name for name in names if getattr(settings, name) != getattr(default, name)]
-    if hasattr(settings, "embedding"):
-        mine, theirs = dataclasses.asdict(settings.embedding), dataclasses.asdict(default.embedding)
-        given += [f"embedding.{name}" for name in mine if mine[name] != theirs[name]]
-    return RunOptions(
-        seed=seed,
-        device=device,
-        workers=workers,
-        force=force,
-        command_line=tuple(sorted(given)),
-        progress=progress or Silent(),
-    )
+        return run_stage(place, settings.absolute(Path()), options.replace(command_line=tuple(sorted(given))))

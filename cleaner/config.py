@@ -5,14 +5,14 @@ The order of the declarations is that of the record.
 """
 
 import typing
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from cleaner.progress import Progress, Silent
 from cleaner.settings import InputFile as InputFile
-from cleaner.settings import NamesFile, SettingError, Settings, Shown
+from cleaner.settings import NamesFile, SettingError, Settings, Shown, declare
 from cleaner.settings import input_files as input_files
 from cleaner.settings import path_settings as path_settings
 
@@ -42,7 +42,7 @@ _Learner = Annotated[
 _Tau = Annotated[float, Meta(ge=0, description="Strength of the logit adjustment.")]
 
 
-@dataclass(frozen=True, kw_only=True)
+@declare
 class RunOptions(Settings):
     """How to run a stage."""
 
@@ -89,7 +89,7 @@ class RunOptions(Settings):
             _require(not self.address, self, "address", "none, without --engine ray")
 
 
-@dataclass(frozen=True, kw_only=True)
+@declare
 class ScanSettings(Settings):
     """Settings of `cleaner scan`."""
 
@@ -127,7 +127,7 @@ class ScanSettings(Settings):
     ] = 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@declare
 class EmbeddingSettings(Settings):
     """The frozen network whose embeddings noise, labels, balance and verify use; train starts from its weights."""
 
@@ -166,7 +166,7 @@ class EmbeddingSettings(Settings):
     ] = 2
 
 
-@dataclass(frozen=True, kw_only=True)
+@declare
 class NoiseSettings(Settings):
     """Settings of `cleaner noise`."""
 
@@ -196,7 +196,7 @@ class NoiseSettings(Settings):
         _require(self.doubtful <= self.threshold, self, "doubtful", "above 0, at most the threshold")
 
 
-@dataclass(frozen=True, kw_only=True)
+@declare
 class LabelsSettings(Settings):
     """Settings of `cleaner labels`."""
 
@@ -252,7 +252,7 @@ class LabelsSettings(Settings):
         _require(bool(self.pred_probs) == bool(self.pred_ids), self, "pred_ids", "with pred_probs, or neither")
 
 
-@dataclass(frozen=True, kw_only=True)
+@declare
 class BalanceSettings(Settings):
     """Settings of `cleaner balance`."""
 
@@ -275,7 +275,7 @@ class BalanceSettings(Settings):
     embedding: EmbeddingSettings = field(default_factory=EmbeddingSettings)
 
 
-@dataclass(frozen=True, kw_only=True)
+@declare
 class TrainSettings(Settings):
     """Settings of `cleaner train`."""
 
@@ -373,7 +373,7 @@ class TrainSettings(Settings):
         _require(self.test_size == 0 or self.test_size >= 32, self, "test_size", "0, or 32 .. 1024 px")
 
 
-@dataclass(frozen=True, kw_only=True)
+@declare
 class VerifySettings(Settings):
     """Settings of `cleaner verify`."""
 
@@ -400,7 +400,7 @@ class VerifySettings(Settings):
         _require(self.num_seeds != 1, self, "num_seeds", "0 (the learner's), or 2 .. 100")
 
 
-@dataclass(frozen=True, kw_only=True)
+@declare
 class Config(Settings):
     """The settings of all stages, one table of `cleaner.toml` each; all that embed have those of `[embedding]`."""
 

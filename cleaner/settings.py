@@ -15,13 +15,16 @@ import typing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast, dataclass_transform
 
 import msgspec
 
 from cleaner.errors import UsageError
 
 _BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+
+S = TypeVar("S", bound="Settings")
 
 
 @dataclass(frozen=True)
@@ -105,12 +108,27 @@ class Settings:
         hints = _hints(cast(Any, cls))
         return {n: hint for n, hint in hints.items() if isinstance(hint, type) and issubclass(hint, Settings)}
 
+    @classmethod
+    def flat(cls) -> dict[str, Setting]:
+        """The settings that this class declares, and those of nested ones as `embedding.image_size`."""
+        inner = {f"{name}.{key}": s for name, kind in cls.nested().items() for key, s in kind.flat().items()}
+        return cls.declared() | inner
+
     def check(self) -> None:
         """Raise SettingError if values do not go together."""
 
     def replace(self, **values: Any) -> Self:
         """A copy with `values` in place of its own, checked like a new one."""
         return dataclasses.replace(self, **values)
+
+    def value(self, name: str) -> Any:
+        """The value of a setting, a nested one as `embedding.image_size`."""
+        return functools.reduce(getattr, name.split("."), cast(Any, self))
+
+    def absolute(self, folder: Path) -> Self:
+        """A copy in which the paths that settings name are taken from `folder`."""
+        own = {name: absolute(setting, self.value(name), folder) for name, setting in self.declared().items()}
+        return self.replace(**own, **{name: self.value(name).absolute(folder) for name in self.nested()})
 
     def as_record(self) -> dict[str, Any]:
         """Plain JSON values by name, as `stage.json` records them; those of the backbone in a dict of their own."""
@@ -231,17 +249,14 @@ class Setting:
 
 def path_settings(settings_type: type[Settings]) -> dict[str, str]:
     """The settings that name a file or folder, nested ones as `embedding.weights`, each with its input's role."""
-    roles = {name: setting.role for name, setting in settings_type.declared().items() if setting.role}
-    for name, kind in settings_type.nested().items():
-        roles |= {f"{name}.{key}": role for key, role in path_settings(kind).items()}
-    return roles
+    return {name: setting.role for name, setting in settings_type.flat().items() if setting.role}
 
 
 def input_files(settings: Settings) -> list[InputFile]:
     """Every file and folder that the settings name, one entry for each path."""
     found = []
     for name, role in path_settings(type(settings)).items():
-        value = functools.reduce(getattr, name.split("."), cast(Any, settings))
+        value = settings.value(name)
         paths = value if isinstance(value, tuple) else [value]
         found += [InputFile(name, role, Path(path)) for path in paths if path]
     return found
@@ -265,6 +280,16 @@ def as_text(value: Any) -> str:
         short = f"{value:g}"
         return short if float(short) == value else repr(value)
     return "" if value is None else str(value)
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+def declare(settings_type: type[S]) -> type[S]:
+    """Make a class of settings a frozen dataclass; its docstring and signature tell `help` what each setting is."""
+    made = dataclass(frozen=True, kw_only=True)(settings_type)
+    texts = [f"{s.name}: {s.help}" for s in made.declared().values()]
+    made.__doc__ = "\n".join([made.__doc__ or "", "", *texts])
+    made.__init__.__annotations__ = typing.get_type_hints(made) | {"return": None}
+    return made
 
 
 @functools.cache

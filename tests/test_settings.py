@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,19 +11,23 @@ import pytest
 from msgspec import Meta
 
 from cleaner.errors import UsageError
-from cleaner.settings import NamesFile, SettingError, Settings, Shown, absolute, input_files, path_settings
+from cleaner.settings import NamesFile, SettingError, Settings, Shown, absolute, declare, input_files, path_settings
 
 
-@dataclass(frozen=True, kw_only=True)
+@declare
 class Inner(Settings):
+    """Inner settings."""
+
     weights: Annotated[str, NamesFile("weights"), Meta(description="A file.")] = ""
 
 
 INNER = Inner()
 
 
-@dataclass(frozen=True, kw_only=True)
+@declare
 class Sample(Settings):
+    """Sample settings."""
+
     share: Annotated[float, Meta(gt=0, le=1, description="A share.")] = 0.5
     rounds: Annotated[int, Shown("no limit"), Meta(ge=0, description="Rounds.")] = 0
     size: Annotated[int, Meta(ge=32, lt=1024, description="Pixels.")] = 160
@@ -157,7 +161,14 @@ def test_files_that_settings_name(tmp_path: Path) -> None:
     ]
     assert input_files(Sample()) == []
     assert absolute(SETTINGS["teachers"], ["b", "../c"], tmp_path) == (str(tmp_path / "b"), str(tmp_path.parent / "c"))
+    moved = Sample(table="a", inner=Inner(weights="w")).absolute(tmp_path)
+    assert (moved.table, moved.inner.weights, moved.teachers) == (str(tmp_path / "a"), str(tmp_path / "w"), ())
     assert absolute(SETTINGS["table"], "", tmp_path) == "" and absolute(SETTINGS["rule"], "auto", tmp_path) == "auto"
+
+
+def test_help_tells_what_each_setting_is() -> None:
+    assert "\nshare: A share.\nrounds: Rounds.\n" in (Sample.__doc__ or "")
+    assert str(inspect.signature(Sample)).startswith("(*, share: float = 0.5, rounds: int = 0, ")
 
 
 def test_a_record_is_plain_json_and_settings_cannot_change() -> None:

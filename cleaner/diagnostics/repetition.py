@@ -15,9 +15,6 @@ from cleaner.dataset.workspace import Input, StageRecord, Workspace
 from cleaner.errors import CleanerError
 from cleaner.settings import Settings
 
-_FLAGS = {"labels_file": "--labels"}
-"""Options that are not named like their setting."""
-
 
 def why_repeat(
     workspace: Workspace, record: StageRecord, config: Config, verdicts: Verdicts, *, check_images: bool
@@ -47,17 +44,10 @@ def why_repeat(
 
 def repeat_command(workspace: Workspace, record: StageRecord, config: Config) -> str:
     """How to run a stage again as it ran: the command without `cleaner`, less what the configuration supplies."""
+    declared = type(getattr(config, record.stage)).flat()
     words = [record.stage, *([record.images_root] if record.stage == "scan" else [])]
     for name, value in _given(record, config).items():
-        flag = _FLAGS.get(name, "--" + name.removeprefix("embedding.").replace("_", "-"))
-        if isinstance(value, bool):
-            words += [flag] if value else []
-        elif isinstance(value, list) and name == "clean_split":
-            words += [word for item in value for word in (flag, str(item))]
-        elif isinstance(value, list):
-            words += [flag, ",".join(map(str, value)) or "none"]
-        else:
-            words += [flag, str(value)]
+        words += declared[name].as_options(value)
     file = _file_elsewhere(workspace, record)
     words += ["--from", file] if file else []
     words += ["--seed", str(record.seed)] if record.seed else []

@@ -6,19 +6,12 @@ import dataclasses
 import shlex
 from typing import Any
 
-from cleaner.config import BalanceSettings, EmbeddingSettings, LabelsSettings, NoiseSettings, ScanSettings
+from cleaner.config_sources import TABLES
 from cleaner.dataset.stage_inputs import STAGE_INPUTS
+from cleaner.dataset.staleness import flat_settings
 from cleaner.dataset.workspace import StageRecord
 from cleaner.report.data import ReportData
 from cleaner.report.wording import words
-
-_DEFAULTS: dict[str, Any] = {
-    "scan": ScanSettings, "noise": NoiseSettings, "labels": LabelsSettings, "balance": BalanceSettings,
-}  # fmt: skip
-_OPTION_NAMES = {"labels_file": "labels", "clean_split": "clean-split"}
-_ONLY_IN_FILE = ("doubtful",)
-"""Settings that have no option; they stand in cleaner.toml."""
-_REPEATED = ("clean_split",)
 
 
 def compute_provenance(data: ReportData) -> dict[str, Any]:
@@ -47,42 +40,23 @@ def _stage(record: StageRecord, data: ReportData) -> dict[str, Any]:
 
 def make_command(record: StageRecord) -> tuple[str, dict[str, Any]]:
     """The command that runs a stage as it ran, and the settings that only a settings file can give."""
-    parts, only_in_file = ["cleaner", record.stage], {}
+    parts: list[str] = ["cleaner", record.stage]
     if record.stage == "scan":
         parts.append(record.images_root)
-    default = _DEFAULTS[record.stage]()
-    known = dataclasses.asdict(default)
-    values = dict(record.settings)
-    for name, value in (values.pop("embedding", None) or {}).items():
-        if value != dataclasses.asdict(EmbeddingSettings()).get(name):
-            parts += _option(name, value)
-    for name, value in values.items():
-        before = list(known[name]) if isinstance(known.get(name), tuple) else known.get(name)
-        if value == before and name in known:
-            continue
-        if name in _ONLY_IN_FILE:
+    only_in_file = {}
+    values, defaults = flat_settings(record.settings), flat_settings(TABLES[record.stage]().as_record())
+    for name, setting in sorted(TABLES[record.stage].flat().items(), key=lambda item: "." not in item[0]):
+        value = values.get(name)
+        if value != defaults[name] and setting.option:
+            parts += setting.as_options(value)
+        elif value != defaults[name]:
             only_in_file[name] = value
-        else:
-            parts += _option(name, value)
     parent = next((i.file for i in record.inputs if i.role == "parent"), "")
     if parent and parent not in [f"{s}/manifest.parquet" for s in STAGE_INPUTS[record.stage].parents]:
         parts += ["--from", parent]
     if record.seed:
         parts += ["--seed", str(record.seed)]
     return shlex.join(parts), only_in_file
-
-
-def _option(name: str, value: Any) -> list[str]:
-    option = "--" + _OPTION_NAMES.get(name, name).replace("_", "-")
-    if value is True:
-        return [option]
-    if value in (None, False):
-        return []
-    if isinstance(value, list):
-        if name in _REPEATED:
-            return [part for item in value for part in (option, str(item))]
-        return [option, ",".join(map(str, value)) or "none"]
-    return [option, str(value)]
 
 
 def illustrate_provenance(figures: dict[str, Any]) -> dict[str, Any]:
