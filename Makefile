@@ -34,8 +34,8 @@ demo: $(READY) sample_data/truth.csv ## clean the sample images into .demo/ and 
 report: $(READY) ## write WORK/report.html, to be opened in a browser
 	$(CLEANER) report -C "$(WORK)"
 
-test: $(READY_DEV) ## set up and run the tests
-	$(BIN)/python -m pytest
+test: $(READY_DEV) ## set up and run the tests, on two cores or more
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(READY_DEV) ## lint, format, types, layers
 	$(BIN)/ruff check .

@@ -1,21 +1,49 @@
-"""One real run of the whole pipeline over sample_data, shared by all tests that look at its outcome."""
+"""Fixtures that several rooms share: pictures of sample_data, and real runs of the whole pipeline over them."""
 
 from __future__ import annotations
 
 import csv
+import fcntl
+import os
 import shutil
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
+from cleaner.engine.local import count_workers
 from tests.support.places import SAMPLE
 
 pytest_plugins = ["tests.support.program", "tests.support.launcher"]
 
+# A shell that starts the tests in the background has SIGINT ignored, and every program that they start would inherit
+# that: tests of Ctrl-C need the usual handler.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
-def run_all_stages(source: Path, root: Path, *, workers: int) -> Path:
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """`-n auto`: a worker for each core, two at least (some tests wait for other processes), and no more than six."""
+    return min(max(count_workers(0), 2), 6)
+
+
+def build_once(tmp_path_factory: pytest.TempPathFactory, name: str, build: Callable[[Path], None]) -> Path:
+    """A folder that `build` fills: once in all, whichever worker of pytest-xdist comes first."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, done = base / name, base / f"{name}.done"
+    with (base / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            folder.mkdir()
+            build(folder)
+            done.touch()
+    return folder
+
+
+def run_all_stages(source: Path, root: Path, *, workers: int) -> None:
     """Run scan, noise, labels and balance over `source`/images with `source`/seeds.csv in the workspace `root`."""
     from cleaner.config import BalanceSettings, LabelsSettings, NoiseSettings, RunOptions, ScanSettings
     from cleaner.dataset.workspace import Workspace
@@ -29,36 +57,27 @@ def run_all_stages(source: Path, root: Path, *, workers: int) -> Path:
     run_noise(workspace, NoiseSettings(seeds=str(source / "seeds.csv")), options)
     run_labels(workspace, LabelsSettings(), options)
     run_balance(workspace, BalanceSettings(), options)
-    return root
-
-
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """Torch on one thread: what is trained here is too small to gain by more."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
 def sample_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with all four stages done over sample_data. Read it; to change it, take `sample_copy`."""
-    return run_all_stages(SAMPLE, tmp_path_factory.mktemp("sample_run"), workers=0)
+    return build_once(tmp_path_factory, "sample_run", lambda root: run_all_stages(SAMPLE, root, workers=0))
 
 
 @pytest.fixture
 def sample_copy(sample_run: Path, tmp_path: Path) -> Path:
-    """A workspace of one's own, with all stages done and the cache warm."""
-    root = tmp_path / "workspace"
-    shutil.copytree(sample_run, root)
-    return root
+    """A workspace of the test's own over sample_data, with all stages done and the cache warm."""
+    return Path(shutil.copytree(sample_run, tmp_path / "workspace"))
 
 
 @pytest.fixture(scope="session")
 def small_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`images/` and `seeds.csv`: twelve classes of sample_data, 20 sound images each, planted faults among them."""
-    root = tmp_path_factory.mktemp("small")
+    return build_once(tmp_path_factory, "small_images", copy_small_set)
+
+
+def copy_small_set(root: Path) -> None:
     with (SAMPLE / "truth.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if not row["fault"]]
     names = set()
@@ -79,18 +98,15 @@ def small_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
         seeds = [row for row in csv.reader(file) if row[0] in names]
     with (root / "seeds.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([["file_name", "is_noise"], *seeds])
-    return root
 
 
 @pytest.fixture(scope="session")
 def small_run(small_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with all four stages done over `small_images`. Read it; to change it, take `small_copy`."""
-    return run_all_stages(small_images, tmp_path_factory.mktemp("small_run"), workers=1)
+    return build_once(tmp_path_factory, "small_run", lambda root: run_all_stages(small_images, root, workers=1))
 
 
 @pytest.fixture
 def small_copy(small_run: Path, tmp_path: Path) -> Path:
-    """A workspace of one's own over `small_images`, with all stages done and the cache warm."""
-    root = tmp_path / "workspace"
-    shutil.copytree(small_run, root)
-    return root
+    """A workspace of the test's own over `small_images`, with all stages done and the cache warm."""
+    return Path(shutil.copytree(small_run, tmp_path / "workspace"))

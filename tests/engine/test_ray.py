@@ -29,16 +29,6 @@ from cleaner.stages.inputs import embed_rows
 from cleaner.stages.scan import run_scan
 from tests.support.program import Program
 
-os.environ |= {
-    "RAY_AUTH_MODE": "token",
-    "RAY_AUTH_TOKEN": "0" * 32,
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # the loopback interface alone
-    "RAY_enable_metrics_collection": "0",  # less to start
-    "RAY_health_check_period_ms": "300",  # a dead node is missed soon
-    "RAY_health_check_initial_delay_ms": "500",
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # the same for Ray Train's workers
-}
 ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'cleaner[ray]'")
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # no node has the tests installed
@@ -51,19 +41,12 @@ def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """A cluster with a head of one core; the driver is on it."""
-    from ray.cluster_utils import Cluster
-
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    yield nodes
-    ray.shutdown()
-    nodes.shutdown()
-
-
-@pytest.fixture(scope="module")
-def engine(cluster: Any) -> RayEngine:
-    return RayEngine(cluster.address, 0)
+def engine(cluster: Any) -> Iterator[RayEngine]:
+    """The engine, with a node of one core that stays."""
+    node = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    yield RayEngine(cluster.address, 0)
+    cluster.remove_node(node)
 
 
 def square_and_note(task: tuple[int, str]) -> Arrays:
@@ -89,21 +72,22 @@ def node_that_dies(cluster: Any, folder: Path, *, after: int) -> Iterator[None]:
     """A second node for a block, killed without warning once `after` tasks have left their marks in `folder`."""
     node = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
-    killed = threading.Event()
+    over, killed = threading.Event(), threading.Event()
 
     def kill() -> None:
-        deadline = time.monotonic() + 50
-        while len(list(folder.rglob("*.arrays"))) < after and time.monotonic() < deadline:
-            time.sleep(0.01)
+        while len(list(folder.rglob("*.arrays"))) < after and not over.wait(0.01):
+            pass
         cluster.remove_node(node, allow_graceful=False)
         killed.set()
 
     thread = threading.Thread(target=kill)
     thread.start()
-    yield
-    was_in_the_middle = not killed.is_set()
-    thread.join()
-    assert not was_in_the_middle, "the work was done before the node was dead"
+    try:
+        yield
+        assert killed.is_set(), "the work was done before the node was dead"
+    finally:
+        over.set()
+        thread.join()
 
 
 def values(results: Any) -> list[int]:

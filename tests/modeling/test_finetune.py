@@ -28,8 +28,6 @@ from cleaner.modeling.recipes import FINETUNE_RECIPES, ROUND_RECIPES, FinetuneRe
 from cleaner.modeling.training import Run, Sample, Trainer, learning_rate_share
 from cleaner.progress import Silent
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 TINY = "test_efficientnet"
 SIDE = 32
 NUM = 96

@@ -10,12 +10,9 @@ from torch import nn
 
 from cleaner.config import EmbeddingSettings
 from cleaner.modeling.backbones import load_backbone
-from cleaner.modeling.class_evidence import MeanViewFeatures
-from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.features import StyleFeatures
 from cleaner.modeling.fusion import fuse_network
 from cleaner.modeling.style import StagedNetwork, compute_style, find_stages
-from cleaner.stages.noise import _noise_features
 
 needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch lacks oneDNN")
 
@@ -91,15 +88,3 @@ def test_the_embedded_network_tells_drawings_from_photographs_of_the_same_thing(
     axis = style[:8].mean(0) - style[16:24].mean(0)
     others = np.concatenate([style[8:16], style[24:]]) @ axis
     assert others[:8].min() > others[8:].max()
-
-
-def test_a_cold_start_looks_at_content_too_and_without_style_at_content_alone() -> None:
-    rng = np.random.default_rng(0)
-    plain = rng.random((20, 8)).astype(np.float16)
-    embeddings = Embeddings(plain, plain, rng.random((20, 6)).astype(np.float16))
-    content = MeanViewFeatures(embeddings)
-    assert [type(f) for f in _noise_features(embeddings, content, "file")] == [StyleFeatures]
-    assert [type(f) for f in _noise_features(embeddings, content, "auto")] == [StyleFeatures, MeanViewFeatures]
-    for style in (None, np.zeros((20, 0), np.float16)):
-        assert _noise_features(Embeddings(plain, plain, style), content, "people") == [content]
-    assert embeddings.take(np.array([3, 1])).style is not None

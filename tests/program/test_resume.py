@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
@@ -23,7 +22,6 @@ OUTPUTS = [
     *(f"{stage}/manifest.parquet" for stage in STAGES), "noise/rounds.parquet", "labels/rounds.parquet",
     "balance/classes.parquet", "balance/class_priors.json", *(f"labels/models/fold_{k}.safetensors" for k in range(5)),
 ]  # fmt: skip
-# where each stage is killed while it works; with several points, one after the other
 KILL_POINTS: list[dict[str, Any]] = [
     {"task": "scan", "after": 100},
     {"record": "scan"},
@@ -31,26 +29,35 @@ KILL_POINTS: list[dict[str, Any]] = [
     {"say": "round 1"},
     {"task": "coarse (top 5) cross-training", "after": 3},
     {"task": "coarse round 2", "after": 2},
-    {"record": "labels"},
-    {"task": "coherence", "after": 3},
 ]
-
-
-@dataclass(frozen=True)
-class Undisturbed:
-    """A run that nothing disturbed: digests of its files, and how long each stage took."""
-
-    digests: dict[str, str]
-    seconds: dict[str, float]
+"""Where a run is killed, then the one that goes on from there, and so on."""
+LATE_KILL_POINTS: list[dict[str, Any]] = [{"record": "labels"}, {"task": "coherence", "after": 3}]
+NUM_OPERATIONS = {"scan": 14, "noise": 16, "labels": 40, "balance": 16}
+"""Operations on files of each stage that no cache saves a later run."""
 
 
 @pytest.fixture(scope="module")
-def undisturbed(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    root = tmp_path_factory.mktemp("undisturbed")
-    done = launcher.run(root)
-    assert done["code"] == 0, done["stderr"]
-    records = {stage: json.loads((root / stage / "stage.json").read_text(encoding="utf-8")) for stage in STAGES}
-    return Undisturbed(digests(root), {stage: record["seconds"] for stage, record in records.items()})
+def undisturbed(small_run: Path) -> dict[str, str]:
+    """Digests of the files of a run that nothing disturbed."""
+    return digests(small_run)
+
+
+@dataclass(frozen=True)
+class Killed:
+    """A workspace whose runs were killed one after the other, and what they wrote to stderr."""
+
+    root: Path
+    stderr: str
+
+
+@pytest.fixture(scope="module")
+def killed(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Killed:
+    root, stderr = tmp_path_factory.mktemp("killed"), ""
+    for point in KILL_POINTS:
+        run = launcher.run(root, kill_at=point)
+        assert run["code"] == KILLED, (point, run)
+        stderr += run["stderr"]
+    return Killed(root, stderr)
 
 
 def digests(workspace: Path) -> dict[str, str]:
@@ -65,69 +72,50 @@ def tree(root: Path, pattern: str = "*") -> dict[str, tuple[int, str]]:
 # --- interruption -----------------------------------------------------------------------------------------------------
 
 
-def test_a_kill_in_each_stage_changes_nothing(launcher: Launcher, undisturbed: Undisturbed, tmp_path: Path) -> None:
-    before = tree(launcher.images)
-    for point in KILL_POINTS:
-        killed = launcher.run(tmp_path, kill_at=point)
-        assert killed["code"] == KILLED, (point, killed)
-    done = launcher.run(tmp_path)
+def test_a_kill_in_each_stage_changes_nothing(
+    launcher: Launcher, undisturbed: dict[str, str], killed: Killed, tmp_path: Path
+) -> None:
+    before, work = tree(launcher.images), shutil.copytree(killed.root, tmp_path / "work")
+    for point in LATE_KILL_POINTS:
+        run = launcher.run(work, kill_at=point)
+        assert run["code"] == KILLED, (point, run)
+    done = launcher.run(work)
     assert done["code"] == 0, done["stderr"]
-    assert digests(tmp_path) == undisturbed.digests
-    assert not list(tmp_path.rglob("*.tmp")) or all(p.name.startswith(".") for p in tmp_path.rglob("*.tmp"))
+    assert digests(work) == undisturbed
+    assert all(p.name.startswith(".") for p in work.rglob("*.tmp"))
     assert tree(launcher.images) == before, "source images were touched"
 
 
-def test_a_kill_loses_the_task_in_hand_at_most(launcher: Launcher, tmp_path: Path) -> None:
-    killed = launcher.run(tmp_path, kill_at={"task": "coarse round 2", "after": 2})
-    assert killed["code"] == KILLED
-    kept = tree(tmp_path / "cache", "*.arrays")
-    assert len(list((tmp_path / "cache" / "labels").iterdir())) == 2  # cross-training and round 1
-    again = launcher.run(tmp_path, kill_at={"task": "coarse round 2", "after": 5})
-    after = tree(tmp_path / "cache", "*.arrays")
-    assert again["code"] == KILLED and kept == after
+def test_a_kill_loses_the_task_in_hand_at_most(launcher: Launcher, killed: Killed, tmp_path: Path) -> None:
+    work = shutil.copytree(killed.root, tmp_path / "work")
+    kept = tree(work / "cache", "*.arrays")
+    assert len(list((work / "cache" / "labels").iterdir())) == 2  # cross-training and round 1
+    again = launcher.run(work, kill_at={"task": "coarse round 2", "after": 5})
+    assert again["code"] == KILLED and tree(work / "cache", "*.arrays") == kept
     for done in ("embedding", "cross-training", "round 1"):
-        assert done in killed["stderr"]
+        assert done in killed.stderr
     assert "round 2" in again["stderr"]
     assert not [
         line for line in again["stderr"].splitlines() if line.startswith(("embedding", "coarse (", "coarse round 1"))
     ]
 
 
-def test_ten_kills_at_random_moments_change_nothing(
-    launcher: Launcher, undisturbed: Undisturbed, tmp_path: Path
+def test_ten_kills_at_random_operations_on_files_change_nothing(
+    launcher: Launcher, undisturbed: dict[str, str], tmp_path: Path
 ) -> None:
     rng = random.Random(20)
-    num_killed = number = 0
-    for stage in (
-        "scan",
-        "scan",
-        "noise",
-        "noise",
-        "noise",
-        "labels",
-        "labels",
-        "labels",
-        "balance",
-        "balance",
-        *STAGES,
-    ):
-        if num_killed == 10:
-            break
-        point = {"stage": stage, "after_s": rng.uniform(0, 0.8) * undisturbed.seconds[stage]}
-        result = launcher.run(tmp_path / str(number), kill_at=point, workers=1 + num_killed % 2)
-        assert result["code"] in (KILLED, 0), result["stderr"]
-        num_killed += result["code"] == KILLED
-        if result["code"] == 0:  # the machine was faster than the kill: on with a new workspace
-            assert digests(tmp_path / str(number)) == undisturbed.digests
-            number += 1
-    assert num_killed == 10
-    done = launcher.run(tmp_path / str(number))
-    assert done["code"] == 0, done["stderr"]
-    assert digests(tmp_path / str(number)) == undisturbed.digests
+    for number, (stage, num_kills) in enumerate((("scan", 2), ("noise", 3), ("labels", 3), ("balance", 2))):
+        for _ in range(num_kills):
+            point = {"stage": stage, "operation": rng.randint(1, NUM_OPERATIONS[stage])}
+            run = launcher.run(tmp_path, kill_at=point, workers=1 + number % 2)
+            assert run["code"] == KILLED, (point, run)
+            assert not (tmp_path / stage / "stage.json").exists()
+    assert launcher.run(tmp_path)["code"] == 0
+    assert digests(tmp_path) == undisturbed
 
 
 def test_ctrl_c_ends_with_130_and_the_same_command_goes_on_to_the_same_bytes_with_two_workers(
-    launcher: Launcher, undisturbed: Undisturbed, tmp_path: Path
+    launcher: Launcher, undisturbed: dict[str, str], tmp_path: Path
 ) -> None:
     for point in ({"task": "scan", "after": 100}, {"task": "embedding", "after": 128}):
         stopped = launcher.run(tmp_path, workers=2, interrupt_at=point)
@@ -135,7 +123,7 @@ def test_ctrl_c_ends_with_130_and_the_same_command_goes_on_to_the_same_bytes_wit
         assert "Traceback" not in stopped["stderr"]
     assert launcher.run(tmp_path, workers=2)["code"] == 0
     # two workers all along, and one in the undisturbed run: the same bytes
-    assert digests(tmp_path) == undisturbed.digests
+    assert digests(tmp_path) == undisturbed
 
 
 def test_a_second_process_meets_the_lock(launcher: Launcher, tmp_path: Path) -> None:
@@ -149,7 +137,7 @@ def test_a_second_process_meets_the_lock(launcher: Launcher, tmp_path: Path) -> 
 
 
 def test_a_damaged_cache_is_noticed_and_made_anew(
-    launcher: Launcher, undisturbed: Undisturbed, small_copy: Path
+    launcher: Launcher, undisturbed: dict[str, str], small_copy: Path
 ) -> None:
     files = sorted(p for p in (small_copy / "cache").rglob("*.arrays"))
     for number, path in enumerate(files):
@@ -159,7 +147,7 @@ def test_a_damaged_cache_is_noticed_and_made_anew(
     for stage in STAGES:
         shutil.rmtree(small_copy / stage)
     assert launcher.run(small_copy)["code"] == 0
-    assert digests(small_copy) == undisturbed.digests
+    assert digests(small_copy) == undisturbed
 
 
 def test_an_embedding_does_not_depend_on_its_neighbours(small_images: Path, tmp_path: Path) -> None:
@@ -168,7 +156,7 @@ def test_an_embedding_does_not_depend_on_its_neighbours(small_images: Path, tmp_
 
     paths = [p for p in sorted((small_images / "images").rglob("*.jpg")) if p.stat().st_size][:130]
     ids = [sha256_file(path) for path in paths]
-    backbone = load_backbone(EmbeddingSettings(), "cpu")
+    backbone = load_backbone(EmbeddingSettings(image_size=64), "cpu")
     together = compute_embeddings(ids, paths, backbone, tmp_path / "a", workers=2, progress=Silent())
     for row in (0, 63, 64, 129):
         alone = compute_embeddings(
@@ -190,7 +178,7 @@ def test_a_damaged_embedding_shard_is_computed_again(small_images: Path, tmp_pat
 
     paths = sorted((small_images / "images").rglob("*.jpg"))[:3]
     ids = [sha256_file(path) for path in paths]
-    backbone = load_backbone(EmbeddingSettings(), "cpu")
+    backbone = load_backbone(EmbeddingSettings(image_size=64), "cpu")
     first = compute_embeddings(ids, paths, backbone, tmp_path, workers=1, progress=Silent())
     (shard,) = (tmp_path / "embeddings").rglob("*.arrays")
     whole = shard.read_bytes()

@@ -1,6 +1,6 @@
 """The report in a real browser, from disk: its policy lets its own style and script run, and nothing else.
 
-Skipped without a browser, unless CLEANER_REQUIRE_BROWSER is set.
+Skipped without a browser, unless REQUIRE_BROWSER is set.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The review page in a real headless Chromium, driven by the keyboard.
 
-Without a browser these tests are skipped, unless CLEANER_REQUIRE_BROWSER is set (`.ci/run` sets it): then they fail.
+Without a browser these tests are skipped, unless REQUIRE_BROWSER is set (`.ci/run` sets it): then they fail.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from cleaner.config import BalanceSettings, EmbeddingSettings, RunOptions, ScanSettings, TrainSettings
 from cleaner.config_sources import resolve_config
+from cleaner.dataset.checkpoint_files import find_checkpoints
 from cleaner.dataset.images import load_rgb
 from cleaner.dataset.lineage import why_stale
 from cleaner.dataset.store import sha256_file
@@ -26,15 +27,12 @@ from cleaner.modeling.backbones import load_backbone
 from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.learner import PROBE_RECIPES
 from cleaner.modeling.probe import Probe, ProbeLearner
-from cleaner.modeling.teachers import find_checkpoints, load_teachers, read_card
+from cleaner.modeling.teachers import load_teachers, read_card
 from cleaner.stages.balance import run_balance
 from cleaner.stages.scan import run_scan
 from cleaner.stages.train import run_train
 from tests.support.launcher import KILLED, Launcher
 from tests.support.program import Program
-
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 TINY = "test_efficientnet"
 SIDE = 32
@@ -285,21 +283,18 @@ def test_fold_models_of_the_probe_teach_what_they_predict(tmp_path: Path) -> Non
 # --- interruption -----------------------------------------------------------------------------------------------------
 
 
-def test_killed_in_mid_epoch_and_resumed_it_ends_with_the_same_network_and_metrics(work: Path, drawn: Path) -> None:
-    launcher = Launcher(drawn / "images")
-    try:
-        command = ["train", *ARGUMENTS, "-C"]
-        whole = work.parent / "whole"
-        shutil.copytree(work, whole)
-        done = launcher.start(*command, whole)
-        assert done["code"] == 0, done["stderr"]
-        for after in (10, 29):  # seven steps an epoch: in the second, and (ten are counted again) in the fifth
-            killed = launcher.start(*command, work, kill_at={"task": "training", "after": after})
-            assert killed["code"] == KILLED, killed["stderr"]
-        resumed = launcher.start(*command, work)
-        assert resumed["code"] == 0 and "training goes on at step 28 of 42" in resumed["stderr"], resumed["stderr"]
-    finally:
-        launcher.close()
+def test_killed_in_mid_epoch_and_resumed_it_ends_with_the_same_network_and_metrics(
+    launcher: Launcher, work: Path
+) -> None:
+    command = ["train", *ARGUMENTS, "-C"]
+    whole = shutil.copytree(work, work.parent / "whole")
+    done = launcher.start(*command, whole)
+    assert done["code"] == 0, done["stderr"]
+    for after in (10, 29):  # seven steps an epoch: in the second, and (ten are counted again) in the fifth
+        killed = launcher.start(*command, work, kill_at={"task": "training", "after": after})
+        assert killed["code"] == KILLED, killed["stderr"]
+    resumed = launcher.start(*command, work)
+    assert resumed["code"] == 0 and "training goes on at step 28 of 42" in resumed["stderr"], resumed["stderr"]
     for name in ("model.safetensors", "metrics.json", "classes.csv", "pr_curves.csv", "class_map.json"):
         assert sha256_file(work / "train" / name) == sha256_file(whole / "train" / name), name
 

@@ -1,6 +1,6 @@
 """A headless Chromium, and the review page as a person with a keyboard has it.
 
-Tests that use it are skipped without a browser, unless CLEANER_REQUIRE_BROWSER is set (`.ci/run` sets it): then they
+Tests that use it are skipped without a browser, unless REQUIRE_BROWSER is set (`.ci/run` sets it): then they
 fail.
 """
 
@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-# taken out of the environment at collection, since `cleaner` itself refuses CLEANER_* variables that it does not know
-REQUIRED = bool(os.environ.pop("CLEANER_REQUIRE_BROWSER", ""))
+REQUIRED = bool(os.environ.get("REQUIRE_BROWSER"))
 if not REQUIRED:
     pytest.importorskip("selenium.webdriver")
 from selenium import webdriver  # noqa: E402
@@ -74,7 +73,7 @@ class Page:
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     if not (CHROMIUM and DRIVER):
         if REQUIRED:
-            pytest.fail("CLEANER_REQUIRE_BROWSER is set, but there is no chromium or no chromedriver")
+            pytest.fail("REQUIRE_BROWSER is set, but there is no chromium or no chromedriver")
         pytest.skip("no chromium or no chromedriver: apt-get install chromium chromium-driver")
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM

@@ -46,7 +46,7 @@ class Launcher:
         self._process.wait(timeout=30)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def launcher(small_images: Path) -> Iterator[Launcher]:
     launcher = Launcher(small_images)
     yield launcher

@@ -1,11 +1,17 @@
 """Starts `cleaner` many times for one import of torch: a process that forks a child for each run. Not a test.
 
 Reads orders from stdin, one JSON document a line, and answers each with one line:
-`{"code": exit code or minus the signal, "stderr": text}`. An order holds `argv`, and may hold `kill_at`, where the
-child gets SIGKILL: {"task": beginning of a task's name, "after": units}, {"say": beginning of a message},
-{"record": stage} (its manifest is written, its record is not), {"stage": stage, "after_s": seconds of it}, or
-{"step": n} (the n-th training step of a whole network is about to be taken);
-`interrupt_at` is the same with SIGINT.
+`{"code": exit code or minus the signal, "stderr": text}`. An order holds `argv`, and may hold `kill_at`, the event at
+which the child gets SIGKILL, or `interrupt_at`, the same with SIGINT:
+
+- {"task": beginning of a task's name, "after": n}: n units of it are done;
+- {"say": beginning of a message}: the message is about to be shown;
+- {"record": stage}: the stage's files are written, and its record is about to be put in its place;
+- {"stage": stage, "operation": n}: the n-th operation on a file of the workspace is about to happen, counted from the
+  first in the stage's folder;
+- {"step": n}: the n-th step of an optimizer is about to be taken.
+
+All of them are events in the run itself, so that none depends on how fast the machine is.
 """
 
 from __future__ import annotations
@@ -16,8 +22,7 @@ import os
 import signal
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -51,87 +56,120 @@ def _child(order: dict[str, Any], stderr: int) -> None:
     os.dup2(nothing, 0)
     os.dup2(nothing, 1)
     os.dup2(stderr, 2)
-    for name, number in (("kill_at", signal.SIGKILL), ("interrupt_at", signal.SIGINT)):
-        if name in order:
-            _arm(order[name], number)
-    sys.argv = ["cleaner", *order["argv"]]
     code = 1
     try:
         from cleaner.cli.app import main
 
+        for name, number in (("kill_at", signal.SIGKILL), ("interrupt_at", signal.SIGINT)):
+            if name in order:
+                _arm(order[name], number, order["argv"])
+        sys.argv = ["cleaner", *order["argv"]]
         main()
         code = 0
     except SystemExit as end:
         code = int(end.code or 0)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
     finally:
         sys.stderr.flush()
         os._exit(code)
 
 
-def _arm(point: dict[str, Any], number: signal.Signals) -> None:
-    """Make the progress display (or the writing of a stage's record) send this process a signal at `point`."""
-    from cleaner.cli.console import Console
-    from cleaner.stages.stage_run import StageResult, StageRun
+def _arm(point: dict[str, Any], number: signal.Signals, argv: list[str]) -> None:
+    """Have this process sent a signal at `point`."""
 
     def strike() -> None:
         os.kill(os.getpid(), number)
 
-    if "record" in point:
-        write = StageRun.complete_files
-
-        def complete_files(self: StageRun[Any], *arguments: Any, **named: Any) -> StageResult:
-            if self.stage == point["record"]:
-                strike()
-            return write(self, *arguments, **named)
-
-        StageRun.complete_files = complete_files  # type: ignore[method-assign]
-    elif "stage" in point:
-        look = StageRun.current
-
-        def current(self: StageRun[Any]) -> StageResult | None:
-            result = look(self)
-            if self.stage == point["stage"] and result is None:
-                threading.Timer(point["after_s"], strike).start()
-            return result
-
-        StageRun.current = current  # type: ignore[method-assign]
-    elif "step" in point:
-        from cleaner.modeling.training import Trainer
-
-        take_step, taken = Trainer._take_step, itertools.count(1)
-
-        def striking_step(self: Trainer, *arguments: Any) -> float:
-            if next(taken) == point["step"]:
-                strike()
-            return take_step(self, *arguments)
-
-        Trainer._take_step = striking_step  # type: ignore[method-assign]
+    if "step" in point:
+        _strike_at_step(point["step"], strike)
     elif "say" in point:
-        say = Console.say
-
-        def striking_say(self: Console, message: str) -> None:
-            if message.strip().startswith(point["say"]):
-                strike()
-            say(self, message)
-
-        Console.say = striking_say  # type: ignore[method-assign]
+        _strike_at_message(point["say"], strike)
+    elif "task" in point:
+        _strike_in_task(point["task"], point["after"], strike)
     else:
+        workspace = argv[argv.index("-C") + 1]
+        if "record" in point:
+            _strike_at_record(f"{workspace}/{point['record']}/stage.json", strike)
+        else:
+            _strike_at_operation(workspace, point["stage"], point["operation"], strike)
 
-        class Task:
-            def __init__(self, armed: bool) -> None:
-                self.num_done, self.armed = 0, armed
 
-            def advance(self, num: int = 1) -> None:
-                self.num_done += num
-                if self.armed and self.num_done >= point["after"]:
-                    strike()
+def _strike_at_step(step: int, strike: Callable[[], None]) -> None:
+    from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-        @contextmanager
-        def task(self: Console, name: str, total: int) -> Iterator[Task]:
-            sys.stderr.write(f"{name}\n")
-            yield Task(name.startswith(point["task"]))
+    count = itertools.count(1)
 
-        Console.task = task  # type: ignore[method-assign]
+    def before_step(*_: Any) -> None:
+        if next(count) == step:
+            strike()
+
+    register_optimizer_step_pre_hook(before_step)
+
+
+def _strike_at_message(beginning: str, strike: Callable[[], None]) -> None:
+    from cleaner.cli.console import Console
+
+    say = Console.say
+
+    def striking_say(self: Console, message: str) -> None:
+        if message.strip().startswith(beginning):
+            strike()
+        say(self, message)
+
+    Console.say = striking_say  # type: ignore[method-assign]
+
+
+def _strike_in_task(beginning: str, after: int, strike: Callable[[], None]) -> None:
+    from cleaner.cli.console import Console
+
+    class Task:
+        def __init__(self, armed: bool) -> None:
+            self.num_done, self.armed = 0, armed
+
+        def advance(self, num: int = 1) -> None:
+            self.num_done += num
+            if self.armed and self.num_done >= after:
+                strike()
+
+    @contextmanager
+    def task(self: Console, name: str, total: int) -> Iterator[Task]:
+        sys.stderr.write(f"{name}\n")
+        yield Task(name.startswith(beginning))
+
+    Console.task = task  # type: ignore[method-assign]
+
+
+def _strike_at_record(record: str, strike: Callable[[], None]) -> None:
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "os.rename" and str(arguments[1]) == record:
+            strike()
+
+    sys.addaudithook(hook)
+
+
+def _strike_at_operation(workspace: str, stage: str, operation: int, strike: Callable[[], None]) -> None:
+    num_seen = 0
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal num_seen
+        path = _changed_path(event, arguments)
+        if path.startswith(f"{workspace}/") and (num_seen or path.startswith(f"{workspace}/{stage}")):
+            num_seen += 1
+            if num_seen == operation:
+                strike()
+
+    sys.addaudithook(hook)
+
+
+def _changed_path(event: str, arguments: tuple[Any, ...]) -> str:
+    """The file or folder that an audit event is about to change; empty for all other events."""
+    if event == "open":
+        path, _, flags = arguments
+        return str(path) if flags & (os.O_WRONLY | os.O_RDWR) else ""
+    if event == "os.rename":
+        return str(arguments[1])
+    return str(arguments[0]) if event in ("os.mkdir", "os.remove") else ""
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -25,25 +24,25 @@ from cleaner.dataset.workspace import Workspace
 from cleaner.engine.ray import RayEngine
 from cleaner.errors import CleanerError
 from cleaner.stages.train import run_train
-from tests.engine.test_ray import cluster, engine
 from tests.stages.test_train import ARGUMENTS, OPTIONS, drawn, settings, work
 from tests.support.program import Program
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+__all__ = ["drawn", "work"]
+pytest.importorskip("ray", reason="ray is not installed: pip install 'cleaner[ray]'")
 
-__all__ = ["cluster", "drawn", "engine", "work"]
 FILES = ("model.safetensors", "metrics.json", "classes.csv", "pr_curves.csv", "class_map.json")
 MIXED = settings(recipe="cutmix", freeze_norm=True, epochs=4, patience=4)
 """CutMix, whose pairs two workers must share; frozen statistics, for a CPU has no batch norm over several workers."""
 
 
 @pytest.fixture(scope="module")
-def two_cores(cluster: Any, engine: RayEngine) -> Iterator[RunOptions]:
-    """Options of the cluster with a second node of one core."""
-    node = cluster.add_node(num_cpus=1)
+def two_cores(cluster: Any) -> Iterator[RunOptions]:
+    """Options of the cluster with two nodes of one core."""
+    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     cluster.wait_for_nodes()
     yield replace(OPTIONS, engine="ray", address=cluster.address)
-    cluster.remove_node(node)
+    for node in nodes:
+        cluster.remove_node(node)
 
 
 def train(root: Path, settings: TrainSettings, options: RunOptions) -> dict[str, str]:
@@ -75,23 +74,26 @@ def pids_of_train_workers() -> list[int]:
 def a_worker_killed(folder: Path, *, at_step: int) -> Iterator[list[int]]:
     """One of the workers is killed once there is a checkpoint of this step; yields its process id, and that step."""
     killed: list[int] = []
+    over = threading.Event()
 
     def kill() -> None:
-        deadline = time.monotonic() + 50
-        while time.monotonic() < deadline and not killed:
-            time.sleep(0.01)
+        while not killed and not over.wait(0.01):
             try:
                 step = int(json.loads((folder / "state.json").read_text())["step"])
             except (OSError, ValueError):
                 continue
-            if step >= at_step:
-                killed.extend([max(pids_of_train_workers()), step])
+            workers = pids_of_train_workers()
+            if step >= at_step and workers:
+                killed.extend([max(workers), step])
                 os.kill(killed[0], signal.SIGKILL)
 
     thread = threading.Thread(target=kill)
     thread.start()
-    yield killed
-    thread.join()
+    try:
+        yield killed
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_as_a_task_it_gives_the_bytes_of_a_local_run(two_cores: RunOptions, work: Path) -> None:
@@ -124,10 +126,8 @@ def test_two_workers_of_whom_one_is_killed_take_the_steps_of_one(
     assert not (tmp_path / "results" / "training").exists()
 
 
-def test_what_goes_wrong_is_told(
-    two_cores: RunOptions, engine: RayEngine, work: Path, tmp_path: Path, program: Program
-) -> None:
-    function, store = cast(Any, locate), ArrayStore(tmp_path)
+def test_what_goes_wrong_is_told(two_cores: RunOptions, work: Path, tmp_path: Path, program: Program) -> None:
+    engine, function, store = RayEngine(two_cores.address, 0), cast(Any, locate), ArrayStore(tmp_path)
     with pytest.raises(CleanerError, match="no room on the Ray cluster for 3 workers") as caught:
         engine.run_group(function, ("key", "nosuchstore://bucket"), store=store, num_workers=3)
     assert "--train-workers" in caught.value.next_step

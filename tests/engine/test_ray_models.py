@@ -21,7 +21,6 @@ from cleaner.dataset.locations import locate
 from cleaner.dataset.store import sha256_file
 from cleaner.dataset.workspace import Workspace
 from cleaner.engine.local import LocalEngine
-from cleaner.engine.ray import RayEngine
 from cleaner.errors import BackboneError
 from cleaner.modeling.crossval import cross_train
 from cleaner.modeling.finetune import FinetuneLearner, load_learner
@@ -29,26 +28,12 @@ from cleaner.modeling.model_tasks import ClusterLearner, load_cluster_learner
 from cleaner.modeling.recipes import ROUND_RECIPES
 from cleaner.progress import Silent
 from cleaner.stages.labels.run import run_labels
-from tests.engine.test_ray import ray
 from tests.stages.labels.test_finetune import FOLDS, OUTPUTS, embedding
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 __all__ = ["embedding"]
+pytest.importorskip("ray", reason="ray is not installed: pip install 'cleaner[ray]'")
 LONG = tuple(replace(recipe, epochs=20, augment=(("mirror", 0.5),)) for recipe in ROUND_RECIPES)
 """So many short epochs that there is a middle in which a node can die."""
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """A cluster whose head, on which the driver is, takes no tasks."""
-    from ray.cluster_utils import Cluster
-
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    RayEngine(nodes.address, 0)
-    yield nodes
-    ray.shutdown()
-    nodes.shutdown()
 
 
 def label(root: Path, embedding: EmbeddingSettings, options: RunOptions) -> dict[str, str]:
@@ -104,7 +89,9 @@ def test_a_node_killed_in_mid_fold_changes_no_byte_and_costs_no_epoch(
         while not steps and not found.done():  # until the only node that takes tasks is in the middle of a model
             time.sleep(0.01)
         cluster.remove_node(node, allow_graceful=False)
-        cluster.add_node(num_cpus=2)
+        another = cluster.add_node(num_cpus=2)
+        found.exception()  # wait for it
+        cluster.remove_node(another)
     assert found.result() == expected
     assert not left.exists() and len(list((there / "cache" / "labels").glob("*.arrays"))) == 2
     assert len(steps) == FOLDS + 1
