@@ -76,13 +76,13 @@ def review(
     name = (annotator if annotator is not None else getpass.getuser()).strip()
     server = ReviewServer(session.workspace, annotator=name, queue=queue or "", share=share, host=host, port=port)
     if queue is not None:
-        absent = server.desk.queue(queue)
-        if isinstance(absent, str):
+        absent = server.desk.queue(queue).absent
+        if absent:
             raise BadInputError(f"the queue {queue} is not there yet", next_step=absent)
     if server.desk.catalogue.warning:
         session.console.warn(server.desk.catalogue.warning)
     if host not in LOOPBACK:
-        session.console.warn(f"served on {host}, unencrypted: whoever gets hold of the link decides as {name}")
+        session.console.warn(f"served on {host}, unencrypted: anyone who gets the link decides as {name}")
     session.console.result([f"review  {server.desk.catalogue.stage} · as {name} · Ctrl-C ends it", f"  {server.url}"])
     if line.quiet and not line.as_json:
         write_result(server.url)  # without the link there is no way in

@@ -18,17 +18,24 @@ from cleaner.dataset.manifest import STAGES, read_manifest
 from cleaner.dataset.workspace import RECORD, StageRecord, Workspace
 from cleaner.errors import CleanerError, StaleStageError
 
-_COLUMNS = (
-    "file_name", "image_id", "keep", "drop_stage", "drop_reason", "clean_label", "label", "width", "height", "mode",
-    "readable", "duplicate_group", "label_conflict", "num_colors", "pixel_std", "pixel_id",
-    "noise_prob", "is_noise", "noise_evidence", "noise_round",
-    "given_rank", "self_confidence", "predicted_label", "label_issue", "label_issue_prob",
-    "suggested_label", "suggested_prob",
-    "class_size", "class_action",
-)  # fmt: skip
-_REPEATED = ("drop_stage", "drop_reason", "clean_label", "label", "mode", "noise_evidence", "predicted_label",
-             "suggested_label", "label_issue", "class_action")  # fmt: skip
-"""Text columns with few distinct values: kept as categories, so that a row costs no string."""
+_TEXTS = (
+    "drop_stage",
+    "drop_reason",
+    "clean_label",
+    "label",
+    "mode",
+    "noise_evidence",
+    "predicted_label",
+    "suggested_label",
+    "label_issue",
+    "class_action",
+)
+"""Text columns with few distinct values: held as categories, so that a row costs no string."""
+_FACTS = ("file_name", "image_id", "keep", "width", "height", "readable", "duplicate_group", "label_conflict")
+_PIXELS = ("num_colors", "pixel_std", "pixel_id")
+_NOISE = ("noise_prob", "is_noise", "noise_round")
+_LABELS = ("given_rank", "self_confidence", "label_issue_prob", "suggested_prob")
+_COLUMNS = (*_FACTS, *_TEXTS, *_PIXELS, *_NOISE, *_LABELS, "class_size")
 _NUM_TYPICAL = 24
 MAX_PIXELS = 100_000_000
 
@@ -43,7 +50,7 @@ class Catalogue:
     warning: str
     """What is stale about it, or ''."""
     settings: dict[str, float]
-    """What the stages were told: threshold, doubtful, min_count."""
+    """Settings of the stages: threshold, doubtful, min_count."""
     max_pixels: int
     follows_links: bool
     findings: pd.DataFrame
@@ -71,6 +78,11 @@ class Catalogue:
         keys = self.rows["pixel_key"].to_numpy()
         return np.where(keys >= 0, keys, -1)
 
+    def equal_contents(self, image_id: str) -> list[str]:
+        """The ids of all images with the pixels of `image_id`, itself first."""
+        same = (self.copies == self.copies[self.row_of[image_id]]) & (self.copies >= 0)
+        return list(dict.fromkeys([image_id, *map(str, self.rows["image_id"].to_numpy()[same])]))
+
     def path(self, row: int) -> Path | None:
         """The file of a row, or None if its name leads out of the images root."""
         name = PurePosixPath(str(self.rows["file_name"].iloc[row]))
@@ -83,7 +95,7 @@ class Catalogue:
         return path
 
     def typical(self, label: str, num: int = _NUM_TYPICAL) -> list[str]:
-        """Images that show best what the class `label` is: kept, most surely of it first, no near copies."""
+        """Images that best show what the class `label` is: kept, the surest first, no near copies."""
         order, starts = self._by_class
         names = list(self.rows["clean_label"].cat.categories)
         if label not in names:
@@ -96,7 +108,7 @@ class Catalogue:
 
     @cached_property
     def _by_class(self) -> tuple[np.ndarray, np.ndarray]:
-        """Kept rows ordered by class and within it the most typical first; and where each class begins."""
+        """Kept rows ordered by class, the most typical first within each; and where each class begins."""
         rows = self.rows
         good = np.flatnonzero(rows["keep"].to_numpy() & rows["readable"].to_numpy())
         code = rows["clean_label"].cat.codes.to_numpy()[good]
@@ -106,7 +118,7 @@ class Catalogue:
             doubt = 1 - np.nan_to_num(rows["self_confidence"].to_numpy()[good].astype(np.float64)) + issue
         elif "noise_prob" in rows:
             doubt = np.nan_to_num(rows["noise_prob"].to_numpy()[good].astype(np.float64), nan=1.0)
-        elif "num_colors" in rows:  # after the scan alone: what is least like a chart or a blank
+        elif "num_colors" in rows:  # after the scan alone: least like a chart or a blank image first
             doubt = -rows[["num_colors", "pixel_std"]].rank(pct=True).min(axis=1).fillna(0).to_numpy()[good]
         order = good[np.lexsort((doubt, code))]
         starts = np.searchsorted(np.sort(code), np.arange(len(rows["clean_label"].cat.categories) + 1))
@@ -114,7 +126,7 @@ class Catalogue:
 
 
 def load_catalogue(workspace: Workspace) -> Catalogue:
-    """The last stage whose manifest is whole and matches its parents'.
+    """The last stage whose manifest is complete and up to date.
 
     Raises StaleStageError without a scan.
     """
@@ -142,7 +154,7 @@ def _read(workspace: Workspace, stage: str, warning: str) -> Catalogue:
     record = workspace.record(stage)
     assert record is not None
     rows = read_manifest(path, optional=_COLUMNS)
-    for name in _REPEATED:
+    for name in _TEXTS:
         if name in rows:
             rows[name] = rows[name].astype("category")
     keys = rows.pop("pixel_id") if "pixel_id" in rows else rows["image_id"]

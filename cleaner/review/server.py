@@ -17,8 +17,9 @@ from starlette.routing import Route
 
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, CleanerError, UsageError
-from cleaner.review.desk import PAGE_SIZES, STATUSES, Desk, UnknownItemError
+from cleaner.review.desk import Desk, UnknownItemError
 from cleaner.review.guard import Guard
+from cleaner.review.paging import PAGE_SIZES, STATUSES, PageRequest
 from cleaner.review.thumbnails import SIZES_PX, PictureError, Thumbnails
 
 DEFAULT_PORT = 8765
@@ -32,14 +33,20 @@ class ReviewServer:
     """A server that is bound to its port, and serves when `run` is called."""
 
     def __init__(
-        self, workspace: Workspace, *, annotator: str, queue: str = "", share: float = 1.0, host: str = "127.0.0.1",
+        self,
+        workspace: Workspace,
+        *,
+        annotator: str,
+        queue: str = "",
+        share: float = 1.0,
+        host: str = "127.0.0.1",
         port: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.desk = Desk(workspace, annotator, share)
         self.socket = _bind(host, port)
         self.port: int = self.socket.getsockname()[1]
         self.host = host
-        self.guard = Guard(_application(self.desk, queue), port=self.port, host=host)
+        self.guard = Guard(_Endpoints(self.desk, queue).application(), port=self.port, host=host)
 
     @property
     def url(self) -> str:
@@ -52,9 +59,17 @@ class ReviewServer:
         """Serve until interrupted."""
         config = uvicorn.Config(
             self.guard,
-            http="h11", ws="none", lifespan="off", log_level="warning", access_log=False, server_header=False,
-            proxy_headers=False, timeout_keep_alive=60, timeout_graceful_shutdown=2, limit_concurrency=200,
-        )  # fmt: skip
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=60,
+            timeout_graceful_shutdown=2,
+            limit_concurrency=200,
+        )
         uvicorn.Server(config).run(sockets=[self.socket])
 
 
@@ -82,24 +97,45 @@ _WITHOUT_NAME = {"/": "index.html", "/favicon.ico": "favicon.svg"}
 """Browsers ask for favicon.ico on pages that name no icon, such as those of errors."""
 
 
-def _application(desk: Desk, queue: str) -> Starlette:
-    thumbnails = Thumbnails(desk.workspace.cache / "thumbnails", desk.catalogue.max_pixels)
-    files = _static_files()
+class _Endpoints:
+    """What the routes answer with."""
 
-    async def static(request: Request) -> Response:
+    def __init__(self, desk: Desk, queue: str) -> None:
+        self.desk = desk
+        self.queue = queue
+        """The queue that the page opens with, or ''."""
+        self.thumbnails = Thumbnails(desk.workspace.cache / "thumbnails", desk.catalogue.max_pixels)
+        self.files = _static_files()
+
+    def application(self) -> Starlette:
+        """The routes. Handlers of `/api` and `/picture` run in threads."""
+        return Starlette(
+            routes=[
+                Route("/", self.static),
+                Route("/favicon.ico", self.static),
+                Route("/static/{name}", self.static),
+                Route("/api/state", _reading(self.state)),
+                Route("/api/page", _reading(self.page)),
+                Route("/api/typical", _reading(self.typical)),
+                Route("/api/decide", _writing(self.decide), methods=["POST"]),
+                Route("/api/undo", _writing(self.undo), methods=["POST"]),
+                Route("/picture/{image_id}/{size}", self.picture),
+            ]
+        )
+
+    async def static(self, request: Request) -> Response:
         name = request.path_params.get("name", _WITHOUT_NAME.get(request.url.path, ""))
-        if name not in files:
+        if name not in self.files:
             return _failure(404, "no such file")
-        data, kind = files[name]
+        data, kind = self.files[name]
         return Response(data, headers={"content-type": f"{kind}; charset=utf-8", "cache-control": "no-cache"})
 
-    def state(request: Request) -> dict[str, Any]:
-        return desk.state() | {"queue": queue}
+    def state(self, request: Request) -> dict[str, Any]:
+        return self.desk.state() | {"queue": self.queue}
 
-    def page(request: Request) -> dict[str, Any]:
+    def page(self, request: Request) -> dict[str, Any]:
         given = request.query_params
-        return desk.page(
-            given.get("queue", ""),
+        wanted = PageRequest(
             start=_integer(given.get("start", "0"), "start"),
             limit=_one_of(_integer(given.get("limit", "24"), "limit"), PAGE_SIZES, "limit"),
             status=_one_of(given.get("status", "todo"), STATUSES, "status"),
@@ -110,47 +146,34 @@ def _application(desk: Desk, queue: str) -> Starlette:
             search=_short(given.get("search", "")),
             turned=given.get("turned", "") == "1",
         )
+        return self.desk.page(given.get("queue", ""), wanted)
 
-    def typical(request: Request) -> dict[str, Any]:
+    def typical(self, request: Request) -> dict[str, Any]:
         label = _short(request.query_params.get("label", ""))
-        return {"label": label, "pictures": desk.catalogue.typical(label)}
+        return {"label": label, "pictures": self.desk.catalogue.typical(label)}
 
-    def picture(request: Request) -> Response:
+    def picture(self, request: Request) -> Response:
         image_id, size = request.path_params["image_id"], request.path_params["size"]
-        row = desk.catalogue.row_of.get(image_id)
-        path = desk.catalogue.path(row) if row is not None else None
+        catalogue = self.desk.catalogue
+        row = catalogue.row_of.get(image_id)
+        path = catalogue.path(row) if row is not None else None
         if path is None or size not in SIZES_PX:
             return _failure(404, "no such picture")
         try:
-            data = thumbnails.get(image_id, size, path)
+            data = self.thumbnails.get(image_id, size, path)
         except PictureError as error:
             return _failure(410, f"this picture cannot be shown: {error}")
-        return Response(
-            data, headers={"content-type": "image/jpeg", "cache-control": "private, max-age=86400, immutable"}
-        )
+        headers = {"content-type": "image/jpeg", "cache-control": "private, max-age=86400, immutable"}
+        return Response(data, headers=headers)
 
-    def decide(document: dict[str, Any]) -> dict[str, Any]:
+    def decide(self, document: dict[str, Any]) -> dict[str, Any]:
         decisions = document.get("decisions")
         if not isinstance(decisions, list) or not all(isinstance(d, dict) for d in decisions):
             raise BadInputError("decisions are missing", expected="a list of kind, key, verdict, label")
-        return desk.decide(_text(document, "queue"), _text(document, "request_id"), decisions)
+        return self.desk.decide(_text(document, "queue"), _text(document, "request_id"), decisions)
 
-    def undo(document: dict[str, Any]) -> dict[str, Any]:
-        return desk.undo(_text(document, "queue"), _text(document, "request_id"), _text(document, "target"))
-
-    return Starlette(
-        routes=[
-            Route("/", static),
-            Route("/favicon.ico", static),
-            Route("/static/{name}", static),
-            Route("/api/state", _reading(state)),
-            Route("/api/page", _reading(page)),
-            Route("/api/typical", _reading(typical)),
-            Route("/api/decide", _writing(decide), methods=["POST"]),
-            Route("/api/undo", _writing(undo), methods=["POST"]),
-            Route("/picture/{image_id}/{size}", picture),
-        ]
-    )
+    def undo(self, document: dict[str, Any]) -> dict[str, Any]:
+        return self.desk.undo(_text(document, "queue"), _text(document, "request_id"), _text(document, "target"))
 
 
 def _reading(handle: Callable[[Request], dict[str, Any]]) -> Callable[[Request], Response]:

@@ -9,9 +9,12 @@ import numpy as np
 import pandas as pd
 
 from cleaner.config import BalanceSettings, LabelsSettings, NoiseSettings, RunOptions
+from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.workspace import Workspace
-from cleaner.review.catalogue import load_catalogue
-from cleaner.review.queues import Queue, find_queue
+from cleaner.review.catalogue import Catalogue, load_catalogue
+from cleaner.review.ledger import Ledger
+from cleaner.review.queue import Queue, Sources
+from cleaner.review.queues import find_kind
 from cleaner.stages.balance import run_balance
 from cleaner.stages.labels.run import run_labels
 from cleaner.stages.noise import run_noise
@@ -66,14 +69,21 @@ def test_fifty_images_and_ten_classes_become_evidence_person_and_nothing_else(
     assert {key: action[key] for key in of_classes} == {key: verdict for key, (verdict, _) in of_classes.items()}
 
 
+def make_queue(name: str, workspace: Workspace, catalogue: Catalogue) -> Queue:
+    kind, ledger = find_kind(name), Ledger(DecisionStore(workspace.decisions_path), "ann")
+    return kind.find(kind, Sources(workspace, catalogue, ledger))
+
+
 def test_label_issues_come_by_their_probability_where_the_manifest_has_it(tmp_path: Path) -> None:
-    catalogue = load_catalogue(make_workspace(tmp_path, per_class=6))
+    workspace = make_workspace(tmp_path, per_class=6)
+    catalogue = load_catalogue(workspace)
     issue = (catalogue.rows["label_issue"] != "").to_numpy()
     probs = np.where(issue, np.linspace(0.3, 1, len(issue)), np.nan).astype(np.float32)
     first = np.flatnonzero(issue)[0]
     probs[first] = np.nan
-    queue = find_queue("labels", replace(catalogue, rows=catalogue.rows.assign(label_issue_prob=probs)))
-    assert isinstance(queue, Queue) and queue.score_name == "probability of a wrong label"
+    with_probs = replace(catalogue, rows=catalogue.rows.assign(label_issue_prob=probs))
+    queue = make_queue("labels", workspace, with_probs)
+    assert queue.score_name == "probability of a wrong label"
     groups = queue.items.groupby(["given", "suggested"], sort=False)["score"]
     doubts = [(scores - 0.5).abs().tolist() for _, scores in groups]
     assert len(doubts) > 1 and [min(d) for d in doubts] == sorted(min(d) for d in doubts)
@@ -83,18 +93,20 @@ def test_label_issues_come_by_their_probability_where_the_manifest_has_it(tmp_pa
 
 
 def test_the_calibration_queue_is_a_blind_sample_of_every_tenth(tmp_path: Path) -> None:
-    catalogue = load_catalogue(make_workspace(tmp_path, per_class=40))
-    assert "cleaner labels" in str(find_queue("calibration", catalogue))
+    workspace = make_workspace(tmp_path, per_class=40)
+    catalogue = load_catalogue(workspace)
+    absent = make_queue("calibration", workspace, catalogue)
+    assert "cleaner labels" in absent.absent and not len(absent.items)
     num = len(catalogue.rows)
     probs = np.random.default_rng(0).beta(0.3, 1, num).astype(np.float32)
     probs[::7] = np.nan
     with_probs = replace(catalogue, rows=catalogue.rows.assign(label_issue_prob=probs))
-    queue = find_queue("calibration", with_probs)
-    assert isinstance(queue, Queue) and queue.items["score"].isna().all() and not queue.facts(0)
+    queue = make_queue("calibration", workspace, with_probs)
+    assert queue.items["score"].isna().all() and not queue.facts(0)
     drawn = probs[queue.items["row"]]
     assert not np.isnan(drawn).any()
     tenths, there = ([int((p * 10).clip(0, 9)) for p in values if p == p] for values in (drawn, probs))
     assert all(tenths.count(t) <= min(30, there.count(t)) for t in range(10)) and tenths.count(0) == 30
     assert abs(np.corrcoef(np.arange(len(drawn)), drawn)[0, 1]) < 0.4  # not in the order of the probability
-    again = find_queue("calibration", with_probs)
-    assert isinstance(again, Queue) and again.items.equals(queue.items)
+    again = make_queue("calibration", workspace, with_probs)
+    assert again.items.equals(queue.items)

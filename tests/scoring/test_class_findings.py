@@ -19,8 +19,7 @@ from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.learner import PROBE_RECIPES
 from cleaner.modeling.probe import ProbeLearner
 from cleaner.report.build import write_report
-from cleaner.review.catalogue import load_catalogue
-from cleaner.review.queues import Queue, find_queue
+from cleaner.review.desk import Desk
 from cleaner.scoring.class_findings import ClassFindings, find_class_findings
 from cleaner.scoring.label_noise import Candidates
 from cleaner.stages.balance import run_balance
@@ -193,8 +192,8 @@ def test_people_judge_suspected_classes_in_balance_review_and_report(
     workspace = Workspace(tmp_path / "own")
     shutil.copytree(suspicious[0].root, workspace.root)
     assert suspicious[2].record.counts["classes_for_people"] == ["anything", "cup", "mug"]
-    queue = find_queue("low-count", load_catalogue(workspace))
-    assert isinstance(queue, Queue) and set(queue.items["key"]) == {"anything", "cup", "mug"}
+    queue = Desk(workspace, "ann").queue("low-count")
+    assert set(queue.items["key"]) == {"anything", "cup", "mug"}
     position = queue.position_of["class", "cup"]
     assert queue.choices(position)[0] == ("merge", "mug") and "looks like one with mug" in " ".join(
         queue.facts(position)

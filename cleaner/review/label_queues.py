@@ -1,0 +1,128 @@
+"""Queues of labels: issues by group, a blind sample for calibration, and one picture under several labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from cleaner.dataset.decisions import Event
+from cleaner.review.catalogue import Catalogue
+from cleaner.review.queue import (
+    NUM_CHOICES,
+    Queue,
+    QueueKind,
+    Sources,
+    Verdict,
+    absent_queue,
+    first_of_content,
+    make_image_items,
+    most_doubtful_first,
+)
+
+_NUM_TENTHS, _OF_EACH_TENTH = 10, 30
+"""The calibration queue: at most 30 images from each tenth of the probability of a wrong label."""
+
+
+def answers_label_question(event: Event) -> bool:
+    """Whether a decision judges the label: `normal` does not, nor does `unsure` about noise."""
+    return event.verdict != "normal" and not (event.verdict == "unsure" and event.queue.startswith("noise-"))
+
+
+def find_label_issues(kind: QueueKind, sources: Sources) -> Queue:
+    """The label issues, or a share of them; grouped by given and suggested label."""
+    catalogue = sources.catalogue
+    rows = catalogue.rows
+    if "suggested_label" not in rows:
+        return absent_queue(kind, "run `cleaner labels` first")
+    wanted = (rows["label_issue"] != "").to_numpy()
+    there = first_of_content(catalogue, wanted)
+    if sources.share < 1:  # by the content's digest, so that every run draws the same ones
+        ids = rows["image_id"].to_numpy()[there]
+        there = there[np.array([int(i[:12], 16) / 16**12 < sources.share for i in ids], dtype=bool)]
+    sure = rows["suggested_prob"].to_numpy()[there].astype(np.float64)
+    prob = rows["label_issue_prob"].to_numpy()[there].astype(np.float64)
+    own = np.nan_to_num(rows["self_confidence"].to_numpy()[there].astype(np.float64))
+    kept = np.where(rows["keep"].to_numpy()[there], "kept", "dropped")
+    reason = rows["label_issue"].astype(object).to_numpy()[there] + ", " + kept
+    by_rule = not np.isnan(prob).all()  # the rule recipe has no probabilities
+    score, score_name = (prob, "probability of a wrong label") if by_rule else (sure, "confidence in the suggestion")
+    doubt = np.where(np.isnan(prob), -1, -np.abs(prob - 0.5)) if by_rule else 1 - (np.nan_to_num(sure) - own)
+    items = make_image_items(catalogue, there, rows["suggested_label"].astype(object).to_numpy()[there], score, reason)
+    ordered = most_doubtful_first(items, doubt, grouped=True)
+    confused = count_confusions(catalogue, wanted)
+
+    def choices(i: int) -> list[Verdict]:
+        given, first = str(ordered["given"].iloc[i]), str(ordered["suggested"].iloc[i])
+        names = [first, *(n for n in confused.get(given, []) if n not in (first, given))]
+        return [("label", n) for n in names[:NUM_CHOICES] if n]
+
+    def facts(i: int) -> list[str]:
+        row = int(ordered["row"].iloc[i])
+        known = [str(ordered["reason"].iloc[i])]
+        if by_rule and not np.isnan(ordered["score"].iloc[i]):
+            known.append(f"wrong label: {ordered['score'].iloc[i]:.0%}")
+        known.append(f"{ordered['given'].iloc[i]}: {float(rows['self_confidence'].iloc[row]):.0%}")
+        return [*known, f"{ordered['suggested'].iloc[i]}: {float(rows['suggested_prob'].iloc[row]):.0%}"]
+
+    return Queue(kind, ordered, score_name=score_name, choices=choices, facts=facts)
+
+
+def find_calibration_sample(kind: QueueKind, sources: Sources) -> Queue:
+    """Images from all tenths of the probability of a wrong label, in random order and without what models say.
+
+    Verdicts spread evenly calibrate the probabilities of all images best (docs/experiments.md). Drawn by the content's
+    digest, so that every run draws the same ones.
+    """
+    catalogue = sources.catalogue
+    rows = catalogue.rows
+    if "label_issue_prob" not in rows or rows["label_issue_prob"].isna().all():
+        return absent_queue(kind, "run `cleaner labels` first, with the rule auto")
+    there = first_of_content(catalogue, rows["label_issue_prob"].notna().to_numpy())
+    key = rows["image_id"].to_numpy().astype(str)[there]
+    prob = rows["label_issue_prob"].to_numpy()[there]
+    tenth = np.minimum((prob * _NUM_TENTHS).astype(int), _NUM_TENTHS - 1)
+    order = np.argsort(key, kind="stable")
+    place = pd.Series(tenth[order]).groupby(tenth[order]).cumcount().to_numpy()
+    return Queue(kind, make_image_items(catalogue, there[order[place < _OF_EACH_TENTH]]))
+
+
+def count_confusions(catalogue: Catalogue, issue: np.ndarray) -> dict[str, list[str]]:
+    """For each given label the labels suggested instead where `issue` (N,) bool, the most frequent first."""
+    pairs = catalogue.rows.loc[issue, ["label", "suggested_label"]].astype(object)
+    counts = pairs.value_counts().reset_index()
+    return {str(label): [str(p) for p in of["suggested_label"]] for label, of in counts.groupby("label", sort=False)}
+
+
+def find_conflicts(kind: QueueKind, sources: Sources) -> Queue:
+    """One item for equal pixels under several labels; its key is the copy whose label fits best."""
+    catalogue = sources.catalogue
+    rows = catalogue.rows
+    groups = _conflict_groups(catalogue)
+    label = rows["label"].astype(object).to_numpy()
+    under = [list(dict.fromkeys(str(n) for n in label[g])) for g in groups]
+    firsts = np.array([g[0] for g in groups], dtype=np.int64)
+    others, reasons = [" · ".join(u[1:]) for u in under], [f"{len(u)} labels" for u in under]
+    items = make_image_items(catalogue, firsts, others, reason=reasons)
+    num_labels = np.array([len(u) for u in under], np.int64)
+    order = np.lexsort((items["suggested"].to_numpy(str), items["given"].to_numpy(str), -num_labels))
+    return Queue(
+        kind,
+        items.iloc[order].reset_index(drop=True),
+        choices=lambda i: [("label", name) for name in under[order[i]]],
+        facts=lambda i: [str(rows["file_name"].iloc[r]) for r in groups[order[i]]],
+    )
+
+
+def _conflict_groups(catalogue: Catalogue) -> list[np.ndarray]:
+    """Rows (n,) int64 of equal pixels under several labels: the kept ones first, then by rank."""
+    rows, copies = catalogue.rows, catalogue.copies
+    mine = np.flatnonzero(rows["label_conflict"].to_numpy() & rows["readable"].to_numpy() & (copies >= 0))
+    if not len(mine):
+        return []
+    rank = np.zeros(len(mine), np.int64)
+    if "given_rank" in rows:
+        rank = rows["given_rank"].to_numpy()[mine].astype(np.int64)
+        rank[rank < 0] = np.iinfo(np.int32).max
+    mine = mine[np.lexsort((mine, rank, ~rows["keep"].to_numpy()[mine], copies[mine]))]
+    starts = np.flatnonzero(np.diff(copies[mine], prepend=-1))
+    return np.split(mine, starts[1:])
