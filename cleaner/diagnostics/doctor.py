@@ -1,4 +1,4 @@
-"""What this machine has, and what a run here would use."""
+"""The machine's software and hardware, and what a run on it would use."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LITTLE_SPACE_BYTES = 2 << 30
 
 @dataclass(frozen=True, kw_only=True)
 class Checkup:
-    """What was found."""
+    """The results of `examine`."""
 
     versions: dict[str, str]
     machine: dict[str, Any]
@@ -36,7 +36,7 @@ class Checkup:
 
 
 def examine(folder: Path, config: Config, *, device: str, workers: int) -> Checkup:
-    """Look at the machine, and at what a run in the workspace `folder` would use. Changes nothing."""
+    """Examine the machine, and what a run in the workspace `folder` would use. Changes nothing."""
     problems: list[str] = []
     existing = next(p for p in [folder.absolute(), *folder.absolute().parents] if p.exists())
     free = shutil.disk_usage(existing).free
@@ -45,7 +45,7 @@ def examine(folder: Path, config: Config, *, device: str, workers: int) -> Check
     if not os.access(existing, os.W_OK):
         problems.append(f"{existing} cannot be written to")
     if not hasattr(os, "fork"):
-        problems.append("this system is neither Linux nor macOS: untested")
+        problems.append("this system is neither Linux nor macOS, and untested")
     try:
         run = describe_torch(config.embedding, device)
     except CleanerError as error:

@@ -1,4 +1,4 @@
-"""Everything that the stages saw, scored and decided for one image."""
+"""Everything that the stages found, scored and decided for one image."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ _RELATED = ["file_name", "image_id", "label", "clean_label", "keep", "drop_reaso
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """What there is to say of one file."""
+    """All that is known of one file."""
 
     file_name: str
     image_id: str
     verdict: str
-    """What became of it, and why, in one line."""
+    """Whether it was kept, and why, in one line."""
     stages: list[dict[str, Any]]
-    """For each stage that ran: stage, words (lines), rounds (what each round scored)."""
+    """For each stage that ran: stage, words (lines of text), rounds (the scores of each round)."""
     copies: list[dict[str, Any]]
     """Files of its duplicate group: file_name, kind (exact or near), label, keep, drop_reason."""
     neighbours: list[dict[str, Any]]
     """Nearest images by the embedding: file_name, cosine (-1 .. 1), label, keep, drop_reason."""
     decisions: list[dict[str, Any]]
-    """What people said of it and of its class, oldest first; `in_force` says which verdict counts."""
+    """Decisions on it and on its class, oldest first; `in_force` says which verdict counts."""
     row: dict[str, Any]
     """Its row of the manifest, all columns; NaN is null."""
 
@@ -61,9 +61,10 @@ def _explain(workspace: Workspace, latest: str, image: FoundImage, num_neighbour
     columns = _columns(path)
     row = _records(read_matching(path, columns, pc.field("file_name") == image.file_name))[0]
     group = row["duplicate_group"]
-    members = read_matching(
-        path, [*_RELATED, "duplicate_group", "pixel_id"], pc.field("duplicate_group") == int(group)
-    ) if group >= 0 else pd.DataFrame(columns=[*_RELATED, "pixel_id"])  # fmt: skip
+    members = pd.DataFrame(columns=[*_RELATED, "pixel_id"])
+    if group >= 0:
+        in_group = pc.field("duplicate_group") == int(group)
+        members = read_matching(path, [*_RELATED, "duplicate_group", "pixel_id"], in_group)
     copies = _copies(row, members)
     seen = Seen(row=row, copies=copies, records={s: r for s in STAGES if (r := workspace.record(s)) is not None})
     stages = []
@@ -115,7 +116,7 @@ def _rounds(workspace: Workspace, stage: str, file_name: str) -> list[dict[str, 
 def _neighbours(workspace: Workspace, path: Path, image_ids: list[str], num: int) -> list[dict[str, Any]]:
     if not image_ids or num == 0:
         return []
-    near = find_neighbours(workspace.cache, image_ids, 2 * num)  # twice as many: seeds from outside have no row
+    near = find_neighbours(workspace.cache, image_ids, 2 * num)  # twice as many, as seeds from elsewhere have no row
     if not near:
         return []
     rows = read_matching(path, _RELATED, pc.field("image_id").isin([i for i, _ in near]))

@@ -1,4 +1,4 @@
-"""What the stages found, in words."""
+"""What the stages found out about a file, in words."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ FAULT_WORDS = {
     "truncated": "the file is truncated: its end is missing",
     "not_an_image": "the file is not an image",
     "unsupported_format": "an image in a format that is not supported",
-    "too_large": "too large: its header promises more pixels than the limit",
+    "too_large": "too large: its header declares more pixels than the limit",
     "decode_error": "an image that cannot be decoded: its data is damaged (decode_error)",
     "unreadable": "the file cannot be read (permissions, or a link that loops)",
     "outside_root": "a link that leads out of the images root",
-    "missing": "the file is missing: a dangling link, or listed and not there",
+    "missing": "the file is missing: a dangling link, or a list names it and it does not exist",
     "bad_name": "a bad name: it holds characters that cannot be printed",
 }
 REASON_WORDS = {
     "unreadable": "it cannot be read",
     "exact_duplicate": "an exact copy of a file that stays",
-    "low_quality": "its quality is one that scan was told to drop",
+    "low_quality": "scan was set to drop images of its quality",
     "noise_image": "a noise image: it belongs to no class",
     "label_issue_coarse": "probably under a wrong label (coarse pass)",
     "label_issue_fine": "probably under a wrong label (fine pass)",
-    "label_conflict": "a copy of it stands under another label, which fits better",
+    "label_conflict": "it has a copy under another label, which fits better",
     "low_count_class": "its class has too few images",
-    "jumbled_class": "its class is a jumble that fits no definite label",
-    "person": "a person said so",
+    "jumbled_class": "its class is a jumble without a definite label",
+    "person": "a person decided so",
 }
 
 
@@ -44,7 +44,7 @@ class Seen:
 
 
 def verdict_words(seen: Seen) -> str:
-    """What became of the file, and why."""
+    """Whether the file was kept, and why."""
     row = seen.row
     if not row["keep"]:
         reason = row["drop_reason"]
@@ -57,7 +57,7 @@ def verdict_words(seen: Seen) -> str:
 
 
 def words_of(stage: str, seen: Seen, rounds: list[dict[str, Any]]) -> list[str]:
-    """What `stage` has to say of the file, line by line."""
+    """What `stage` found out about the file, line by line."""
     words = {"scan": _scan, "noise": _noise, "labels": _labels, "balance": _balance}[stage](seen, rounds)
     if seen.row["drop_stage"] == stage:
         reason = seen.row["drop_reason"]
@@ -81,14 +81,14 @@ def _scan(seen: Seen, rounds: list[dict[str, Any]]) -> list[str]:
             words.append(f"{kind} {'copy' if kind == 'exact' else 'duplicate'} of {', '.join(names)}")
     if row["label_conflict"]:
         labels = sorted({row["label"], *(c["label"] for c in seen.copies if c["kind"] == "exact")})
-        words.append(f"label conflict: copies of it stand under several labels: {', '.join(labels)}")
+        words.append(f"label conflict: it has copies under several labels: {', '.join(labels)}")
     return words
 
 
 def _noise(seen: Seen, rounds: list[dict[str, Any]]) -> list[str]:
     row, settings = seen.row, seen.records["noise"].settings
     if not row["noise_evidence"]:
-        return [f"not judged: {row['drop_stage'] or 'an earlier stage'} had dropped it"]
+        return [f"not judged: dropped by {row['drop_stage'] or 'an earlier stage'}"]
     threshold = settings["threshold"]
     words = []
     for r in rounds:
@@ -97,7 +97,7 @@ def _noise(seen: Seen, rounds: list[dict[str, Any]]) -> list[str]:
     if not rounds and row["noise_evidence"] != "seed":
         words.append(f"in no round was its noise probability above {settings['doubtful']:g}")
     what = "a noise image (belongs to no class)" if row["is_noise"] else "not a noise image"
-    by = {"seed": "it is a seed", "person": "a person said so", "model": "by the model"}[row["noise_evidence"]]
+    by = {"seed": "it is a seed", "person": "a person decided so", "model": "by the model"}[row["noise_evidence"]]
     words.append(f"noise probability {row['noise_prob']:.3f}: {what}, {by}")
     if row["noise_round"] > 0:
         words[-1] += f", first found in round {row['noise_round']}"
@@ -116,7 +116,7 @@ def _labels(seen: Seen, rounds: list[dict[str, Any]]) -> list[str]:
     if not math.isnan(prob):
         words.append(f"wrong with a probability of {_share(prob)}; dropped above {_share(rule['threshold'])}")
     if row["label_evidence"] == "person":
-        return [*words, f"a person decided: {row['clean_label']!r}" if row["keep"] else "a person threw it out"]
+        return [*words, f"a person decided: {row['clean_label']!r}" if row["keep"] else "a person dropped it"]
     if row["label_issue"]:
         guess = f"perhaps {row['suggested_label']!r} ({_share(row['suggested_prob'])})"
         words.append(f"{row['label_issue']} label issue: {row['label']!r} is probably wrong; {guess}")
@@ -144,11 +144,11 @@ def _label_round(r: dict[str, Any], top_k: int, label: str) -> str:
 def _balance(seen: Seen, rounds: list[dict[str, Any]]) -> list[str]:
     row = seen.row
     if not row["keep"] and row["drop_stage"] != "balance":
-        return [f"not counted: {row['drop_stage']} had dropped it"]
+        return [f"not counted: dropped by {row['drop_stage']}"]
     actions = {
         "keep": "stays",
-        "drop": "is dropped: a jumble, too small, or a person said so",
-        "review": "is for people to look at: small, and not clearly one thing",
+        "drop": "is dropped: a jumble, too small, or a person decided so",
+        "review": "is left to people: small, and not clearly one thing",
     }
     action = actions.get(row["class_action"], row["class_action"])
     words = [f"class {row['clean_label']!r} has {row['class_size']:,} kept images and {action}"]

@@ -1,4 +1,4 @@
-"""The images most like one image, as the network that ran last saw them: from the cache of embeddings alone."""
+"""The images most like one image by the embeddings of the network that ran last, from the cache alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def find_neighbours(cache: Path, image_ids: list[str], num: int) -> list[tuple[s
     """The `num` cached images nearest to the first of `image_ids` that is cached: image_id and cosine, best first.
 
     `image_ids` are those of one picture (exact copies), none of which is its own neighbour. Of several networks the
-    one that ran last counts. Empty where the picture is in no cache. One shard is held at a time.
+    one that ran last is used. Empty if the picture is in no cache. One shard is held in memory at a time.
     """
     root = cache / "embeddings"
     folders = [f for f in root.iterdir() if f.is_dir()] if root.is_dir() else []
@@ -54,7 +54,7 @@ def _nearest(store: ArrayStore, query: np.ndarray, own: list[bytes], num: int) -
 
 
 def _unit_views(shard: Arrays, rows: np.ndarray | slice) -> np.ndarray:
-    """(n, D) float32, rows of norm 1: the mean of an image's views, as the stages see it."""
+    """(n, D) float32, rows of norm 1: the mean of an image's views, as the stages use it."""
     stored = [shard[name][rows].astype(np.float32) for name in ("plain", "mirrored") if name in shard]
     views = np.mean(stored, axis=0)
     units: np.ndarray = views / np.maximum(np.linalg.norm(views, axis=1, keepdims=True), 1e-9)

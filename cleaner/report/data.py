@@ -1,4 +1,4 @@
-"""What the report is made from: the last manifest, the stages' records and tables, decisions, the audit."""
+"""The sources of the report: the last manifest, the stages' records and tables, decisions, the audit."""
 
 from __future__ import annotations
 
@@ -19,21 +19,20 @@ from cleaner.dataset.locations import locate
 from cleaner.dataset.workspace import StageRecord, Workspace
 from cleaner.errors import BadInputError, CleanerError, StaleStageError
 
-_TEXTS = [
-    "drop_stage", "drop_reason", "clean_label", "label", "split", "fault", "duplicate_kind",
-    "noise_evidence", "predicted_label", "label_issue", "label_evidence", "class_action",
-]  # fmt: skip
+_DROP_TEXTS = ["drop_stage", "drop_reason", "clean_label", "label", "split", "fault", "duplicate_kind"]
+_STAGE_TEXTS = ["noise_evidence", "predicted_label", "label_issue", "label_evidence", "class_action"]
+_TEXTS = [*_DROP_TEXTS, *_STAGE_TEXTS]
 """Columns with few different values: held as categories, so that half a million rows stay small."""
-_OTHERS = [
-    "file_name", "image_id", "keep", "width", "height", "readable", "duplicate_group", "label_conflict",
-    "noise_prob", "is_noise", "noise_round", "given_rank", "self_confidence", "predicted_confidence",
-    "pulled_back_round", "repeats",
-]  # fmt: skip
+_FACTS = ["file_name", "image_id", "keep", "width", "height", "readable", "duplicate_group", "label_conflict"]
+_NOISE = ["noise_prob", "is_noise", "noise_round"]
+_LABELS = ["given_rank", "self_confidence", "predicted_confidence", "pulled_back_round"]
+_COLUMNS = [*_FACTS, *_NOISE, *_LABELS, "repeats", *_TEXTS]
+_NEEDED = ["file_name", "image_id", "keep", "drop_stage", "drop_reason", "label"]
 
 
 @dataclass(frozen=True)
 class ReportData:
-    """Everything that the sections read."""
+    """Everything that the sections are computed from."""
 
     workspace: Workspace
     stage: str
@@ -42,7 +41,7 @@ class ReportData:
     """The records of `stage` and of those it was made from, in order."""
     rows: pd.DataFrame
     classes: pd.DataFrame | None
-    """What balance says of each class (index: its name)."""
+    """The class table of balance (index: the class's name)."""
     images_root: Path
     stale: str
     """Why the manifest no longer matches what it was made from; '' if it does."""
@@ -54,11 +53,11 @@ class ReportData:
     """Why there is no audit although one was made."""
 
     def setting(self, stage: str, name: str, default: Any) -> Any:
-        """A setting with which a stage ran."""
+        """A setting that a stage ran with."""
         return self.records[stage].settings.get(name, default) if stage in self.records else default
 
     def notes(self, stage: str) -> dict[str, Any]:
-        """What a stage noted in its record; empty where the record is not there."""
+        """The notes in a stage's record; empty without a record."""
         return self.records[stage].notes if stage in self.records else {}
 
     def has(self, *columns: str) -> bool:
@@ -82,25 +81,32 @@ def load_report_data(workspace: Workspace) -> ReportData:
     store = DecisionStore(workspace.decisions_path)
     audit, fault = _audit(workspace)
     return ReportData(
-        workspace=workspace, stage=stage, records=records, rows=rows, classes=_classes(workspace, stage),
-        images_root=root, stale=stale, events=store.events(), verdicts=store.image_verdicts(),
-        undecided=store.undecided(), audit=audit, audit_fault=fault,
-    )  # fmt: skip
+        workspace=workspace,
+        stage=stage,
+        records=records,
+        rows=rows,
+        classes=_classes(workspace, stage),
+        images_root=root,
+        stale=stale,
+        events=store.events(),
+        verdicts=store.image_verdicts(),
+        undecided=store.undecided(),
+        audit=audit,
+        audit_fault=fault,
+    )
 
 
 def _read_rows(path: Path) -> pd.DataFrame:
     try:
         there = pq.read_schema(path).names
-        columns = [name for name in [*_OTHERS, *_TEXTS] if name in there]
+        columns = [name for name in _COLUMNS if name in there]
         texts = [name for name in _TEXTS if name in there]
         rows = pq.read_table(path, columns=columns, read_dictionary=texts).to_pandas()
     except (pa.ArrowInvalid, OSError) as error:
         raise BadInputError(
             f"{path}: not a readable manifest", found=str(error), next_step="run the stage that writes it with --force"
         ) from error
-    absent = [
-        name for name in ("file_name", "image_id", "keep", "drop_stage", "drop_reason", "label") if name not in rows
-    ]
+    absent = [name for name in _NEEDED if name not in rows]
     if absent:
         raise BadInputError(f"{path}: not a cleaner manifest", expected=f"columns {', '.join(absent)}")
     assert isinstance(rows, pd.DataFrame)

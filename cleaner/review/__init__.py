@@ -1,1 +1,1 @@
-"""A local web page on which people look at pictures and decide."""
+"""A local web page for looking at pictures and deciding on them."""

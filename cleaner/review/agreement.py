@@ -10,20 +10,20 @@ from itertools import combinations
 
 @dataclass(frozen=True)
 class Agreement:
-    """How two annotators compare over what both judged."""
+    """How far two annotators agree on what both judged."""
 
     first: str
     second: str
     num_both: int
     num_equal: int
     kappa: float
-    """Cohen's kappa, -1 .. 1: 0 as good as chance, 1 always the same; NaN where chance alone explains everything."""
+    """Cohen's kappa, -1 .. 1: 0 no better than chance, 1 always equal; NaN where it is not defined."""
 
 
 def compute_kappa(pairs: list[tuple[Hashable, Hashable]]) -> float:
     """Cohen's kappa of two raters' answers, one pair an item: (observed - chance) / (1 - chance).
 
-    NaN without items, and where both always gave one and the same answer.
+    NaN without items, and where both always gave the same one answer.
     """
     if not pairs:
         return float("nan")

@@ -1,8 +1,8 @@
-"""Who may talk to the server: a wall around the application. docs/review.md says what it is against.
+"""Access control around the application; docs/review.md says what it protects from.
 
-Every request needs a Host that no foreign name can stand for (DNS rebinding), an Origin, if it has one, that is the
-server's own, and the session's cookie, which only the one-time link gives. Everything else is refused before it
-reaches a handler. No header ever allows another origin to read an answer.
+Every request needs a Host that no foreign name can imitate (DNS rebinding), the server's own Origin if it has one, and
+the session's cookie, which only the one-time link gives. Everything else is refused before it reaches a handler. No
+header ever allows another origin to read an answer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY_BYTES = 256 << 10
 """A whole page of 60 decisions takes about 10 kB."""
-_MAX_DRAINED_BYTES = 64 << 20  # read and thrown away, so that the sender hears the refusal; more is cut off
+_MAX_DRAINED_BYTES = 64 << 20  # read and discarded, so that the sender gets the refusal
 _BODY_TIMEOUT_S = 20
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _HEADERS = {
@@ -46,7 +46,7 @@ _ENTER = (
 
 
 class Guard:
-    """An ASGI application that lets through to `app` what may pass."""
+    """An ASGI application that passes allowed requests on to `app`."""
 
     def __init__(self, app: Asgi, *, port: int, host: str = "127.0.0.1") -> None:
         self.app = app
@@ -160,7 +160,7 @@ def _with_headers(send: Send) -> Send:
 
 
 async def _read_body(headers: dict[str, str], receive: Receive) -> bytes | None:
-    """The body, or None if it is too long; what is too long is read and thrown away, up to a limit."""
+    """The body, or None if it is too long; then it is read and discarded, up to a limit."""
     promised = headers.get("content-length", "0")
     too_long = promised.isdigit() and int(promised) > MAX_BODY_BYTES
     parts: list[bytes] = []

@@ -1,4 +1,4 @@
-"""What has been said so far, held in memory and brought up to date from the store before every answer."""
+"""The decisions so far, held in memory and updated from the store before every answer."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ class Ledger:
         self.store = store
         self.annotator = annotator
         self.version = 0
-        """The `seq` of the last event taken in."""
+        """The `seq` of the last event read."""
         self.mine: dict[Key, Event] = {}
-        """My last word on each key, `unsure` too, whoever settled it since."""
+        """My last decision on each key, `unsure` too, even if it has been settled since."""
         self.mine_in_audit: dict[str, Event] = {}
-        """The same, by image, of what I said in the queue `audit`."""
+        """My last decision in the queue `audit`, by image_id."""
         self.others: set[Key] = set()
-        """Keys of which somebody else said something."""
+        """Keys that another annotator has decided on."""
         self.disputed: dict[Key, list[Event]] = {}
-        """What annotators say who differ."""
+        """The standing decisions on each key on which annotators differ."""
         self._events: dict[Key, list[Event]] = defaultdict(list)
         self._answers: dict[str, dict[Hashable, Hashable]] = defaultdict(dict)
         self._agreements: tuple[int, list[Agreement]] = (0, [])
         self._lock = threading.Lock()
 
     def refresh(self) -> None:
-        """Take in what this process or another has written since."""
+        """Read what this process or another has written since."""
         with self._lock:
             fresh = self.store.events_after(self.version)
             for event in fresh:
@@ -46,7 +46,7 @@ class Ledger:
                 self.version = fresh[-1].seq or self.version
 
     def agreements(self) -> list[Agreement]:
-        """How annotators compare by what each said before anything was settled; `unsure` is no answer."""
+        """How annotators agree by their decisions before anything was settled; `unsure` is no answer."""
         with self._lock:
             if self._agreements[0] != self.version:
                 self._agreements = (self.version, compute_agreements(self._answers))
@@ -55,19 +55,19 @@ class Ledger:
     def _judge(self, key: Key) -> None:
         events = self._events[key]
         gone = find_undone(events)
-        said = [e for e in events if e.seq not in gone and e.verdict]
-        _put(self.mine, key, _last(said, self.annotator))
+        in_force = [e for e in events if e.seq not in gone and e.verdict]
+        _put(self.mine, key, _last(in_force, self.annotator))
         if key[0] == "image":
-            _put(self.mine_in_audit, key[1], _last((e for e in said if e.queue == "audit"), self.annotator))
-        if any(e.annotator != self.annotator for e in said):
+            _put(self.mine_in_audit, key[1], _last((e for e in in_force if e.queue == "audit"), self.annotator))
+        if any(e.annotator != self.annotator for e in in_force):
             self.others.add(key)
         else:
             self.others.discard(key)
         standing = find_standing(events).get(key, [])
         _put(self.disputed, key, standing if differ(standing) else None)
         for name in {e.annotator for e in events}:
-            word = _last((e for e in said if e.queue != SETTLE), name)
-            answer = (word.verdict, word.label) if word and word.verdict != "unsure" else None
+            last = _last((e for e in in_force if e.queue != SETTLE), name)
+            answer = (last.verdict, last.label) if last and last.verdict != "unsure" else None
             _put(self._answers[name], key, answer)
 
 

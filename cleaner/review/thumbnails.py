@@ -1,4 +1,4 @@
-"""Pictures for the page: decoded, shrunk and encoded anew, so that no byte of a source file reaches a browser."""
+"""Pictures for the page: decoded, shrunk and re-encoded, so that no byte of a source file reaches a browser."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from PIL import Image
 from cleaner.dataset.pixels import FORMATS, decode, on_white, open_image, sniff_format, upright_size
 
 SIZES_PX = {"thumb": (256, 512), "zoom": (1280, 1280)}
-"""The longer side: enough, and at most. Shrinking to a given size takes three times as long as decoding, and a JPEG
-decoder halves as it goes: what it gives between the two is taken as it is. A thumbnail has 100 to 210 CSS pixels."""
+"""The longer side: what is enough, and the most. Resizing takes three times as long as decoding, and a JPEG decoder can
+halve the size while it decodes: a result between the two is not resized. A thumbnail has 100 to 210 CSS pixels."""
 _JPEG_QUALITY = {"thumb": 80, "zoom": 88}
 _LARGE_PIXELS = 12_000_000  # such an image takes 36 MB and more to decode: one at a time
 _MEMORY_BYTES = 24 << 20

@@ -1,5 +1,5 @@
 "use strict";
-// Sorting and searching the class table, and enlarging pictures. Without it everything is still there to be seen.
+// Sorts and searches the class table, and enlarges pictures. The page is complete without it.
 (() => {
   const value = (row, column) => {
     const cell = row.cells[column];

@@ -8,12 +8,12 @@ import { forgetTypical, showPanel } from "./panel.js";
 
 const FILTERS = ["status", "class", "reason", "lowest", "highest", "search", "turned", "limit"];
 const DEFAULTS = { status: "todo", limit: "24" };
-let state = null; // what /api/state said
+let state = null; // the answer of /api/state
 let page = null; // the page that is shown
 let name = ""; // its queue
 let starts = []; // where the pages before it began
 let start = 0;
-let ahead = null; // the next page, asked for before it is needed
+let ahead = null; // the next page, fetched before it is needed
 let outbox = null;
 const done = []; // my requests since the page was opened, for undo
 const grid = new Grid({
@@ -53,7 +53,7 @@ async function load(from, { focus = 0, held = null } = {}) {
   }
   if (asked !== JSON.stringify(parameters(start))) return; // the filter has changed meanwhile
   page = next;
-  const gained = held ? queueOf(name).done - page.done : 0; // a page asked for ahead does not know of what was decided since
+  const gained = held ? queueOf(name).done - page.done : 0; // a page fetched ahead does not count what was decided since
   page.done += gained;
   page.matching_done += gained;
   if (held && queueOf(name).hint !== undefined) page.hint = queueOf(name).hint;
@@ -65,7 +65,7 @@ async function load(from, { focus = 0, held = null } = {}) {
   if (page.items.length) grid.focus(focus < 0 ? page.items.length - 1 : focus);
   else drawEmpty();
   drawActions();
-  $("said").textContent = "";
+  $("message").textContent = "";
   prefetch();
 }
 
@@ -205,7 +205,7 @@ function refused(entry, why) {
 // --- what is drawn ---------------------------------------------------------------------------------------------------
 
 function trouble(error, passes = false) {
-  const text = error.status === 401 ? "This browser is not let in: open the link that `cleaner review` printed." : error.message;
+  const text = error.status === 401 ? "This browser has no access: open the link that `cleaner review` printed." : error.message;
   $("offline").textContent = text || "the server does not answer";
   $("offline").hidden = false;
   if (passes) setTimeout(() => { if (!outbox.trouble) $("offline").hidden = true; }, 5000);
@@ -215,7 +215,7 @@ function drawSaving(num, problem) {
   $("saving").textContent = num ? (problem ? `${num} waiting` : "saving…") : "";
   $("saving").dataset.waiting = num;
   if (problem) {
-    $("offline").textContent = `${problem}. ${num === 1 ? "One action waits" : `${num} actions wait`} in this browser and will be sent; go on if you like.`;
+    $("offline").textContent = `${problem}. ${num === 1 ? "One action waits" : `${num} actions wait`} in this browser and will be sent; you can go on.`;
     $("offline").hidden = false;
   } else if (num === 0 && $("offline").textContent.includes(" in this browser and will be sent")) {
     $("offline").hidden = true;
@@ -272,7 +272,7 @@ function drawEmpty() {
   $("grid").replaceChildren(el(
     "div", { class: "empty" },
     el("strong", {}, all ? "All decided" : page.num ? "Nothing left that matches" : "Nothing here"),
-    all ? `In the terminal, run cleaner ${after} next: it ${after === "status" ? "names the stages that take your decisions up" : "takes your decisions up"}.` : page.num ? "Change the filter above, or show all." : "This queue is empty.",
+    all ? `In the terminal, run cleaner ${after} next: it ${after === "status" ? "names the stages that apply your decisions" : "applies your decisions"}.` : page.num ? "Change the filter above, or show all." : "This queue is empty.",
   ));
   showPanel(null);
 }

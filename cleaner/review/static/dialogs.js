@@ -41,7 +41,7 @@ export function openHelp(actions) {
   dialog.replaceChildren(
     el("h2", {}, "Keys"),
     el("table", {}, el("tbody", {}, ...rows.map(([key, text]) => el("tr", {}, el("td", {}, kbd(key)), el("td", {}, text))))),
-    el("p", { class: "none" }, "What is selected is decided together; with nothing selected, the picture in focus. Every decision is saved at once."),
+    el("p", { class: "none" }, "A decision applies to the selection, or to the picture in focus. It is saved at once."),
     el("div", { class: "under" }, el("span"), el("button", { type: "button", onclick: () => dialog.close() }, "Close ", kbd("Esc"))),
   );
   dialog.showModal();
@@ -58,7 +58,7 @@ export function pickLabel(labels, what) {
       type: "text", autocomplete: "off", spellcheck: "false", placeholder: "type a part of a label", role: "combobox",
       "aria-expanded": "true", "aria-controls": "picker-list", "aria-label": what,
     });
-    const take = (label) => { resolve(label); dialog.close(); }; // not in the close event, which comes a while later
+    const take = (label) => { resolve(label); dialog.close(); }; // not in the close event, which comes later
     const draw = () => {
       const options = shown.map((label, i) => el("li", { role: "option", id: `pick-${i}`, "aria-selected": String(i === at), onclick: () => take(label) }, label));
       list.replaceChildren(...(options.length ? options : [el("li", { class: "none" }, "no such label")]));

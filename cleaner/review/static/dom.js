@@ -24,6 +24,6 @@ export function picture(id, attributes = {}, size = "thumb") {
 export const kbd = (key) => el("span", { class: "key", "aria-hidden": "true" }, key);
 
 export function say(text) {
-  $("said").textContent = "";
-  requestAnimationFrame(() => { $("said").textContent = text; });
+  $("message").textContent = "";
+  requestAnimationFrame(() => { $("message").textContent = text; });
 }

@@ -1,5 +1,5 @@
-// Decisions on their way to the server, one after the other, kept in the browser until the server has said that they are
-// saved. Each carries an id of its own, so sending it again after a crash can never save it twice.
+// Decisions on their way to the server, one after the other, kept in the browser until the server confirms that they are
+// saved. Each has an id of its own, so sending it again after a crash never saves it twice.
 
 export class Refused extends Error {}
 
@@ -46,7 +46,7 @@ export class Outbox {
     try {
       if (this.waiting.length) localStorage.setItem(this.name, JSON.stringify(this.waiting));
       else localStorage.removeItem(this.name);
-    } catch { /* without storage a reload loses what the server has not said it saved */ }
+    } catch { /* without storage a reload loses what the server has not confirmed */ }
     this.handlers.onState(this.waiting.length, this.trouble);
   }
 
@@ -87,10 +87,10 @@ export class Outbox {
     } catch {
       return { again: "the server does not answer" };
     }
-    if (answer.status === 401) return { again: "the server was started anew: open the link that it printed" };
+    if (answer.status === 401) return { again: "the server was restarted: open the link that it printed" };
     if (answer.status >= 500) return { again: "the server cannot save now" };
     const document = await answer.json().catch(() => null);
-    if (document === null) return answer.ok ? { again: "the answer was cut short" } : { refused: `refused (${answer.status})` };
+    if (document === null) return answer.ok ? { again: "the answer was incomplete" } : { refused: `refused (${answer.status})` };
     return answer.ok ? { answer: document } : { refused: document.error };
   }
 }

@@ -1,4 +1,4 @@
-// Beside the pictures: what the labels of the one in focus usually look like, and what is known of it.
+// Beside the pictures: typical pictures of the labels of the one in focus, and what is known of it.
 
 import { $, el, picture } from "./dom.js";
 import { getJson } from "./outbox.js";
@@ -18,7 +18,7 @@ export function forgetTypical() {
 }
 
 function strip(ids, onZoom, label) {
-  if (!ids.length) return el("p", { class: "none" }, "no picture of it is kept");
+  if (!ids.length) return el("p", { class: "none" }, "no kept picture");
   return el("div", { class: "strip" }, ...ids.slice(0, 9).map((id) => picture(id, { onclick: () => onZoom(id, label), title: label })));
 }
 
