@@ -29,13 +29,12 @@ import numpy as np
 import pandas as pd
 from label_decisions import load
 
-from cleaner.modeling.crossval import cross_train
+from cleaner.modeling.crossval import FoldedRows, cross_train
 from cleaner.modeling.embeddings import Embeddings
-from cleaner.modeling.learner import PROBE_RECIPES
 from cleaner.modeling.probe import ProbeLearner
+from cleaner.modeling.recipes import PROBE_RECIPES
 from cleaner.scoring.class_findings import ClassFindings, find_class_findings
 from cleaner.scoring.groups import assign_folds
-from cleaner.stages.labels.rule import candidates_of
 
 HALF = " (other half)"
 NUM_OUTSIDE = 15
@@ -86,11 +85,9 @@ def trial(data: Path, name: str, kind: str, seed: int, part: str, work: Path) ->
     classes, targets = np.unique(planted.given[planted.kept].astype(str), return_inverse=True)
     rows = np.arange(len(targets))
     fold = assign_folds(rows, targets, 5, np.random.default_rng([seed, 3]))
-    judged, _ = cross_train(
-        ProbeLearner(views, len(classes)), rows, targets, fold, np.ones(len(rows), np.float32),
-        num_classes=len(classes), recipe=PROBE_RECIPES[0], seed=seed,
-    )  # fmt: skip
-    findings = find_class_findings(candidates_of(targets, judged), len(classes))
+    images = FoldedRows(rows, targets, fold, np.ones(len(rows), np.float32))
+    predictions, _ = cross_train(ProbeLearner(views, len(classes)), images, PROBE_RECIPES[0], seed=seed)
+    findings = find_class_findings(predictions, len(classes))
     return score(findings, list(classes), planted)
 
 

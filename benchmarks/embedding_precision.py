@@ -21,10 +21,10 @@ from label_decisions import decode, flip
 
 from cleaner.config import EmbeddingSettings
 from cleaner.modeling.backbones import load_backbone
-from cleaner.modeling.crossval import cross_train
+from cleaner.modeling.crossval import FoldedRows, cross_train
 from cleaner.modeling.embeddings import BATCH_SIZE, Embeddings
-from cleaner.modeling.learner import PROBE_RECIPES
 from cleaner.modeling.probe import ProbeLearner
+from cleaner.modeling.recipes import PROBE_RECIPES
 from cleaner.scoring.groups import assign_folds
 
 
@@ -77,11 +77,9 @@ def predict(embeddings: Embeddings, targets: np.ndarray, seed: int) -> np.ndarra
     """Top out-of-fold predictions (n,)."""
     rows, num_classes = np.arange(len(targets)), int(targets.max()) + 1
     fold = assign_folds(rows, targets, 5, np.random.default_rng(0))
-    judgement, _ = cross_train(
-        ProbeLearner(embeddings, num_classes), rows, targets, fold, np.ones(len(rows), np.float32),
-        num_classes=num_classes, recipe=PROBE_RECIPES[0], seed=seed,
-    )  # fmt: skip
-    return judgement.predicted
+    images = FoldedRows(rows, targets, fold, np.ones(len(rows), np.float32))
+    predictions, _ = cross_train(ProbeLearner(embeddings, num_classes), images, PROBE_RECIPES[0], seed=seed)
+    return predictions.predicted
 
 
 def line(

@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,14 +32,17 @@ from torch import nn
 from torch.nn import functional
 
 from cleaner.dataset.store import Arrays
-from cleaner.modeling.crossval import cross_train, fit_and_judge, log_priors
-from cleaner.modeling.learner import Predictor, Recipe
+from cleaner.modeling.crossval import FoldedRows, cross_train, fit_and_predict, single_job
+from cleaner.modeling.learner import FitJob, ModelJob, Predictor
 from cleaner.modeling.networks import seeded
+from cleaner.modeling.predictions import HeldOut, predict_each
+from cleaner.modeling.recipes import ProbeRecipe
 from cleaner.modeling.training import learning_rate_share
+from cleaner.scoring.out_of_fold import OutOfFold
 
 CHUNK = 2000
 MEAN, STD = (125.3, 123.0, 113.9), (63.0, 62.1, 66.7)
-RECIPE = Recipe("resnet9", "plain", 0.4, 5e-4, 0.0, 16)
+RECIPE = ProbeRecipe("resnet9", "plain", 0.4, 5e-4, 0.0, 16)
 ROUNDS = 3
 
 
@@ -69,29 +72,35 @@ class ResNet9(nn.Module):
 class Resnet9Learner:
     """Trains ResNet-9 by SGD on images that lie on the device: mirror, shift by 4 px, 8 px holes."""
 
+    recipes = (RECIPE,)
+    final_recipe = RECIPE
+    identity = "resnet9"
+
     def __init__(self, pixels: np.ndarray, num_classes: int, device: torch.device, width: int, batch_size: int) -> None:
+        self.card = {"learner": "resnet9"}
         x = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float()
         mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (MEAN, STD))
         kind = torch.bfloat16 if device.type == "cuda" else torch.float32
         self.x = ((x - mean) / std).to(kind).contiguous(memory_format=torch.channels_last)
         self.num_classes, self.device, self.width, self.batch_size = num_classes, device, width, batch_size
 
-    def fit(
-        self, rows: np.ndarray, targets: np.ndarray, *, sample_weights: np.ndarray, log_prior: np.ndarray,
-        recipe: Recipe, seed: int, checkpoint_dir: Path | None = None, on_epoch: Callable[[], None] = lambda: None,
-    ) -> list[Predictor]:  # fmt: skip
+    def fit(self, job: FitJob) -> list[Predictor]:
         """See Learner.fit; the models in turn, `on_epoch` for each epoch of each."""
         models: list[Predictor] = []
-        for number, (weights, prior) in enumerate(zip(sample_weights, log_prior, strict=True)):
-            used = np.flatnonzero(weights > 0)
-            with seeded(self.device, seed, number):
-                models.append(self._fit_one(rows[used], targets[used], weights[used], prior, recipe, on_epoch))
+        for number, one in enumerate(job.models()):
+            used = np.flatnonzero(one.weights > 0)
+            kept = replace(one, rows=one.rows[used], targets=one.targets[used], weights=one.weights[used])
+            with seeded(self.device, job.seed, number):
+                models.append(self._fit_one(kept, job.on_epoch))
         return models
 
-    def _fit_one(
-        self, rows: np.ndarray, targets: np.ndarray, weights: np.ndarray, prior: np.ndarray, recipe: Recipe,
-        on_epoch: Callable[[], None],
-    ) -> Predictor:  # fmt: skip
+    def fit_and_predict(self, job: FitJob, held_out: Sequence[HeldOut]) -> list[tuple[Predictor, OutOfFold]]:
+        """See Learner.fit_and_predict."""
+        return predict_each(self.fit(job), held_out)
+
+    def _fit_one(self, job: ModelJob, on_epoch: Callable[[], None]) -> Predictor:
+        recipe = job.recipe
+        assert isinstance(recipe, ProbeRecipe)
         network = ResNet9(self.num_classes, self.width).to(self.device, memory_format=torch.channels_last)
         norms = [p for p in network.parameters() if p.ndim < 2]
         rest = [p for p in network.parameters() if p.ndim > 1]
@@ -99,14 +108,14 @@ class Resnet9Learner:
             [{"params": rest, "weight_decay": recipe.weight_decay}, {"params": norms, "weight_decay": 0.0}],
             lr=recipe.learning_rate, momentum=0.9, nesterov=True,
         )  # fmt: skip
-        place = torch.from_numpy(rows).to(self.device)
-        y, w = torch.from_numpy(targets).to(self.device), torch.from_numpy(weights).to(self.device)
-        w, shift = w / w.mean(), torch.from_numpy(prior).to(self.device)
-        batch = min(self.batch_size, len(rows))
-        per_epoch = len(rows) // batch
+        place = torch.from_numpy(job.rows).to(self.device)
+        y, w = torch.from_numpy(job.targets).to(self.device), torch.from_numpy(job.weights).to(self.device)
+        w, shift = w / w.mean(), torch.from_numpy(job.log_prior).to(self.device)
+        batch = min(self.batch_size, len(job.rows))
+        per_epoch = len(job.rows) // batch
         for step in range(recipe.epochs * per_epoch):
             if step % per_epoch == 0:
-                order = torch.randperm(len(rows), device=self.device)
+                order = torch.randperm(len(job.rows), device=self.device)
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate * learning_rate_share(step / (recipe.epochs * per_epoch), 0.2)
             part = order[step % per_epoch * batch :][:batch]
@@ -157,27 +166,25 @@ def augment(x: torch.Tensor) -> torch.Tensor:
     return x.masked_fill(hole, 0.0).contiguous(memory_format=torch.channels_last)
 
 
-def find_wrong(learner: Resnet9Learner, given: np.ndarray, recipe: Recipe, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def find_wrong(
+    learner: Resnet9Learner, given: np.ndarray, recipe: ProbeRecipe, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Which labels (n,) bool are wrong by five folds and rounds of pulling back; and the out-of-fold predictions."""
     rows = np.arange(len(given))
     fold = np.random.default_rng(seed).permutation(len(given)) % 5
-    judgement, _ = cross_train(
-        learner, rows, given, fold, np.ones(len(given), bool), num_classes=10, recipe=recipe, seed=seed
-    )
-    positive = judgement.given_rank == 0
+    predictions, _ = cross_train(learner, FoldedRows(rows, given, fold, np.ones(len(given))), recipe, seed=seed)
+    positive = predictions.given_rank == 0
     for number in range(1, ROUNDS + 1):
         negatives = np.flatnonzero(~positive)
         learned = np.flatnonzero(positive)
-        again = fit_and_judge(
-            learner, learned, given[learned], negatives, given[negatives], num_classes=10, recipe=recipe,
-            seed=seed * 1009 + number,
-        )  # fmt: skip
+        job = single_job(learned, given[learned], 10, recipe, seed=seed * 1009 + number)
+        again = fit_and_predict(learner, job, negatives, given[negatives])
         back = negatives[again.given_rank == 0]
         positive[back] = True
         print(f"  round {number}: {len(back):,} pulled back", flush=True)
         if not len(back):
             break
-    return ~positive, judgement.predicted
+    return ~positive, predictions.predicted
 
 
 def f1_of(flagged: np.ndarray, wrong: np.ndarray) -> str:
@@ -197,7 +204,7 @@ def noise_matrix(rate: float, sparsity: float, rng: np.random.Generator) -> np.n
     return matrix
 
 
-def run_random1(learner: Resnet9Learner, data: Data, recipe: Recipe, seed: int) -> None:
+def run_random1(learner: Resnet9Learner, data: Data, recipe: ProbeRecipe, seed: int) -> None:
     started = time.monotonic()
     flagged, predicted = find_wrong(learner, data.random1, recipe, seed)
     seconds = time.monotonic() - started
@@ -207,7 +214,7 @@ def run_random1(learner: Resnet9Learner, data: Data, recipe: Recipe, seed: int) 
     print(f"  wrong labels: {f1_of(flagged, wrong)}")
 
 
-def run_matrix(learner: Resnet9Learner, data: Data, recipe: Recipe, seed: int) -> None:
+def run_matrix(learner: Resnet9Learner, data: Data, recipe: ProbeRecipe, seed: int) -> None:
     for rate in (0.2, 0.4):
         rng = np.random.default_rng([seed, int(100 * rate)])
         matrix = noise_matrix(rate, 0.6, rng)
@@ -221,15 +228,11 @@ def run_matrix(learner: Resnet9Learner, data: Data, recipe: Recipe, seed: int) -
 
 
 def test_accuracy(
-    learner: Resnet9Learner, data: Data, given: np.ndarray, keep: np.ndarray, recipe: Recipe, seed: int
+    learner: Resnet9Learner, data: Data, given: np.ndarray, keep: np.ndarray, recipe: ProbeRecipe, seed: int
 ) -> float:
     """Accuracy on the test images of a network that learned the kept ones, after the last epoch."""
     rows = np.flatnonzero(keep)
-    weights = np.ones((1, len(rows)), np.float32)
-    (model,) = learner.fit(
-        rows, given[rows], sample_weights=weights, log_prior=log_priors(given[rows], weights, 10), recipe=recipe,
-        seed=seed + 77,
-    )  # fmt: skip
+    (model,) = learner.fit(single_job(rows, given[rows], 10, recipe, seed=seed + 77))
     test = len(given) + np.arange(len(data.test))
     return float((np.concatenate([p.argmax(1) for _, p in model.predict(test)]) == data.test).mean())
 

@@ -43,15 +43,18 @@ from sklearn.metrics import average_precision_score
 from cleaner.config import RELABEL_ABOVE, EmbeddingSettings
 from cleaner.dataset.store import ArrayStore
 from cleaner.modeling.backbones import load_backbone, resolve_precision
-from cleaner.modeling.crossval import Judgement, cross_train, log_priors
+from cleaner.modeling.crossval import FoldedRows, cross_train, single_job
 from cleaner.modeling.embeddings import BATCH_SIZE, Embeddings
-from cleaner.modeling.learner import PROBE_RECIPES, Predictor
+from cleaner.modeling.learner import Predictor
 from cleaner.modeling.probe import ProbeLearner
+from cleaner.modeling.recipes import PROBE_RECIPES
 from cleaner.progress import Silent
 from cleaner.scoring.groups import assign_folds
 from cleaner.scoring.label_quality import SHARE_BY_PROBABILITY, find_spared_classes
-from cleaner.stages.labels.passes import LabelSet, run_pass
-from cleaner.stages.labels.rule import run_rule
+from cleaner.scoring.out_of_fold import OutOfFold
+from cleaner.stages.labels.fits import LabelSet, StoredFits
+from cleaner.stages.labels.issue_estimate import estimate_issues
+from cleaner.stages.labels.passes import run_pass
 
 FILTERS = (
     "prune_by_noise_rate", "prune_by_class", "both", "confident_learning", "predicted_neq_given",
@@ -101,26 +104,24 @@ def trial(data: Path, name: str, seed: int, part: str, work: Path) -> dict[str, 
     rows = np.arange(len(targets))
     fold = assign_folds(rows, targets, 5, np.random.default_rng([seed, 3]))
     labels = LabelSet(targets, fold, rows, np.ones(len(rows), bool), np.full(len(rows), -1), num_classes, name)
-    zero, models = cross_train(
-        learner, rows, targets, fold, np.ones(len(rows), np.float32),
-        num_classes=num_classes, recipe=PROBE_RECIPES[0], seed=seed,
-    )  # fmt: skip
+    images = FoldedRows(rows, targets, fold, np.ones(len(rows), np.float32))
+    zero, models = cross_train(learner, images, PROBE_RECIPES[0], seed=seed)
     probs = out_of_fold(models, fold, num_classes)
     with tempfile.TemporaryDirectory() as scratch:
-        store = ArrayStore(Path(scratch))
-        doubts = run_rule(labels, learner, zero, seed=seed, store=store, progress=Silent())
-        reviewed = draw_evenly(doubts.issue_prob, NUM_VERDICTS, np.random.default_rng([seed, 7]))
+        fits = StoredFits(labels, learner, seed, ArrayStore(Path(scratch)), Silent())
+        estimate = estimate_issues(fits, zero)
+        reviewed = draw_evenly(estimate.issue_prob, NUM_VERDICTS, np.random.default_rng([seed, 7]))
         told = replace(labels, decided=np.where(reviewed, right, -1))
-        mended = run_rule(told, learner, zero, seed=seed, store=store, progress=Silent()).issue_prob
-        recipe = recipe_drops(labels, learner, seed, store, zero)
-    spared = find_spared_classes(targets, ~doubts.flagged, num_classes, SHARE_BY_PROBABILITY)
-    auto = doubts.flagged & ~spared[targets]
+        mended = estimate_issues(replace(fits, labels=told), zero).issue_prob
+        recipe = recipe_drops(fits, zero)
+    spared = find_spared_classes(targets, ~estimate.flagged, num_classes, SHARE_BY_PROBABILITY)
+    auto = estimate.flagged & ~spared[targets]
     theirs = {f: find_label_issues(targets, probs, filter_by=f, n_jobs=1) for f in FILTERS}
     if wrong.any():
         best = max(FILTERS, key=lambda f: prf(theirs[f], wrong, counts)[2])
     else:
         best = min(FILTERS, key=lambda f: theirs[f][counts].mean())
-    score = doubts.issue_prob
+    score = estimate.issue_prob
     p, r, f1 = prf(auto, wrong, counts)
     row: dict[str, object] = {
         "cleanlab": prf(theirs[best], wrong, counts)[2], "which": best,
@@ -131,7 +132,7 @@ def trial(data: Path, name: str, seed: int, part: str, work: Path) -> dict[str, 
         "AP0": ranking(1 - probs[rows, targets], wrong, counts)[0],
         "ceiling0": ranking(1 - probs[rows, targets], wrong, counts)[1],
         "AP": ranking(score, wrong, counts)[0], "ceiling": ranking(score, wrong, counts)[1],
-        "threshold": doubts.threshold,
+        "threshold": estimate.threshold,
         "clean": float(auto[counts & ~wrong].mean()), "clean_cleanlab": float(theirs[best][counts & ~wrong].mean()),
         "clean_recipe": float(recipe[counts & ~wrong].mean()),
     }  # fmt: skip
@@ -143,30 +144,18 @@ def trial(data: Path, name: str, seed: int, part: str, work: Path) -> dict[str, 
     row["chance"] = float(np.mean(draws))
     unseen = counts & ~reviewed
     row["calib300"], row["ece300"] = calibration_gap(mended[unseen], wrong[unseen])
-    sure = counts & auto & (doubts.noise.suggested_prob >= RELABEL_ABOVE)
-    row["sugg"] = float((doubts.noise.suggested == right)[sure].mean()) if sure.any() else 1.0
+    sure = counts & auto & (estimate.noise.suggested_prob >= RELABEL_ABOVE)
+    row["sugg"] = float((estimate.noise.suggested == right)[sure].mean()) if sure.any() else 1.0
     row["cover"] = float((sure & wrong).sum() / max(1, (wrong & counts).sum()))
-    row["rounds"] = len(doubts.rounds) - 1
+    row["rounds"] = len(estimate.rounds) - 1
     return row
 
 
-def recipe_drops(labels: LabelSet, learner: ProbeLearner, seed: int, store: ArrayStore, zero: Judgement) -> np.ndarray:
+def recipe_drops(fits: StoredFits, zero: OutOfFold) -> np.ndarray:
     """What the plain recipe drops: coarse label issues, or fine ones where the coarse pass would be skipped."""
+    labels = fits.labels
     top_k = 5 if labels.num_classes > 2 * 5 else 1
-    rows = np.arange(len(labels.targets))
-    result = run_pass(
-        labels,
-        learner,
-        rows,
-        name="trial",
-        top_k=top_k,
-        max_rounds=8,
-        seed=seed,
-        store=store,
-        progress=Silent(),
-        predictions=zero,
-    )
-    negative = ~result.positive & ~result.unscored
+    negative = run_pass(fits, np.arange(len(labels.targets)), top_k=top_k, max_rounds=8, predictions=zero).negative
     return negative & ~find_spared_classes(labels.targets, ~negative, labels.num_classes)[labels.targets]
 
 
@@ -188,11 +177,7 @@ def head_accuracy(
     num_classes = int(targets.max()) + 1
     learner = ProbeLearner(both, num_classes, PRECISION)
     kept = np.flatnonzero(~dropped)
-    weights = np.ones((1, len(kept)), np.float32)
-    prior = log_priors(targets[kept], weights, num_classes)
-    (model,) = learner.fit(
-        kept, targets[kept], sample_weights=weights, log_prior=prior, recipe=PROBE_RECIPES[1], seed=0
-    )
+    (model,) = learner.fit(single_job(kept, targets[kept], num_classes, PROBE_RECIPES[1], seed=0))
     test_rows = len(targets) + np.arange(len(test_targets))
     found = np.concatenate([probs.argmax(1) for _, probs in model.predict(test_rows)])
     return float((found == test_targets).mean())

@@ -60,8 +60,9 @@ def run_labels(num: int, num_classes: int, dim: int, *, with_rule: bool) -> dict
     from cleaner.modeling.closed_form import ClosedFormLearner
     from cleaner.progress import Silent
     from cleaner.scoring.groups import assign_folds
-    from cleaner.stages.labels.passes import LabelSet, run_pass
-    from cleaner.stages.labels.rule import run_rule
+    from cleaner.stages.labels.fits import LabelSet, StoredFits
+    from cleaner.stages.labels.issue_estimate import estimate_issues
+    from cleaner.stages.labels.passes import run_pass
 
     views, right, given = synthetic(num, num_classes, dim)
     rows = np.arange(num)
@@ -75,19 +76,17 @@ def run_labels(num: int, num_classes: int, dim: int, *, with_rule: bool) -> dict
         identity="scale",
     )
     with tempfile.TemporaryDirectory() as scratch:
-        store = ArrayStore(Path(scratch))
         started = time.monotonic()
         learner = ClosedFormLearner(views, num_classes)
-        this = run_pass(
-            labels, learner, rows, name="coarse", top_k=5, max_rounds=8, seed=0, store=store, progress=Silent()
-        )
+        fits = StoredFits(labels, learner, 0, ArrayStore(Path(scratch)), Silent())
+        this = run_pass(fits, rows, top_k=5, max_rounds=8)
         coarse = time.monotonic() - started
         wrong = given != right
         row = {"coarse_seconds": coarse, "coarse_f1": precision_recall_f1(~this.positive, wrong)[2]}
         if with_rule:
-            doubts = run_rule(labels, learner, this.rounds[0].judgement, seed=0, store=store, progress=Silent())
+            estimate = estimate_issues(fits, this.rounds[0].predictions)
             row["rule_seconds"] = time.monotonic() - started - coarse
-            row["auto_f1"] = precision_recall_f1(doubts.flagged, wrong)[2]
+            row["auto_f1"] = precision_recall_f1(estimate.flagged, wrong)[2]
     return row
 
 

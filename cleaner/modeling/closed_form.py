@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,20 +11,17 @@ from torch.nn import functional
 
 from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.features import Standardised
-from cleaner.modeling.learner import NEVER, Predictor, Recipe
-from cleaner.modeling.probe import Probe
+from cleaner.modeling.learner import NEVER, FitJob, ModelJob, Predictor
+from cleaner.modeling.predictions import HeldOut, predict_each
+from cleaner.modeling.probe import Probe, probe_card
+from cleaner.modeling.recipes import CLOSED_FORM_RECIPES, ClosedFormRecipe
+from cleaner.scoring.out_of_fold import OutOfFold
 
 LARGEST_FOR_STEPS = 2_000_000_000
-"""Images x classes beyond which heads are computed in closed form: gradient steps would take hours."""
+"""Images x classes above which heads are computed in closed form: gradient steps would take hours."""
 _CHUNK = 4096
 _SAMPLE_ROWS = 2_000
 _LOG_TEMPERATURES = (0.0, 5.0)
-CLOSED_FORM_RECIPES = (
-    Recipe("discriminant", "plain", 0.0, 0.3, 0.0, 1),
-    Recipe("discriminant-mirrored", "mirrored", 0.0, 0.1, 0.0, 1),
-    Recipe("discriminant-smooth", "plain", 0.0, 0.6, 0.0, 1),
-)
-"""Rotation of recipes; `weight_decay` is the shrinkage of the covariance."""
 
 
 class ClosedFormLearner:
@@ -33,43 +29,39 @@ class ClosedFormLearner:
 
     Sigma' = (1 - s) Sigma + s tr(Sigma)/D I (Friedman 1989; Ledoit & Wolf 2004), w_k = Sigma'^-1 mu_k,
     b_k = -mu_k' w_k / 2; logits are divided by the temperature that makes the labels of a sample of rows most likely.
-    Two passes over the data a model, D x D and K x D in memory.
+    Each model takes two passes over the data, and D x D and K x D values in memory.
     """
 
-    recipes: tuple[Recipe, ...] = CLOSED_FORM_RECIPES
+    recipes: tuple[ClosedFormRecipe, ...] = CLOSED_FORM_RECIPES
+    final_recipe = ClosedFormRecipe("plain", "plain", 0.1)
 
     def __init__(self, embeddings: Embeddings, num_classes: int) -> None:
         self.num_classes = num_classes
+        self.identity = f"{embeddings.origin.key} closed form"
+        self.card = probe_card(embeddings)
         self.features = Standardised(embeddings)
 
-    def fit(
-        self,
-        rows: np.ndarray,
-        targets: np.ndarray,
-        *,
-        sample_weights: np.ndarray,
-        log_prior: np.ndarray,
-        recipe: Recipe,
-        seed: int,
-        checkpoint_dir: Path | None = None,
-        on_epoch: Callable[[], None] = lambda: None,
-    ) -> list[Predictor]:
+    def fit_and_predict(self, job: FitJob, held_out: Sequence[HeldOut]) -> list[tuple[Predictor, OutOfFold]]:
+        """See Learner.fit_and_predict."""
+        return predict_each(self.fit(job), held_out)
+
+    def fit(self, job: FitJob) -> list[Predictor]:
         """See Learner.fit."""
-        y = torch.from_numpy(targets)
-        heads: list[Predictor] = []
-        for weights, prior in zip(sample_weights, log_prior, strict=True):
-            w = torch.from_numpy(weights.astype(np.float32))
-            weight, bias = self._discriminant(rows, y, w, recipe)
-            temperature = self._temperature(rows, y, w, (weight, bias, torch.from_numpy(prior)), recipe)
-            absent = torch.bincount(y, weights=w, minlength=self.num_classes) <= 0
-            heads.append(
-                Probe(self.features, weight / temperature, (bias / temperature).masked_fill(absent, NEVER), recipe)
-            )
-        on_epoch()
+        heads = [self._fit_one(model) for model in job.models()]
+        job.on_epoch()
         return heads
 
+    def _fit_one(self, job: ModelJob) -> Predictor:
+        recipe = job.recipe
+        assert isinstance(recipe, ClosedFormRecipe)
+        y, w = torch.from_numpy(job.targets), torch.from_numpy(job.weights.astype(np.float32))
+        weight, bias = self._discriminant(job.rows, y, w, recipe)
+        temperature = self._temperature(job, weight, bias)
+        absent = torch.bincount(y, weights=w, minlength=self.num_classes) <= 0
+        return Probe(self.features, weight / temperature, (bias / temperature).masked_fill(absent, NEVER))
+
     def _discriminant(
-        self, rows: np.ndarray, y: torch.Tensor, w: torch.Tensor, recipe: Recipe
+        self, rows: np.ndarray, y: torch.Tensor, w: torch.Tensor, recipe: ClosedFormRecipe
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Weights (K, D) and biases (K,) float32."""
         dim, num_classes = self.features.dim, self.num_classes
@@ -84,28 +76,21 @@ class ClosedFormLearner:
         counts = torch.bincount(y, weights=w.double(), minlength=num_classes)
         means = sums / counts.clamp_min(1e-9)[:, None]
         within = (gram - sums.T @ means) / counts.sum().clamp_min(1e-9)
-        shrink = recipe.weight_decay
+        shrink = recipe.shrinkage
         within = (1 - shrink) * within + shrink * within.diagonal().mean().clamp_min(1e-6) * torch.eye(dim).double()
         weight = torch.linalg.solve(within, means.T).T
         return weight.float(), (-0.5 * (means * weight).sum(1)).float()
 
-    def _temperature(
-        self,
-        rows: np.ndarray,
-        y: torch.Tensor,
-        w: torch.Tensor,
-        head: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
-        recipe: Recipe,
-    ) -> float:
-        weight, bias, prior = head
-        known = torch.nonzero(w > 0).ravel()
+    def _temperature(self, job: ModelJob, weight: torch.Tensor, bias: torch.Tensor) -> float:
+        known = np.flatnonzero(job.weights > 0)
         drawn = known[:: max(1, len(known) // _SAMPLE_ROWS)]
         if not len(drawn):
             return 1.0
-        logits = functional.linear(self.features(recipe.view, rows[drawn.numpy()]), weight, bias)
+        logits = functional.linear(self.features(job.recipe.view, job.rows[drawn]), weight, bias)
+        prior, y = torch.from_numpy(job.log_prior), torch.from_numpy(job.targets[drawn])
 
         def loss(log_temperature: float) -> float:
-            return float(functional.cross_entropy(logits / float(np.exp(log_temperature)) + prior, y[drawn]))
+            return float(functional.cross_entropy(logits / float(np.exp(log_temperature)) + prior, y))
 
         found = minimize_scalar(loss, bounds=_LOG_TEMPERATURES, method="bounded", options={"xatol": 0.01})
         return float(np.exp(found.x))

@@ -1,14 +1,13 @@
-"""Embeddings of images, computed once and kept: cache keyed by image_id and everything else they depend on."""
+"""Embeddings of images, computed once and cached by image_id and everything else they depend on."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import itertools
-import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
@@ -20,8 +19,7 @@ from cleaner.config import EmbeddingSettings
 from cleaner.dataset.images import load_upright
 from cleaner.dataset.locations import REQUESTS_AT_ONCE, is_remote
 from cleaner.dataset.store import Arrays, ArrayStore, digest_of
-from cleaner.errors import BackboneError
-from cleaner.modeling.backbones import Backbone, load_backbone, num_threads, set_num_threads
+from cleaner.modeling.backbones import Backbone, load_backbone, num_threads, other_network, set_num_threads
 from cleaner.progress import Progress, Task
 
 BATCH_SIZE = 64
@@ -29,15 +27,15 @@ BATCH_SIZE = 64
 _SHARD_SIZE = 16 * BATCH_SIZE
 _BATCHES_AHEAD = 3
 VIEWS = ("plain", "mirrored")
-"""Under these names a shard keeps its views; with one view, the first alone."""
+"""Names of the views in a shard; with one view, only the first."""
 STYLE = "style"
 _Shard = tuple[np.ndarray, Arrays]
-"""Ids (n,) S32, and what is known of the images, under the names of VIEWS and STYLE."""
+"""Ids (n,) S32, and arrays of the images under the names of VIEWS and STYLE."""
 T = TypeVar("T")
 
 
 class Mapper(Protocol):
-    """What runs tasks somewhere and yields their results in order, each kept in the store; see `Engine.map`."""
+    """Runs tasks somewhere and yields their results in order, each kept in the store; see `Engine.map`."""
 
     def __call__(
         self, function: Callable[[T], Arrays], tasks: Sequence[tuple[str, T]], *, store: ArrayStore | None = None
@@ -46,30 +44,43 @@ class Mapper(Protocol):
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The backbone that computed some embeddings."""
+
+    key: str = ""
+    """`Backbone.key`."""
+    backbone: dict[str, Any] = field(default_factory=dict)
+    """`Backbone.describe()`."""
+
+
+@dataclass(frozen=True)
 class Embeddings:
-    """Embeddings of N images, in two views or in one."""
+    """Embeddings of N images, in one view or two."""
 
     plain: np.ndarray
     """(N, D) float16."""
     mirrored: np.ndarray
     """(N, D) float16, of the image flipped left to right; with one view, `plain` itself."""
     style: np.ndarray | None = None
-    """(N, S) float16, see modeling/style.py; None where it was not asked for."""
+    """(N, S) float16, see modeling/style.py; None where it was not requested."""
+    origin: Origin = Origin()
 
     @classmethod
-    def of_views(cls, views: Sequence[np.ndarray], style: np.ndarray | None = None) -> Embeddings:
-        """Of one or two views, the plain one first."""
-        return cls(views[0], views[-1], style)
+    def of_views(
+        cls, views: Sequence[np.ndarray], style: np.ndarray | None = None, origin: Origin = Origin()
+    ) -> Embeddings:
+        """From one or two views, the plain one first."""
+        return cls(views[0], views[-1], style, origin)
 
     @property
     def views(self) -> tuple[np.ndarray, ...]:
-        """The one or two views that there are."""
+        """The one or two different views."""
         return (self.plain,) if self.mirrored is self.plain else (self.plain, self.mirrored)
 
     def take(self, rows: np.ndarray) -> Embeddings:
         """The embeddings of some rows, given by number or mask."""
         style = None if self.style is None else self.style[rows]
-        return Embeddings.of_views([view[rows] for view in self.views], style)
+        return Embeddings.of_views([view[rows] for view in self.views], style, self.origin)
 
     def mean(self, rows: np.ndarray | slice) -> np.ndarray:
         """(n, D) float32: the mean over the views of some rows."""
@@ -90,15 +101,13 @@ def compute_embeddings(
 ) -> Embeddings:
     """Embeddings of images, one row for each of `image_ids` (which may repeat), in their order.
 
-    What is in `cache` is read; only the rest is computed, and stored in shards, so that an interruption loses
-    at most one shard. A damaged shard counts as absent. With `map_shards(function, tasks, store=store)` other
-    machines compute the shards, the same to the last bit; without, this process does. `with_style`: style is kept in
-    memory too; shards always hold it. Raises BadInputError, naming the file, for an image that cannot be decoded.
+    What `cache` holds is read; the rest is computed and stored in shards, so that an interruption loses at most one
+    shard. A damaged shard counts as absent. With `map_shards(function, tasks, store=store)` other machines compute
+    the shards, with the same bits; without, this process does. `with_style`: style is returned too; shards always
+    hold it. Raises BadInputError, naming the file, for an image that cannot be decoded.
     """
     store = ArrayStore(cache / "embeddings" / backbone.key[:20])
-    wanted = (
-        np.array([bytes.fromhex(i) for i in image_ids], dtype="S32") if len(image_ids) else np.zeros(0, dtype="S32")
-    )
+    wanted = np.array([bytes.fromhex(i) for i in image_ids], dtype="S32")
     names = [*VIEWS[: backbone.settings.views], *([STYLE] if with_style else [])]
     stored = list(_read_shards(store, set(wanted.tolist()), names))
     known = {key for ids, _ in stored for key in ids.tolist()}
@@ -115,7 +124,8 @@ def compute_embeddings(
         order = np.argsort(ids, kind="stable")
         rows = order[np.searchsorted(ids[order], wanted)]
         found = {name: np.concatenate([arrays[name] for _, arrays in stored])[rows] for name in names}
-    return Embeddings.of_views([found[name] for name in VIEWS if name in found], found.get(STYLE))
+    origin = Origin(backbone.key, backbone.describe())
+    return Embeddings.of_views([found[name] for name in VIEWS if name in found], found.get(STYLE), origin)
 
 
 def _read_shards(store: ArrayStore, wanted: set[bytes], names: Sequence[str]) -> Iterator[_Shard]:
@@ -130,7 +140,7 @@ def _read_shards(store: ArrayStore, wanted: set[bytes], names: Sequence[str]) ->
             yield shard_ids[hit], {name: arrays[name][hit] for name in names}
 
 
-# numpy's S32 drops trailing zero bytes, on both sides of every comparison alike; no digest becomes another.
+# NumPy's S32 drops trailing zero bytes, on both sides of every comparison; no two digests become equal.
 def _as_keys(raw: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(raw).view("S32").reshape(-1)
 
@@ -165,7 +175,7 @@ def _embed_here(
 def _embed_elsewhere(
     ids: list[str], paths: list[Path], backbone: Backbone, store: ArrayStore, map_shards: Mapper, task: Task
 ) -> Iterator[Arrays]:
-    # an `auto` is settled here, once, and not by each machine for itself
+    # an `auto` is resolved here, once, and not by each machine for itself
     settings = dataclasses.replace(backbone.settings, precision=cast(Any, backbone.precision))
     tasks = []
     for start in range(0, len(ids), _SHARD_SIZE):
@@ -181,31 +191,27 @@ def _embed_elsewhere(
 
 @dataclass(frozen=True)
 class Shard:
-    """Images to be embedded on whatever machine: ids, paths and how, never pixels or weights."""
+    """Images to be embedded on any machine: ids, paths and settings, never pixels or weights."""
 
     image_ids: tuple[str, ...]
     paths: tuple[str, ...]
     settings: EmbeddingSettings
     device: str
     threads: int
-    """Of the arithmetic, here as on the machine that asks: results depend on their number in the last bit."""
+    """Threads of the arithmetic on the machine that asks: results depend on their number in the last bit."""
     backbone_key: str
-    """`Backbone.key` of the machine that asks; the worker's must be the same."""
+    """`Backbone.key` on the machine that asks; the worker's must be the same."""
 
 
 def embed_shard(shard: Shard) -> Arrays:
-    """The embeddings of a shard: image_id (B, 32) uint8, and what `Backbone.embed` returns of its images.
+    """The embeddings of a shard: image_id (B, 32) uint8, and what `Backbone.embed` returns for its images.
 
-    Raises BackboneError if this machine's backbone is not the one that was asked for.
+    Raises BackboneError if this machine's backbone is another one.
     """
     backbone = _load_once(shard.settings, shard.device)
     set_num_threads(shard.threads)
     if backbone.key != shard.backbone_key:
-        raise BackboneError(
-            f"{platform.node()}: its backbone is not that of the machine that asked",
-            expected="equal weights, precision and kind of device on all nodes",
-            next_step="install the same packages on all nodes, and the weights where all can read them",
-        )
+        raise other_network()
     (arrays,) = _embed(list(shard.image_ids), list(shard.paths), backbone, shard.threads, lambda num: None)
     return arrays
 
@@ -222,7 +228,7 @@ def _embed(
     workers: int,
     advance: Callable[[int], None],
 ) -> Iterator[Arrays]:
-    """The shards of images, in order, at most `_SHARD_SIZE` each; decoding goes on while the network works."""
+    """The shards of images, in order, at most `_SHARD_SIZE` each; images are decoded while the network runs."""
     batches = _decoded_batches(ids, paths, backbone.image_size, workers)
     for first in range(0, len(ids), _SHARD_SIZE):
         shard = ids[first : first + _SHARD_SIZE]
@@ -238,9 +244,9 @@ def _embed(
 
 
 def load_square(path: str | Path, size_px: int, *, image_id: str = "") -> np.ndarray:
-    """Pixels (size_px, size_px, 3) uint8 as the network sees them, aspect not kept; raises as `load_upright` does.
+    """Pixels (size_px, size_px, 3) uint8 as the network gets them, aspect not kept; raises as `load_upright` does.
 
-    torch's bicubic resize differs from Pillow's by two grey levels at most, and takes a third of its time.
+    Torch's bicubic resize differs from Pillow's by at most two grey levels and takes a third of the time.
     """
     pixels = torch.from_numpy(load_upright(path, size_px, image_id=image_id)).permute(2, 0, 1)
     square = functional.interpolate(pixels[None], size=(size_px, size_px), mode="bicubic", antialias=True)
@@ -261,7 +267,7 @@ def _decoded_batches(
 ) -> Iterator[np.ndarray]:
     """Batches (B, size, size, 3) uint8, decoded by threads, a few batches ahead of the network.
 
-    Raises BadInputError for a file whose bytes are not those of its id: it changed since it was scanned.
+    Raises BadInputError for a file whose bytes do not match its id: it changed since the scan.
     """
     threads = max(1, workers) * (REQUESTS_AT_ONCE if len(paths) and is_remote(paths[0]) else 1)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")

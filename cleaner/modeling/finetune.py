@@ -15,31 +15,34 @@ from torch import nn
 from cleaner.config import EmbeddingSettings, LearnerName
 from cleaner.dataset.store import Arrays, digest_of
 from cleaner.modeling.backbones import resolve_device
+from cleaner.modeling.batches import Sample
 from cleaner.modeling.diagnosis import NormHealth, diagnose_norms
-from cleaner.modeling.learner import NEVER, Predictor, Recipe
+from cleaner.modeling.learner import NEVER, FitJob, ModelJob, Predictor
 from cleaner.modeling.networks import Blueprint, classifier_of, load_blueprint
 from cleaner.modeling.objective import MIN_PRIOR, Objective
 from cleaner.modeling.pixels import Pixels, load_pixels
-from cleaner.modeling.recipes import ROUND_RECIPES, FinetuneRecipe
-from cleaner.modeling.training import Run, Sample, Trainer
+from cleaner.modeling.predictions import HeldOut, predict_each
+from cleaner.modeling.recipes import FINETUNE_RECIPES, ROUND_RECIPES, FinetuneRecipe
+from cleaner.modeling.training import Run, Trainer
 from cleaner.progress import Progress
 from cleaner.random_streams import Stream, open_stream
+from cleaner.scoring.out_of_fold import OutOfFold
 
 CHUNK = 64
-"""Images predicted at once; every chunk has this size, the last one padded, so that none depends on its neighbours."""
+"""Images predicted at once; the last chunk is padded to this size, so that no prediction depends on its neighbours."""
 _DIAGNOSED = 1024
 
 
 @dataclass(frozen=True)
 class Views:
-    """What a prediction looks at; the probabilities of all views are averaged."""
+    """The views that a prediction averages the probabilities of."""
 
     scales: tuple[float, ...] = (1.0,)
-    """1: the whole image; 1.25: parts of 1/1.25 of its side, so that everything is that much larger."""
+    """1: the whole image; 1.25: crops of 1/1.25 of its side, in which everything is that much larger."""
     crops: int = 1
-    """Parts at each scale above 1: 1 (the middle) or 5 (and the corners)."""
+    """Crops at each scale above 1: 1 (the middle) or 5 (the corners too)."""
     mirrored: bool = True
-    """Each view from left to right, too."""
+    """Each view flipped left to right too."""
 
     def cut(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
         """The views of images (B, 3, H, W), each (B, 3, h, w)."""
@@ -61,11 +64,19 @@ class FinetuneLearner:
     """Trains whole networks on cached pixels, one model after the other."""
 
     recipes = ROUND_RECIPES
+    final_recipe = FINETUNE_RECIPES[-1]
 
     def __init__(
-        self, pixels: Pixels, blueprint: Blueprint, num_classes: int, *, workers: int, progress: Progress,
-        views: Views | None = None, test_size: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        pixels: Pixels,
+        blueprint: Blueprint,
+        num_classes: int,
+        *,
+        workers: int,
+        progress: Progress,
+        views: Views | None = None,
+        test_size: int = 0,
+    ) -> None:
         self.pixels, self.blueprint, self.num_classes = pixels, blueprint, num_classes
         self.views = views or Views()
         self._viewer = blueprint.at(test_size or blueprint.image_size)
@@ -74,7 +85,7 @@ class FinetuneLearner:
 
     @property
     def identity(self) -> str:
-        """Digest of images and network: what a cached judgement depends on besides recipe, rows and seed."""
+        """Digest of images and network: what a fit depends on besides its job."""
         return digest_of(
             "finetune",
             self.pixels.digest,
@@ -84,56 +95,40 @@ class FinetuneLearner:
             self.num_classes,
         )
 
+    @property
     def card(self) -> dict[str, Any]:
-        """What the JSON beside a fold model's state says: enough to load it, and to feed it (see teachers.py)."""
+        """See Learner.card: enough to load the network and prepare its input (see teachers.py)."""
         return card_of(self.blueprint, self.num_classes)
 
-    def fit(
-        self,
-        rows: np.ndarray,
-        targets: np.ndarray,
-        *,
-        sample_weights: np.ndarray,
-        log_prior: np.ndarray,
-        recipe: Recipe,
-        seed: int,
-        checkpoint_dir: Path | None = None,
-        on_epoch: Callable[[], None] = lambda: None,
-    ) -> list[Predictor]:
+    def fit(self, job: FitJob) -> list[Predictor]:
         """See Learner.fit; the M models are trained in turn, and `on_epoch` is called once for each M model epochs.
 
-        The log prior is each network's frozen last bias. With `checkpoint_dir` an interrupted fit goes on where it
-        was, in whatever model and step, to the same weights.
+        The log prior is each network's frozen last bias. With a `checkpoint_dir` an interrupted fit is resumed at the
+        step of the model that it was in, with the same weights as a result.
         """
-        num_models, num_epochs = len(sample_weights), 0
+        num_models, num_epochs = len(job.sample_weights), 0
 
         def count_epoch() -> None:
             nonlocal num_epochs
             num_epochs += 1
             if num_epochs % num_models == 0:
-                on_epoch()
+                job.on_epoch()
 
-        models: list[Predictor] = []
-        for number, (weights, prior) in enumerate(zip(sample_weights, log_prior, strict=True)):
-            folder = None if checkpoint_dir is None else checkpoint_dir / f"model_{number}"
-            model = self.fit_one(
-                rows, targets, weights, prior,
-                recipe=recipe, seed=model_seed(seed, number), folder=folder, on_epoch=count_epoch,
-            )  # fmt: skip
-            models.append(model)
-        return models
+        return [self.fit_one(model, count_epoch) for model in job.models()]
 
-    def fit_one(
-        self, rows: np.ndarray, targets: np.ndarray, weights: np.ndarray, log_prior: np.ndarray, *, recipe: Recipe,
-        seed: int, folder: Path | None, on_epoch: Callable[[], None] = lambda: None,
-    ) -> FinetunedModel:  # fmt: skip
-        """Fit one model as `fit` does; `weights` (n,), `log_prior` (K,); `folder`: its checkpoints."""
-        assert isinstance(recipe, FinetuneRecipe), "the probe's recipes say nothing of a whole network"
-        used = np.flatnonzero(weights > 0)
-        sample = Sample(self.pixels, rows[used], targets[used], weights[used], np.ones(len(used), np.int64))
-        run = Run(workers=self._workers, folder=folder, progress=self._progress, on_epoch=on_epoch)
-        objective = Objective(log_prior=log_prior, label_smoothing=recipe.label_smoothing)
-        network, _ = self.train_one(sample, recipe, objective, seed=seed, run=run)
+    def fit_and_predict(self, job: FitJob, held_out: Sequence[HeldOut]) -> list[tuple[Predictor, OutOfFold]]:
+        """See Learner.fit_and_predict."""
+        return predict_each(self.fit(job), held_out)
+
+    def fit_one(self, job: ModelJob, on_epoch: Callable[[], None] = lambda: None) -> FinetunedModel:
+        """Fit one model as `fit` does."""
+        recipe = job.recipe
+        assert isinstance(recipe, FinetuneRecipe)
+        used = np.flatnonzero(job.weights > 0)
+        sample = Sample(self.pixels, job.rows[used], job.targets[used], job.weights[used], np.ones(len(used), np.int64))
+        run = Run(workers=self._workers, folder=job.folder, progress=self._progress, on_epoch=on_epoch)
+        objective = Objective(log_prior=job.log_prior, label_smoothing=recipe.label_smoothing)
+        network, _ = self.train_one(sample, recipe, objective, seed=job.seed, run=run)
         return FinetunedModel(self, {k: v.numpy().copy() for k, v in portable_state(network).items()})
 
     def train_one(
@@ -150,16 +145,15 @@ class FinetuneLearner:
     ) -> tuple[nn.Module, list[float]]:
         """Train one network; return it in eval mode, without the prior, and the mean loss of each epoch.
 
-        See Trainer.train; `validate` gets networks without the prior, too. `identity` stands for what the objective
-        holds and arrays do not show: the teacher.
+        See Trainer.train; `validate` gets networks without the prior too. `identity` is the digest of the objective's
+        teacher, if any.
         """
         network = self.blueprint.build(self.num_classes, seed)
         freeze_bias(network, objective)
-        key = digest_of(
-            self.identity, asdict(recipe), sample.rows, sample.targets, sample.weights, sample.repeats,
-            {k: v for k, v in vars(objective).items() if k not in ("log_prior", "teacher")}, objective.log_prior,
-            identity, patience, seed, torch.get_num_threads(),
-        )  # fmt: skip
+        examples = (sample.rows, sample.targets, sample.weights, sample.repeats)
+        terms = {k: v for k, v in vars(objective).items() if k not in ("log_prior", "teacher")}
+        course = (patience, seed, torch.get_num_threads())
+        key = digest_of(self.identity, asdict(recipe), *examples, terms, objective.log_prior, identity, *course)
         trainer = Trainer(network, self.blueprint, sample, recipe, objective, seed=seed, key=key, run=run)
         judge = None if validate is None else lambda n: validate(without_prior(copy.deepcopy(n), objective))
         network = without_prior(trainer.train(judge, patience), objective)
@@ -177,9 +171,9 @@ class FinetuneLearner:
             yield part, predict_images(network, self._viewer, self.views, images)[:num].cpu().numpy()
 
     def diagnose(self, network: nn.Module, sample: Sample, seed: int) -> NormHealth | None:
-        """How the batch norms of a trained network stand, seen on a part of what it learned from; None without any."""
+        """The health of a trained network's batch norms on part of its training images; None if it has none."""
         rng = open_stream(seed, Stream.NORM_HEALTH)
-        part = rng.permutation(len(sample.rows))[:_DIAGNOSED]  # mixed as in training: batch statistics hang on it
+        part = rng.permutation(len(sample.rows))[:_DIAGNOSED]  # mixed as in training: batch statistics depend on it
         batches = []
         for positions in np.array_split(part, -(-len(part) // CHUNK)):
             images = torch.from_numpy(self.pixels.take(sample.rows[positions])).permute(0, 3, 1, 2)
@@ -187,7 +181,7 @@ class FinetuneLearner:
         return diagnose_norms(network, batches, self.num_classes)
 
     def load(self, state: Arrays) -> nn.Module:
-        """A network that holds a model's state; the next call takes it back and fills it anew."""
+        """A network with a model's state; the next call reuses the same network."""
         if self._spare is None:
             self._spare = self.blueprint.build(self.num_classes, 0)
         self._spare.load_state_dict({k: torch.from_numpy(v) for k, v in state.items()})
@@ -196,7 +190,7 @@ class FinetuneLearner:
 
 @dataclass(frozen=True)
 class FinetunedModel:
-    """A trained network, kept as arrays until it predicts: five of them need no room on a GPU."""
+    """A trained network, kept as arrays until it predicts: five of them take no memory on a GPU."""
 
     learner: FinetuneLearner
     arrays: Arrays
@@ -206,7 +200,7 @@ class FinetunedModel:
         yield from self.learner.predict_with(self.learner.load(self.arrays), rows)
 
     def state(self) -> Arrays:
-        """See Predictor.state: the network's state dict; its last bias is 0, or -10000 for classes never seen."""
+        """See Predictor.state: the network's state dict; its last bias is 0, or -10000 for a class without rows."""
         return self.arrays
 
 
@@ -225,7 +219,7 @@ def predict_images(network: nn.Module, blueprint: Blueprint, views: Views, image
 
 
 def freeze_bias(network: nn.Module, objective: Objective) -> None:
-    """Make the log prior the last layer's bias, which is not trained, if the objective wants it so; else leave it."""
+    """Make the log prior the last layer's bias, which is then not trained, if the objective has it there."""
     if objective.prior_form == "bias":
         bias = classifier_of(network).bias
         assert bias is not None
@@ -247,39 +241,41 @@ def without_prior(network: nn.Module, objective: Objective) -> nn.Module:
 
 
 def choose_learner(name: LearnerName, device_name: str) -> Literal["probe", "finetune"]:
-    """What `auto` stands for on a device: `finetune` on a CUDA GPU, where it is a matter of minutes, else `probe`."""
+    """What `auto` stands for on a device: `finetune` on a CUDA GPU, where it takes minutes, else `probe`."""
     if name != "auto":
         return name
     return "finetune" if resolve_device(device_name).type == "cuda" else "probe"
 
 
-def model_seed(seed: int, number: int) -> int:
-    """The seed of a fit's model by its number from 0."""
-    return seed * 100 + number
+@dataclass(frozen=True)
+class LearnerPlan:
+    """What any machine needs to open the same FinetuneLearner: ids, paths and settings, never pixels or weights."""
+
+    image_ids: tuple[str, ...]
+    paths: tuple[str, ...]
+    num_classes: int
+    settings: EmbeddingSettings
+    """The network and its resolution."""
+    device: str
+    cache: str
+    """Where the pixels are cached: a folder or, for other machines, a URL."""
 
 
-def load_learner(
-    image_ids: Sequence[str],
-    paths: Sequence[str | Path],
-    num_classes: int,
-    settings: EmbeddingSettings,
-    device: str,
-    *,
-    cache: Path,
-    workers: int,
-    progress: Progress,
-) -> FinetuneLearner:
-    """A FinetuneLearner over images in their order, the network and its resolution as `settings` have them."""
-    blueprint = load_blueprint(settings, device)
-    pixels = load_pixels(image_ids, paths, settings.image_size, cache, workers=workers, progress=progress)
-    return FinetuneLearner(pixels, blueprint, num_classes, workers=workers, progress=progress)
+def load_learner(plan: LearnerPlan, *, workers: int, progress: Progress) -> FinetuneLearner:
+    """A FinetuneLearner over images in their order; `plan.cache` is a folder.
+
+    Raises BackboneError for a network that is unknown or has no weights, BadInputError for an image that changed.
+    """
+    blueprint, size = load_blueprint(plan.settings, plan.device), plan.settings.image_size
+    pixels = load_pixels(plan.image_ids, plan.paths, size, Path(plan.cache), workers=workers, progress=progress)
+    return FinetuneLearner(pixels, blueprint, plan.num_classes, workers=workers, progress=progress)
 
 
 def card_of(blueprint: Blueprint, num_classes: int) -> dict[str, Any]:
-    """What the JSON beside a trained network says of it, but for its classes."""
+    """What the JSON beside a trained network says of it, except its classes."""
     return {"learner": "finetune", "num_classes": num_classes} | blueprint.card()
 
 
 def portable_state(network: nn.Module) -> dict[str, torch.Tensor]:
-    """The network's state dict on the CPU, in the plain order of memory."""
+    """The network's state dict on the CPU, contiguous."""
     return {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}

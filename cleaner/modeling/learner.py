@@ -2,55 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from cleaner.dataset.store import Arrays
+from cleaner.modeling.predictions import HeldOut, Predicts
+from cleaner.modeling.recipes import Recipe
+from cleaner.scoring.out_of_fold import OutOfFold
 
 NEVER = -1e4
 """Bias of a class without training rows: its probability is 0."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """One optimisation setting and augmentation; the rounds rotate through several."""
-
-    name: str
-    view: str
-    """Which cached view is trained on: plain, mirrored, or either of them, drawn anew for each row and batch."""
-    learning_rate: float
-    weight_decay: float
-    mixup: float
-    """Parameter of the Beta distribution that mixes pairs of embeddings (Zhang et al. 2018); 0: no mixing."""
-    epochs: int
-
-
-PROBE_RECIPES = (
-    Recipe("either-mixup-gentle", "either", 1.3e-3, 1e-1, 0.4, 6),
-    Recipe("mirrored-mixup", "mirrored", 3.5e-3, 1e-1, 0.4, 6),
-    Recipe("either-more-mixup", "either", 3.5e-3, 1e-1, 0.8, 6),
-    Recipe("plain-mixup-decay", "plain", 5e-3, 1.0, 0.4, 5),
-    Recipe("either-brief", "either", 5e-3, 1e-1, 0.4, 4),
-    Recipe("mirrored", "mirrored", 3.5e-3, 1e-1, 0.0, 5),
-)
-"""Rotation of the probe's recipes: consecutive ones differ in view and in optimisation or augmentation.
-
-Few steps, and the first recipe with small ones: a head that learns longer learns the wrong labels too, and those of
-round 0 have not been looked at yet (docs/experiments.md)."""
-
-
-class Predicts(Protocol):
-    """Anything that has class probabilities for images."""
-
-    def predict(self, rows: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-        """Class probabilities of images given by row number, in chunks.
-
-        Yields (slice into `rows`, (B, K) float32, rows sum to 1).
-        """
 
 
 class Predictor(Predicts, Protocol):
@@ -60,28 +25,84 @@ class Predictor(Predicts, Protocol):
         """All of the model's arrays by name, as its checkpoint holds them."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ModelJob:
+    """One model to be fitted."""
+
+    rows: np.ndarray
+    """(n,) int64 row numbers."""
+    targets: np.ndarray
+    """(n,) int64 class numbers in 0 .. K-1."""
+    weights: np.ndarray
+    """(n,) float32 >= 0; 0 leaves a row out."""
+    log_prior: np.ndarray
+    """(K,) float32, see FitJob."""
+    recipe: Recipe
+    seed: int
+    folder: Path | None
+    """Where its checkpoints go; None: nowhere."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitJob:
+    """M models to be fitted to the same rows, each with its own weights."""
+
+    rows: np.ndarray
+    """(n,) int64 row numbers."""
+    targets: np.ndarray
+    """(n,) int64 class numbers in 0 .. K-1."""
+    sample_weights: np.ndarray
+    """(M, n) float32 >= 0; 0 leaves a row out of a model."""
+    log_prior: np.ndarray
+    """(M, K) float32: added to the logits in training, left out in prediction (logit adjustment, Menon et al. 2021)."""
+    recipe: Recipe
+    seed: int
+    checkpoint_dir: Path | None = None
+    """Where an interrupted fit is resumed from; None: nowhere."""
+    on_epoch: Callable[[], None] = lambda: None
+    """Called after each epoch of all models."""
+
+    def models(self) -> list[ModelJob]:
+        """The M models one by one, each with a seed and a checkpoint folder of its own."""
+        return [
+            ModelJob(
+                rows=self.rows,
+                targets=self.targets,
+                weights=weights,
+                log_prior=log_prior,
+                recipe=self.recipe,
+                seed=self.seed * 100 + number,
+                folder=None if self.checkpoint_dir is None else self.checkpoint_dir / f"model_{number}",
+            )
+            for number, (weights, log_prior) in enumerate(zip(self.sample_weights, self.log_prior, strict=True))
+        ]
+
+
 class Learner(Protocol):
     """Trains classifiers on the images it was built over."""
 
     @property
+    def num_classes(self) -> int:
+        """K, the number of classes."""
+
+    @property
     def recipes(self) -> Sequence[Recipe]:
-        """What the rounds rotate through; the first one is that of round 0."""
+        """What the rounds rotate through; round 0 takes the first."""
 
-    def fit(
-        self,
-        rows: np.ndarray,
-        targets: np.ndarray,
-        *,
-        sample_weights: np.ndarray,
-        log_prior: np.ndarray,
-        recipe: Recipe,
-        seed: int,
-        checkpoint_dir: Path | None = None,
-        on_epoch: Callable[[], None] = lambda: None,
-    ) -> list[Predictor]:
-        """Fit M models in one pass over the data.
+    @property
+    def final_recipe(self) -> Recipe:
+        """A training to its end; those of the rounds stop before wrong labels are learned."""
 
-        `rows` (n,) int64 row numbers; `targets` (n,) int64 class numbers in 0 .. K-1; `sample_weights` (M, n)
-        float32 >= 0, 0 leaves a row out of a model; `log_prior` (M, K) float32, added to the logits in training
-        and left out in prediction (logit adjustment, Menon et al. 2021); `on_epoch` is called after each epoch.
-        """
+    @property
+    def identity(self) -> str:
+        """Digest of all that a fit depends on besides its job and the rows' images."""
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """What the JSON beside a model says of what it takes and yields, except the classes."""
+
+    def fit(self, job: FitJob) -> list[Predictor]:
+        """Fit the M models of a job."""
+
+    def fit_and_predict(self, job: FitJob, held_out: Sequence[HeldOut]) -> list[tuple[Predictor, OutOfFold]]:
+        """Fit the M models of a job, each of which predicts its own held-out images, wherever it was trained."""

@@ -1,47 +1,36 @@
-"""Models of the `finetune` learner as tasks: each is trained, and asked, on whatever machine of a cluster has room."""
+"""Models of the `finetune` learner as tasks: each is trained, and predicts, on any machine of a cluster."""
 
 from __future__ import annotations
 
 import functools
 import os
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-
-from cleaner.config import EmbeddingSettings
 from cleaner.dataset.locations import is_remote
 from cleaner.dataset.store import Arrays, ArrayStore, digest_of
-from cleaner.errors import BackboneError
-from cleaner.modeling.backbones import num_threads, set_num_threads
-from cleaner.modeling.crossval import Judgement, Question, judge
+from cleaner.modeling.backbones import num_threads, other_network, set_num_threads
 from cleaner.modeling.embeddings import Mapper
-from cleaner.modeling.finetune import FinetunedModel, FinetuneLearner, load_learner, model_seed
-from cleaner.modeling.learner import Predictor, Recipe
+from cleaner.modeling.finetune import FinetunedModel, FinetuneLearner, LearnerPlan, load_learner
+from cleaner.modeling.learner import FitJob, ModelJob, Predictor
 from cleaner.modeling.networks import Blueprint, load_blueprint
 from cleaner.modeling.pixels import Pixels, PixelsLater, digest_pixels, load_pixels
-from cleaner.modeling.recipes import ROUND_RECIPES
+from cleaner.modeling.predictions import HeldOut, predict_held_out
 from cleaner.progress import Progress, Silent
+from cleaner.scoring.out_of_fold import OutOfFold
 
-_STATE, _JUDGEMENT = "state.", "judgement."
+_STATE, _PREDICTIONS = "state.", "predictions."
 
 
 @dataclass(frozen=True)
-class LearnerPlan:
-    """What any machine needs to open the same FinetuneLearner: ids, paths and settings, never pixels or weights."""
+class WorkerPlan:
+    """A LearnerPlan, and what the worker's learner must have in common with that of the machine that asks."""
 
-    image_ids: tuple[str, ...]
-    paths: tuple[str, ...]
-    num_classes: int
-    settings: EmbeddingSettings
-    device: str
+    learner: LearnerPlan
     threads: int
-    """Of the arithmetic, here as on the machine that asks: results depend on their number in the last bit."""
-    cache: str
-    """Where the pixels lie; a URL, which no file can be mapped from: each machine has its own."""
+    """Threads of the arithmetic: results depend on their number in the last bit."""
     identity: str
     """`FinetuneLearner.identity` on the machine that asks; the worker's must be the same."""
 
@@ -53,124 +42,77 @@ class LearnerPlan:
 class ModelTask:
     """One model to be trained; see FinetuneLearner.fit_one."""
 
-    plan: LearnerPlan
-    rows: np.ndarray
-    targets: np.ndarray
-    weights: np.ndarray
-    log_prior: np.ndarray
-    recipe: Recipe
-    seed: int
-    folder: Path | None
-    """Where its checkpoints go: all machines see it, so that another one goes on where a lost one was."""
-    question: Question | None
+    plan: WorkerPlan
+    job: ModelJob
+    """Its checkpoint folder is one that all machines see, so that another can resume the work of a lost one."""
+    held_out: HeldOut | None
+    """What the model is to predict."""
 
     @property
     def key(self) -> str:
         """A digest of all that the result depends on."""
-        asked = [] if self.question is None else list(vars(self.question).values())
-        return digest_of(
-            "model", self.plan.identity, self.plan.threads, self.rows, self.targets, self.weights, self.log_prior,
-            asdict(self.recipe), self.seed, *asked,
-        )[:24]  # fmt: skip
+        job = self.job
+        learned = (job.rows, job.targets, job.weights, job.log_prior, asdict(job.recipe), job.seed)
+        asked = () if self.held_out is None else vars(self.held_out).values()
+        return digest_of("fitted model", self.plan.identity, self.plan.threads, *learned, *asked)[:24]
 
 
 def fit_model(task: ModelTask) -> Arrays:
-    """Train the model of a task and judge what it is asked: its state and the judgement.
+    """Train the model of a task and predict its held-out images: its state and the predictions.
 
-    Raises BackboneError if this machine's network is not the one that was asked for.
+    Raises BackboneError if this machine's network is another one.
     """
     set_num_threads(task.plan.threads)
-    model = _open_once(task.plan).fit_one(
-        task.rows, task.targets, task.weights, task.log_prior,
-        recipe=task.recipe, seed=task.seed, folder=task.folder,
-    )  # fmt: skip
+    model = _open_once(task.plan).fit_one(task.job)
     result = {f"{_STATE}{name}": values for name, values in model.state().items()}
-    if task.question is not None:
-        judgement = judge(model, **vars(task.question))
-        result |= {f"{_JUDGEMENT}{name}": values for name, values in judgement.arrays().items()}
+    if task.held_out is not None:
+        predictions = predict_held_out(model, task.held_out)
+        result |= {f"{_PREDICTIONS}{name}": values for name, values in predictions.arrays().items()}
     return result
 
 
 class ClusterLearner:
-    """Trains whole networks on a cluster, a task for each model; see `cleaner.modeling.learner.Learner`.
+    """Trains whole networks on a cluster, one task for each model; see `cleaner.modeling.learner.Learner`.
 
-    Models and judgements are those of FinetuneLearner to the last bit. A model that is asked for more predicts on
+    Models and predictions are those of FinetuneLearner to the last bit. Whatever else a model is asked, it predicts on
     this machine.
     """
 
-    recipes = ROUND_RECIPES
+    recipes = FinetuneLearner.recipes
+    final_recipe = FinetuneLearner.final_recipe
 
-    def __init__(self, here: FinetuneLearner, plan: LearnerPlan, engine_map: Callable[..., Any]) -> None:
+    def __init__(self, here: FinetuneLearner, plan: WorkerPlan, engine_map: Callable[..., Any]) -> None:
         """`here` predicts on this machine; `engine_map` runs tasks, as `Engine.map` does."""
         self._here, self._plan = here, plan
         self._map = map_on(engine_map, here.blueprint)
-
-    @property
-    def identity(self) -> str:
-        """See FinetuneLearner.identity."""
-        return self._here.identity
+        self.num_classes, self.identity, self.card = here.num_classes, here.identity, here.card
 
     @property
     def blueprint(self) -> Blueprint:
         """The network before training."""
         return self._here.blueprint
 
-    def card(self) -> dict[str, Any]:
-        """See FinetuneLearner.card."""
-        return self._here.card()
+    def fit(self, job: FitJob) -> list[Predictor]:
+        """See Learner.fit and FinetuneLearner.fit; all machines must see the job's `checkpoint_dir`."""
+        return [self._model(arrays) for arrays in self._fit(job, [None] * len(job.sample_weights))]
 
-    def fit(
-        self,
-        rows: np.ndarray,
-        targets: np.ndarray,
-        *,
-        sample_weights: np.ndarray,
-        log_prior: np.ndarray,
-        recipe: Recipe,
-        seed: int,
-        checkpoint_dir: Path | None = None,
-        on_epoch: Callable[[], None] = lambda: None,
-    ) -> list[Predictor]:
-        """See Learner.fit and FinetuneLearner.fit; `checkpoint_dir` must be where all machines see it."""
-        unasked: list[Question | None] = [None] * len(sample_weights)
-        results = self._fit(rows, targets, sample_weights, log_prior, recipe, seed, checkpoint_dir, on_epoch, unasked)
-        return [self._model(arrays) for arrays in results]
+    def fit_and_predict(self, job: FitJob, held_out: Sequence[HeldOut]) -> list[tuple[Predictor, OutOfFold]]:
+        """See Learner.fit_and_predict; each model predicts where it was trained."""
+        return [
+            (self._model(arrays), OutOfFold.from_arrays(images.given, _under(_PREDICTIONS, arrays)))
+            for arrays, images in zip(self._fit(job, held_out), held_out, strict=True)
+        ]
 
-    def fit_and_judge(
-        self,
-        rows: np.ndarray,
-        targets: np.ndarray,
-        questions: Sequence[Question],
-        *,
-        sample_weights: np.ndarray,
-        log_prior: np.ndarray,
-        recipe: Recipe,
-        seed: int,
-        checkpoint_dir: Path | None = None,
-        on_epoch: Callable[[], None] = lambda: None,
-    ) -> list[tuple[Predictor, Judgement]]:
-        """As `fit`, and each model answers its question where it was trained; see crossval.FitsAndJudges."""
-        results = self._fit(rows, targets, sample_weights, log_prior, recipe, seed, checkpoint_dir, on_epoch, questions)
-        return [(self._model(arrays), Judgement.from_arrays(_under(_JUDGEMENT, arrays))) for arrays in results]
-
-    def _fit(
-        self, rows: np.ndarray, targets: np.ndarray, sample_weights: np.ndarray, log_prior: np.ndarray, recipe: Recipe,
-        seed: int, checkpoint_dir: Path | None, on_epoch: Callable[[], None], questions: Sequence[Question | None],
-    ) -> list[Arrays]:  # fmt: skip
-        tasks = []
-        for number, (weights, prior, question) in enumerate(zip(sample_weights, log_prior, questions, strict=True)):
-            folder = None if checkpoint_dir is None else checkpoint_dir / f"model_{number}"
-            task = ModelTask(
-                self._plan, rows, targets, weights, prior, recipe, model_seed(seed, number), folder, question
-            )
-            tasks.append((task.key, task))
-        store = None if checkpoint_dir is None else ArrayStore(checkpoint_dir)
+    def _fit(self, job: FitJob, held_out: Sequence[HeldOut | None]) -> list[Arrays]:
+        each = [ModelTask(self._plan, model, images) for model, images in zip(job.models(), held_out, strict=True)]
+        tasks = [(task.key, task) for task in each]
+        store = None if job.checkpoint_dir is None else ArrayStore(job.checkpoint_dir)
         results, num_epochs = [], 0
         for arrays in self._map(fit_model, tasks, store=store):
             results.append(arrays)
-            while num_epochs * len(tasks) < recipe.epochs * len(results):
+            while num_epochs * len(tasks) < job.recipe.epochs * len(results):
                 num_epochs += 1
-                on_epoch()
+                job.on_epoch()
         return results
 
     def _model(self, arrays: Arrays) -> Predictor:
@@ -178,74 +120,48 @@ class ClusterLearner:
 
 
 def load_cluster_learner(
-    image_ids: Sequence[str],
-    paths: Sequence[Path],
-    num_classes: int,
-    settings: EmbeddingSettings,
-    device: str,
-    *,
-    cache: Path,
-    own_cache: Path,
-    workers: int,
-    progress: Progress,
-    engine_map: Callable[..., Any],
+    plan: LearnerPlan, *, own_cache: Path, workers: int, progress: Progress, engine_map: Callable[..., Any]
 ) -> ClusterLearner:
-    """A ClusterLearner over images in their order; see load_learner.
+    """A ClusterLearner over images in their order; see load_learner. All machines reach `plan.cache`.
 
-    `cache` is what all machines reach. Where files can be mapped from it, the pixels are decoded there by tasks, once;
-    else each machine decodes for itself, this one into `own_cache`, and only if a model predicts here.
+    If it is a folder, from which files can be mapped, tasks decode the pixels there, once. If it is a URL, each
+    machine decodes for itself, this one into `own_cache`, and only if a model predicts here.
     """
-    blueprint = load_blueprint(settings, device)
-    size = settings.image_size
+    blueprint, size = load_blueprint(plan.settings, plan.device), plan.settings.image_size
+    load = functools.partial(load_pixels, plan.image_ids, plan.paths, size, progress=progress)
     pixels: Pixels
-    if is_remote(cache):
-        load = functools.partial(load_pixels, image_ids, paths, size, own_cache, workers=workers, progress=progress)
-        pixels = PixelsLater(digest_pixels(image_ids, size), load)
+    if is_remote(plan.cache):
+        later = functools.partial(load, own_cache, workers=workers)
+        pixels = PixelsLater(digest_pixels(plan.image_ids, size), later)
     else:
-        pixels = load_pixels(
-            image_ids, paths, size, cache,
-            workers=num_threads(), progress=progress, map_shards=functools.partial(engine_map, threads=num_threads()),
-        )  # fmt: skip
-    here = FinetuneLearner(pixels, blueprint, num_classes, workers=workers, progress=progress)
-    # an `auto` is settled here, once, and not by each machine for itself
-    settled = replace(settings, precision=cast(Any, blueprint.precision))
-    plan = LearnerPlan(
-        tuple(image_ids), tuple(map(str, paths)), num_classes, settled, blueprint.device.type, num_threads(),
-        str(cache), here.identity,
-    )  # fmt: skip
-    return ClusterLearner(here, plan, engine_map)
+        map_shards = functools.partial(engine_map, threads=num_threads())
+        pixels = load(Path(plan.cache), workers=num_threads(), map_shards=map_shards)
+    here = FinetuneLearner(pixels, blueprint, plan.num_classes, workers=workers, progress=progress)
+    # an `auto` is resolved here, once, and not by each machine for itself
+    settings = replace(plan.settings, precision=cast(Any, blueprint.precision))
+    there = replace(plan, settings=settings, device=blueprint.device.type)
+    return ClusterLearner(here, WorkerPlan(there, num_threads(), here.identity), engine_map)
 
 
 def map_on(engine_map: Callable[..., Any], blueprint: Blueprint) -> Mapper:
-    """`engine_map`, which sets aside for each task what its arithmetic takes here: a GPU, or so many cores."""
+    """`engine_map`, which reserves for each task what its arithmetic takes here: a GPU, or this many cores."""
     return functools.partial(engine_map, threads=num_threads(), gpu=blueprint.device.type == "cuda")
 
 
 def pixel_cache(cache: str) -> Path:
-    """Where this machine maps pixels from: the common cache, or a folder of its own where that lies behind a URL."""
+    """Where this machine maps pixels from: the common cache, or a folder of its own if that is a URL."""
     if not is_remote(cache):
         return Path(cache)
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cleaner"
 
 
 @functools.lru_cache(maxsize=1)
-def _open_once(plan: LearnerPlan) -> FinetuneLearner:
-    learner = load_learner(
-        plan.image_ids, plan.paths, plan.num_classes, plan.settings, plan.device,
-        cache=pixel_cache(plan.cache), workers=plan.threads, progress=Silent(),
-    )  # fmt: skip
+def _open_once(plan: WorkerPlan) -> FinetuneLearner:
+    here = replace(plan.learner, cache=str(pixel_cache(plan.learner.cache)))
+    learner = load_learner(here, workers=plan.threads, progress=Silent())
     if learner.identity != plan.identity:
         raise other_network()
     return learner
-
-
-def other_network() -> BackboneError:
-    """What is wrong where a machine's network is not the one that was asked for."""
-    return BackboneError(
-        f"{platform.node()}: its network is not that of the machine that asked",
-        expected="equal weights, precision and kind of device on all nodes",
-        next_step="install the same packages on all nodes, and the weights where all can read them",
-    )
 
 
 def _under(prefix: str, arrays: Arrays) -> Arrays:

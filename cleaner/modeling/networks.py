@@ -1,4 +1,4 @@
-"""Whole networks for training: a timm model with a new classifier, and what its input has to look like."""
+"""Whole networks for training: a timm model with a new classifier, and how its input is prepared."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from cleaner.modeling.backbones import (
 
 @dataclass(frozen=True)
 class Blueprint:
-    """A network before training: its body's weights, and what it takes."""
+    """A network before training: the weights of its body, and the input it takes."""
 
     name: str
     """timm's name of the architecture."""
@@ -52,9 +52,9 @@ class Blueprint:
         return cls(b.name, b.network, b.weights_sha256, b.image_size, b.mean, b.std, b.device, b.precision)
 
     def build(self, num_classes: int, seed: int) -> nn.Module:
-        """A network of one's own with a fresh classifier, on the device, ready to be trained; same seed, same weights.
+        """A new copy with a fresh classifier, on the device, ready to be trained; same seed, same weights.
 
-        Raises BackboneError if it ends in no linear classifier with a bias.
+        Raises BackboneError if it does not end in a linear classifier with a bias.
         """
         with seeded(self.device, seed, 0):
             if self.body is None:
@@ -67,7 +67,7 @@ class Blueprint:
         return network.train()
 
     def prepare(self, images: torch.Tensor) -> torch.Tensor:
-        """What the network takes, (B, 3, S, S) float, channels last, from pixels (B, 3, H, W) in 0 .. 255."""
+        """The network's input (B, 3, S, S) float, channels last, from pixels (B, 3, H, W) in 0 .. 255."""
         x = images.to(self.device).float()
         if x.shape[-1] != self.image_size:
             x = F.resize(x, [self.image_size, self.image_size], antialias=True)
@@ -79,16 +79,20 @@ class Blueprint:
         return replace(self, image_size=image_size)
 
     def describe(self) -> dict[str, Any]:
-        """What `stage.json` says of it, as of a backbone."""
+        """Its entry in `stage.json`, as a backbone's."""
         names = ("name", "weights_sha256", "image_size", "precision")
         return {name: getattr(self, name) for name in names}
 
     def card(self) -> dict[str, Any]:
-        """What a checkpoint's JSON says of the network: enough to load it and to feed it."""
+        """The network's part of a checkpoint's JSON: enough to load it and to prepare its input."""
         return {
-            "architecture": self.name, "image_size": self.image_size, "mean": list(self.mean), "std": list(self.std),
-            "initial_weights_sha256": self.weights_sha256, "precision": self.precision,
-        }  # fmt: skip
+            "architecture": self.name,
+            "image_size": self.image_size,
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "initial_weights_sha256": self.weights_sha256,
+            "precision": self.precision,
+        }
 
     @property
     def key(self) -> str:
@@ -99,7 +103,7 @@ class Blueprint:
 def load_blueprint(settings: EmbeddingSettings, device_name: str, *, scratch: bool = False) -> Blueprint:
     """The network that `settings` name; with `scratch` none of its weights are loaded.
 
-    Raises BackboneError if it is unknown or its weights cannot be had, BadInputError for a bad `weights` file.
+    Raises BackboneError if it is unknown or its weights cannot be fetched, BadInputError for a bad `weights` file.
     """
     device = resolve_device(device_name)
     # on a CPU, bf16 slows the gradients of depthwise convolutions: 42 img/s against 111 (EfficientNet-Lite0, 64 px)
@@ -113,7 +117,7 @@ def load_blueprint(settings: EmbeddingSettings, device_name: str, *, scratch: bo
 
 
 def classifier_of(network: nn.Module, name: str = "") -> nn.Linear | nn.Conv2d:
-    """The last layer, which has a bias. Raises BackboneError if the network ends in something else."""
+    """The last layer, linear and with a bias. Raises BackboneError if the network ends in something else."""
     layer = network.get_classifier()  # type: ignore[operator]
     if not isinstance(layer, nn.Linear | nn.Conv2d) or layer.bias is None:
         raise BackboneError(
@@ -127,7 +131,7 @@ def classifier_of(network: nn.Module, name: str = "") -> nn.Linear | nn.Conv2d:
 
 @contextmanager
 def seeded(device: torch.device, *seeds: int) -> Iterator[None]:
-    """Torch's global generators seeded by `seeds` for the time of a block, and then as they were."""
+    """Seed torch's global generators by `seeds` for a block, and restore them afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0]))
         yield

@@ -1,4 +1,4 @@
-"""Resized pixels of a set of images, decoded once and kept on disk; read by row, never all at once."""
+"""Resized pixels of a set of images, decoded once and cached on disk; read by row, never all at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Pixels(Protocol):
 
     @property
     def digest(self) -> str:
-        """Of the images in their order and the size: equal for equal pixels."""
+        """A digest of the images in their order and the size: equal for equal pixels."""
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Pixels (n, size, size, 3) uint8 RGB of rows (n,) int64."""
@@ -57,7 +57,7 @@ class MappedPixels:
 
 
 class PixelsLater:
-    """Pixels that are opened, and decoded where the cache lacks them, once somebody takes some."""
+    """Pixels that are opened, and decoded if the cache lacks them, when some are first taken."""
 
     def __init__(self, digest: str, load: Callable[[], Pixels]) -> None:
         self.digest, self._load = digest, load
@@ -73,30 +73,36 @@ class PixelsLater:
 
 @dataclass(frozen=True)
 class PixelShard:
-    """Images to be decoded on whatever machine: ids and paths."""
+    """Images to be decoded on any machine: ids and paths."""
 
     image_ids: tuple[str, ...]
     paths: tuple[str, ...]
     size_px: int
     folder: Path
-    """Where the shard goes."""
+    """Where the shard is stored."""
     workers: int
 
     @property
     def path(self) -> Path:
-        """The file of the pixels; the ids lie beside it."""
+        """The file of the pixels; the ids are beside it."""
         return self.folder / f"{digest_of(self.image_ids)[:24]}.npy"
 
 
 def load_pixels(
-    image_ids: Sequence[str], paths: Sequence[str | Path], size_px: int, cache: Path, *,
-    workers: int, progress: Progress, map_shards: Mapper | None = None,
-) -> MappedPixels:  # fmt: skip
+    image_ids: Sequence[str],
+    paths: Sequence[str | Path],
+    size_px: int,
+    cache: Path,
+    *,
+    workers: int,
+    progress: Progress,
+    map_shards: Mapper | None = None,
+) -> MappedPixels:
     """Pixels of images, one row for each of `image_ids` (hex SHA-256, may repeat), squares of `size_px`.
 
     What `cache` holds is used; the rest is decoded and stored in shards, each whole or not at all, so that an
-    interruption loses one shard at most. With `map_shards(function, tasks)` other machines do so, in the same cache.
-    Raises BadInputError, naming the file, for an image that cannot be decoded or whose bytes are not those of its id.
+    interruption loses at most one shard. With `map_shards(function, tasks)` other machines do that in the same cache.
+    Raises BadInputError, naming the file, for an image that cannot be decoded or whose bytes do not match its id.
     """
     folder = cache / "pixels" / str(size_px)
     place: dict[str, tuple[int, int]] = {}
@@ -104,7 +110,7 @@ def load_pixels(
     wanted = set(image_ids)
     _open_shards(folder, wanted, place, shards)
     if len(place) < len(wanted):
-        with waiting_lock(folder / ".lock"):  # tasks of one machine that want the same images decode them once
+        with waiting_lock(folder / ".lock"):  # tasks of one machine that need the same images decode them once
             _open_shards(folder, wanted, place, shards)
             missing = {key: str(path) for key, path in zip(image_ids, paths, strict=True) if key not in place}
             _decode(missing, size_px, folder, workers, progress, map_shards)
@@ -119,7 +125,7 @@ def digest_pixels(image_ids: Sequence[str], size_px: int) -> str:
 
 
 def decode_shard(shard: PixelShard) -> Arrays:
-    """Decode the images of a shard and store them; returns no pixels but `num`, how many there are."""
+    """Decode the images of a shard and store them; returns only their number, `num`."""
     threads = max(1, shard.workers) * (REQUESTS_AT_ONCE if is_remote(shard.paths[0]) else 1)
     with ThreadPoolExecutor(threads) as pool:
         items = zip(shard.paths, shard.image_ids, strict=True)
@@ -147,13 +153,13 @@ def _decode(
 
 
 def _open_shards(folder: Path, wanted: set[str], place: dict[str, tuple[int, int]], shards: list[np.ndarray]) -> None:
-    """Open what of the folder holds wanted images that have no place yet."""
+    """Open those shards of the folder that hold wanted images without a place."""
     for path in sorted(folder.glob("*.npy")):
         _open_shard(path, wanted, place, shards)
 
 
 def _open_shard(path: Path, wanted: set[str], place: dict[str, tuple[int, int]], shards: list[np.ndarray]) -> None:
-    """Add the shard to `shards`, and where its wanted images lie to `place`; a damaged one counts as absent."""
+    """Add the shard to `shards`, and the places of its wanted images to `place`; a damaged one counts as absent."""
     try:
         keys = path.with_suffix(".ids").read_text(encoding="ascii").split()
         if not any(key in wanted and key not in place for key in keys):

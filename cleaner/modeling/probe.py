@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,56 +16,65 @@ from torch.nn import functional
 from cleaner.dataset.store import Arrays
 from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.features import HeadFeatures, PrincipalFeatures
-from cleaner.modeling.learner import NEVER, PROBE_RECIPES, Predictor, Recipe
+from cleaner.modeling.learner import NEVER, FitJob, Predictor
+from cleaner.modeling.predictions import HeldOut, predict_each
+from cleaner.modeling.recipes import PROBE_RECIPES, ProbeRecipe
+from cleaner.scoring.out_of_fold import OutOfFold
 
 _BATCH_SIZES = (16, 1024)
 _STEPS_PER_EPOCH = 30
-"""Batches are as large as gives so many steps, within bounds: small sets are learned as far as large ones."""
+"""Batch sizes give this many steps, within bounds: small sets are trained as far as large ones."""
 _CHUNK_VALUES = 200_000
 _CHUNK_ROWS = 2048
-"""Probabilities computed at once: rows a chunk = the first / classes, and no more than the second."""
+"""Rows predicted at once: the first / classes, but at most the second."""
 _THREADED_VALUES = 200_000
-"""Weights of all heads from which on a step is worth more than one thread."""
+"""With this many weights in all heads, a step is worth more than one thread."""
 
 
-_Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
-"""Positions (B,) in the rows learned from, features (B, D), whom in the batch each is mixed with (B,), and its own
-share of the mixture (B,)."""
+@dataclass(frozen=True)
+class _Batch:
+    """B rows, each mixed with another row of the batch."""
+
+    positions: torch.Tensor
+    """(B,) int64 in the rows learned from."""
+    features: torch.Tensor
+    """(B, D)."""
+    mate: torch.Tensor
+    """(B,) int64: which row of the batch each is mixed with."""
+    share: torch.Tensor
+    """(B,) float32: a row's own share of its mixture."""
 
 
 class ProbeLearner:
     """Fits linear heads by AdamW (Loshchilov & Hutter 2019) under a one-cycle cosine learning rate.
 
     They learn from the principal directions of the embeddings, see `PrincipalFeatures`. `precision`, fp32 or bf16, is
-    that of the products in training; weights, softmax and predictions are fp32. `scratch`: where large features lie.
+    that of the products in training; weights, softmax and predictions are fp32. `scratch`: the folder for features too
+    large for memory.
     """
 
-    recipes: tuple[Recipe, ...] = PROBE_RECIPES
+    recipes: tuple[ProbeRecipe, ...] = PROBE_RECIPES
+    final_recipe = ProbeRecipe("plain", "plain", 1e-3, 1e-1, 0.0, 20)
 
     def __init__(
         self, embeddings: Embeddings, num_classes: int, precision: str = "fp32", scratch: Path | None = None
     ) -> None:
         self.num_classes = num_classes
+        self.identity = f"{embeddings.origin.key} {precision}"
+        self.card = probe_card(embeddings)
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.features = PrincipalFeatures(embeddings, dtype, scratch)
 
+    def fit_and_predict(self, job: FitJob, held_out: Sequence[HeldOut]) -> list[tuple[Predictor, OutOfFold]]:
+        """See Learner.fit_and_predict."""
+        return predict_each(self.fit(job), held_out)
+
     @torch.no_grad()
-    def fit(
-        self,
-        rows: np.ndarray,
-        targets: np.ndarray,
-        *,
-        sample_weights: np.ndarray,
-        log_prior: np.ndarray,
-        recipe: Recipe,
-        seed: int,
-        checkpoint_dir: Path | None = None,
-        on_epoch: Callable[[], None] = lambda: None,
-    ) -> list[Predictor]:
+    def fit(self, job: FitJob) -> list[Predictor]:
         """See Learner.fit; the M heads are trained side by side, each batch read once."""
-        num_models, num_classes = len(sample_weights), self.num_classes
-        generator = torch.Generator().manual_seed(seed)
-        dim = self.features.dim
+        recipe = job.recipe
+        assert isinstance(recipe, ProbeRecipe)
+        num_models, num_classes, dim = len(job.sample_weights), self.num_classes, self.features.dim
         weight, bias = torch.zeros(num_models * num_classes, dim), torch.zeros(num_models * num_classes, 1)
         # no decay on the bias: recipe.md, section 4
         optimizer = torch.optim.AdamW(
@@ -72,35 +82,35 @@ class ProbeLearner:
             lr=recipe.learning_rate,
             fused=True,
         )
-        y, prior = torch.from_numpy(targets), torch.from_numpy(log_prior.astype(np.float32)).unsqueeze(2)
-        w = torch.from_numpy(sample_weights.astype(np.float32))
-        w = w / w.sum(1, keepdim=True).clamp_min(1e-12) * len(rows)
-        batch_size = _batch_size(len(rows))
-        steps_per_epoch = -(-len(rows) // batch_size)
+        y, prior = torch.from_numpy(job.targets), torch.from_numpy(job.log_prior.astype(np.float32)).unsqueeze(2)
+        w = torch.from_numpy(job.sample_weights.astype(np.float32))
+        w = w / w.sum(1, keepdim=True).clamp_min(1e-12) * len(job.rows)
+        batch_size = _batch_size(len(job.rows))
+        steps_per_epoch = -(-len(job.rows) // batch_size)
+        batches = self._batches(job.rows, batch_size, recipe, torch.Generator().manual_seed(job.seed))
         with _threads_for(weight.numel()):
-            for step, (batch, x, mate, share) in enumerate(
-                _made_ahead(self._batches(rows, batch_size, recipe, generator))
-            ):
+            for step, batch in enumerate(_made_ahead(batches)):
+                x, mate, share = batch.features, batch.mate, batch.share
                 # classes by images: softmax then runs along whole rows of memory, whatever the number of classes
                 logits = (weight.to(x.dtype) @ x.T).float() + bias
-                # of two images mixed a linear head says the mixture of what it says of each
+                # a linear head's logits for a mixture are the mixture of its logits
                 mixed = logits.index_select(1, mate).lerp_(logits, share).view(num_models, num_classes, -1) + prior
-                slope = _slope(mixed, y, w, batch, batch[mate], share).view(num_models * num_classes, -1)
+                slope = _slope(mixed, y, w, batch).view(num_models * num_classes, -1)
                 slope = (share * slope).index_add_(1, mate, (1 - share) * slope)
                 weight.grad, bias.grad = (slope.to(x.dtype) @ x).float(), slope.sum(1, keepdim=True)
                 for group in optimizer.param_groups:
                     group["lr"] = recipe.learning_rate * _one_cycle(step / (recipe.epochs * steps_per_epoch))
                 optimizer.step()
                 if (step + 1) % steps_per_epoch == 0:
-                    on_epoch()
-        # a class that a model never saw must not be predicted by it
-        absent = torch.from_numpy(_class_weight(targets, sample_weights, num_classes) <= 0)  # (M, K)
+                    job.on_epoch()
+        # a model must not predict a class that it never saw
+        absent = torch.from_numpy(_class_weight(job.targets, job.sample_weights, num_classes) <= 0)  # (M, K)
         heads_w = weight.view(num_models, num_classes, dim)
         heads_b = bias.view(num_models, num_classes).masked_fill(absent, NEVER)
-        return [Probe(self.features, heads_w[m].clone(), heads_b[m].clone(), recipe) for m in range(num_models)]
+        return [Probe(self.features, heads_w[m].clone(), heads_b[m].clone()) for m in range(num_models)]
 
     def _batches(
-        self, rows: np.ndarray, batch_size: int, recipe: Recipe, generator: torch.Generator
+        self, rows: np.ndarray, batch_size: int, recipe: ProbeRecipe, generator: torch.Generator
     ) -> Iterator[_Batch]:
         """All batches of all epochs."""
         numbers = torch.from_numpy(rows)
@@ -112,11 +122,11 @@ class ProbeLearner:
                     mirrored = torch.rand(num, generator=generator) < 0.5
                 x = self.features.take(numbers[batch], mirrored)
                 if recipe.mixup == 0:
-                    yield batch, x, torch.arange(num), torch.ones(num)
+                    yield _Batch(batch, x, torch.arange(num), torch.ones(num))
                     continue
                 gamma = torch._standard_gamma(torch.full((num, 2), recipe.mixup), generator=generator)
                 share = gamma.max(1).values / gamma.sum(1).clamp_min(1e-12)
-                yield batch, x, torch.randperm(num, generator=generator), share
+                yield _Batch(batch, x, torch.randperm(num, generator=generator), share)
 
 
 @dataclass(frozen=True)
@@ -126,7 +136,6 @@ class Probe:
     features: HeadFeatures
     weight: torch.Tensor  # (K, dim)
     bias: torch.Tensor  # (K,)
-    recipe: Recipe
 
     @torch.inference_mode()
     def predict(self, rows: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
@@ -147,13 +156,22 @@ class Probe:
         return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
+def probe_card(embeddings: Embeddings) -> dict[str, Any]:
+    """`Learner.card` of a linear head on these embeddings."""
+    return {
+        "learner": "probe",
+        "input": "(sign(e) * sqrt(|e|) - mean) / std of an embedding e",
+        "backbone": embeddings.origin.backbone,
+    }
+
+
 def _batch_size(num_rows: int) -> int:
     low, high = _BATCH_SIZES
     return min(max(-(-num_rows // _STEPS_PER_EPOCH), low), high)
 
 
 def _made_ahead(batches: Iterator[_Batch]) -> Iterator[_Batch]:
-    """The batches, each made by another thread while the one before is learned from."""
+    """The batches, each made by another thread while the one before is trained on."""
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, batches, None)
         while (batch := coming.result()) is not None:
@@ -163,7 +181,7 @@ def _made_ahead(batches: Iterator[_Batch]) -> Iterator[_Batch]:
 
 @contextmanager
 def _threads_for(num_values: int) -> Iterator[None]:
-    """One thread for heads so small that dealing out their work costs more than it brings."""
+    """One thread for heads so small that splitting their work costs more than it saves."""
     before = torch.get_num_threads()
     torch.set_num_threads(1 if num_values < _THREADED_VALUES else before)
     try:
@@ -172,19 +190,13 @@ def _threads_for(num_values: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _slope(
-    logits: torch.Tensor,
-    y: torch.Tensor,
-    w: torch.Tensor,
-    own: torch.Tensor,
-    other: torch.Tensor,
-    share: torch.Tensor,
-) -> torch.Tensor:
+def _slope(logits: torch.Tensor, y: torch.Tensor, w: torch.Tensor, batch: _Batch) -> torch.Tensor:
     """Gradient (M, K, B), with respect to the logits of B mixtures, of the batch's mean weighted cross-entropy.
 
-    Each half of a mixture counts by its own row's weight, and a mixture with a row that a model must not learn from
-    not at all: else the held-out fold would seep in through its partners.
+    Each half of a mixture counts by its own row's weight; a mixture with a row that a model must not learn from does
+    not count: otherwise the held-out fold would leak in through its mates.
     """
+    own, other, share = batch.positions, batch.positions[batch.mate], batch.share
     own_w, other_w = w.index_select(1, own), w.index_select(1, other)  # (M, B)
     learned = ((own_w > 0) & (other_w > 0)) / len(own)
     own_w, other_w = share * own_w * learned, (1 - share) * other_w * learned
@@ -199,7 +211,7 @@ def _class_weight(targets: np.ndarray, sample_weights: np.ndarray, num_classes: 
 
 
 def _one_cycle(progress: float) -> float:
-    """Share of the peak learning rate: a tenth of the way up, then a cosine down to 0."""
+    """Share of the peak learning rate at `progress` 0 .. 1: linear over the first tenth, then a cosine down to 0."""
     if progress < 0.1:
         return progress / 0.1
     return 0.5 * (1 + float(np.cos(np.pi * (progress - 0.1) / 0.9)))

@@ -1,4 +1,4 @@
-"""The training of `cleaner train` as a task: one network, trained, saved and measured on whatever machine it runs."""
+"""The training of `cleaner train` as a task: one network, trained and measured on any machine."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from torch import nn
 
 from cleaner.config import TrainSettings
 from cleaner.dataset.store import Arrays, digest_of
-from cleaner.modeling.backbones import set_num_threads
+from cleaner.modeling.backbones import other_network, set_num_threads
+from cleaner.modeling.batches import Sample, count_steps
 from cleaner.modeling.diagnosis import NormHealth
 from cleaner.modeling.embeddings import Mapper
 from cleaner.modeling.finetune import FinetuneLearner, Views, portable_state
 from cleaner.modeling.group import ALONE, Group, join_group
-from cleaner.modeling.model_tasks import other_network, pixel_cache
+from cleaner.modeling.model_tasks import pixel_cache
 from cleaner.modeling.networks import Blueprint, load_blueprint
 from cleaner.modeling.objective import Objective
 from cleaner.modeling.pixels import Pixels, load_pixels
 from cleaner.modeling.recipes import FinetuneRecipe
 from cleaner.modeling.teachers import load_teachers
-from cleaner.modeling.training import Run, Sample, count_steps
+from cleaner.modeling.training import Run
 from cleaner.progress import Progress, Silent
 
 _STATE, _HEALTH = "state.", "health."
@@ -33,7 +34,7 @@ class TrainTask:
     """All that a training depends on: ids, paths and settings, never pixels or weights."""
 
     image_ids: tuple[str, ...]
-    """Of the t images learned from, then of the m held-out ones."""
+    """Of the t training images, then of the m held-out ones."""
     paths: tuple[str, ...]
     classes: tuple[str, ...]
     targets: np.ndarray
@@ -44,14 +45,14 @@ class TrainTask:
     """(K,) float32, times tau."""
     recipe: FinetuneRecipe
     settings: TrainSettings
-    """With the precision settled."""
+    """With the precision resolved."""
     teachers: tuple[Path, ...]
     teachers_digest: str
     seed: int
     device: str
-    """Where the network is: of this machine, or the kind that each worker has one of."""
+    """A device of this machine, or the kind of device that each worker uses."""
     threads: int
-    """Of the arithmetic."""
+    """Threads of the arithmetic."""
     workers: int
     """Decoding threads."""
     blueprint_key: str
@@ -64,19 +65,18 @@ class TrainTask:
     @property
     def key(self) -> str:
         """A digest of all that the result depends on."""
-        return digest_of(
-            "train", self.image_ids, self.classes, self.targets, self.repeats, self.log_prior, asdict(self.recipe),
-            asdict(self.settings), self.teachers_digest, self.seed, self.threads, self.blueprint_key,
-        )[:24]  # fmt: skip
+        images = (self.image_ids, self.classes, self.targets, self.repeats, self.log_prior)
+        course = (asdict(self.recipe), asdict(self.settings), self.teachers_digest)
+        return digest_of("train", *images, *course, self.seed, self.threads, self.blueprint_key)[:24]
 
     @property
     def num_train(self) -> int:
-        """Images that are learned from."""
+        """Number of training images."""
         return len(self.repeats)
 
     @property
     def size_px(self) -> int:
-        """Side of the cached pixels."""
+        """Side of the cached pixels in px."""
         return max(self.settings.embedding.image_size, round(self.settings.test_size * max(self.settings.scales)))
 
     @property
@@ -87,7 +87,7 @@ class TrainTask:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network, and what it says of the m held-out images."""
+    """A trained network, and its predictions for the m held-out images."""
 
     state: Arrays
     """The network's state dict, without the prior."""
@@ -96,7 +96,7 @@ class Trained:
     predicted: np.ndarray
     """(m,) int64 class numbers."""
     confidence: np.ndarray
-    """(m,) float32 probabilities of them."""
+    """(m,) float32: their probabilities."""
     health: NormHealth | None
 
     def arrays(self) -> Arrays:
@@ -110,15 +110,13 @@ class Trained:
     def from_arrays(cls, arrays: Arrays) -> Trained:
         """The inverse of `arrays`."""
         state = {k.removeprefix(_STATE): v for k, v in arrays.items() if k.startswith(_STATE)}
-        health = {k.removeprefix(_HEALTH): v.item() for k, v in arrays.items() if k.startswith(_HEALTH)}
-        return cls(
-            state, arrays["losses"].tolist(), arrays["predicted"], arrays["confidence"],
-            NormHealth(**health) if health else None,
-        )  # fmt: skip
+        values = {k.removeprefix(_HEALTH): v.item() for k, v in arrays.items() if k.startswith(_HEALTH)}
+        health = NormHealth(**values) if values else None
+        return cls(state, arrays["losses"].tolist(), arrays["predicted"], arrays["confidence"], health)
 
 
 def train_elsewhere(task: TrainTask) -> Arrays:
-    """Do a task on a machine of a cluster, alone or with the other workers of its group; nothing but from worker 0."""
+    """Do a task on a machine of a cluster, alone or with other workers; only worker 0 returns arrays."""
     set_num_threads(task.threads)
     blueprint = load_blueprint(task.settings.embedding, task.device, scratch=task.settings.scratch)
     if blueprint.key != task.blueprint_key:
@@ -131,34 +129,46 @@ def train_elsewhere(task: TrainTask) -> Arrays:
 def train_network(
     task: TrainTask, blueprint: Blueprint, pixels: Pixels, progress: Progress, group: Group = ALONE
 ) -> Trained | None:
-    """Train the network of a task and measure it; None from a worker that is not the group's first.
+    """Train the network of a task and measure it; None from all but the group's first worker.
 
     Raises CleanerError if training diverges, BadInputError for a teacher that cannot be used.
     """
     settings = task.settings
     learner = FinetuneLearner(
-        pixels, blueprint, len(task.classes), workers=task.workers, progress=progress,
-        views=Views(settings.scales, settings.crops), test_size=settings.test_size,
-    )  # fmt: skip
-    sample = Sample(
-        learner.pixels, np.arange(task.num_train), task.targets[: task.num_train],
-        np.ones(task.num_train, np.float32), task.repeats,
-    )  # fmt: skip
+        pixels,
+        blueprint,
+        len(task.classes),
+        workers=task.workers,
+        progress=progress,
+        views=Views(settings.scales, settings.crops),
+        test_size=settings.test_size,
+    )
+    rows = np.arange(task.num_train)
+    sample = Sample(learner.pixels, rows, task.targets[rows], np.ones(task.num_train, np.float32), task.repeats)
     held_out = np.arange(task.num_train, len(task.targets))
     with progress.task(f"training ({task.recipe.name})", task.num_steps) as bar:
         run = Run(
-            workers=task.workers, compile=settings.compile, folder=task.folder, group=group, progress=progress,
+            workers=task.workers,
+            compile=settings.compile,
+            folder=task.folder,
+            group=group,
+            progress=progress,
             on_step=bar.advance,
-        )  # fmt: skip
+        )
         network, losses = learner.train_one(
-            sample, task.recipe, _objective(task), seed=task.seed, run=run, identity=task.teachers_digest,
+            sample,
+            task.recipe,
+            _objective(task),
+            seed=task.seed,
+            run=run,
+            identity=task.teachers_digest,
             validate=_accuracy(learner, task, np.array_split(held_out, group.size)[group.rank], group),
             patience=settings.patience if len(held_out) else 0,
-        )  # fmt: skip
+        )
     if group.rank:
         return None
     state = {name: value.numpy().copy() for name, value in portable_state(network).items()}
-    network = learner.load(state)  # where several trained it, its norms would wait for the others
+    network = learner.load(state)  # if several workers trained it, its norms would wait for the others
     health = learner.diagnose(network, sample, task.seed)
     predicted, confidence = np.empty(len(held_out), np.int64), np.empty(len(held_out), np.float32)
     with progress.task("measuring", len(held_out)) as bar:
@@ -170,10 +180,8 @@ def train_network(
 
 def open_pixels(task: TrainTask, cache: Path, progress: Progress, map_shards: Mapper | None = None) -> Pixels:
     """The pixels of all images of a task; see load_pixels."""
-    return load_pixels(
-        task.image_ids, task.paths, task.size_px, cache,
-        workers=task.workers, progress=progress, map_shards=map_shards,
-    )  # fmt: skip
+    images = (task.image_ids, task.paths, task.size_px)
+    return load_pixels(*images, cache, workers=task.workers, progress=progress, map_shards=map_shards)
 
 
 def _objective(task: TrainTask) -> Objective:
@@ -181,15 +189,20 @@ def _objective(task: TrainTask) -> Objective:
     if task.teachers:
         teacher = load_teachers(task.teachers, task.classes, settings.embedding, task.device)
     return Objective(
-        log_prior=task.log_prior, prior_form=settings.prior, label_smoothing=task.recipe.label_smoothing,
-        flood=settings.flood, teacher=teacher, teacher_share=settings.teacher_share, temperature=settings.temperature,
-    )  # fmt: skip
+        log_prior=task.log_prior,
+        prior_form=settings.prior,
+        label_smoothing=task.recipe.label_smoothing,
+        flood=settings.flood,
+        teacher=teacher,
+        teacher_share=settings.teacher_share,
+        temperature=settings.temperature,
+    )
 
 
 def _accuracy(
     learner: FinetuneLearner, task: TrainTask, rows: np.ndarray, group: Group
 ) -> Callable[[nn.Module], float]:
-    """The accuracy on the held-out images; `rows` are those that this worker looks at."""
+    """A function for the accuracy on the held-out images; `rows` are this worker's part of them."""
 
     def accuracy(network: nn.Module) -> float:
         hits = sum(

@@ -1,7 +1,7 @@
-"""The training loop: one network, one recipe; resumable at any step, the same result in whatever pieces memory allows.
+"""The training loop: one network, one recipe; resumable at any step, with the same result in any size of micro-batch.
 
-Shapes: B rows of a batch, K classes, S side in pixels. What a step draws is seeded by (seed, step) alone, so the
-number of the step is all of the random state that a checkpoint has to hold.
+Shapes: B rows of a batch, K classes, S side in pixels. A step's random draws are seeded by (seed, step) alone, so the
+step's number is all of the random state that a checkpoint has to hold.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections import deque
-from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,8 @@ from timm.utils import ModelEmaV3
 from torch import nn
 
 from cleaner.errors import CleanerError
-from cleaner.modeling.augment import augment, mix_batch
+from cleaner.modeling.augment import mix_batch
+from cleaner.modeling.batches import Batches, Sample
 from cleaner.modeling.checkpoints import (
     load_checkpoint,
     pack_optimizer,
@@ -35,66 +34,50 @@ from cleaner.modeling.checkpoints import (
 from cleaner.modeling.group import ALONE, Group
 from cleaner.modeling.networks import Blueprint, seeded
 from cleaner.modeling.objective import Objective
-from cleaner.modeling.pixels import Pixels
 from cleaner.modeling.recipes import FinetuneRecipe
 from cleaner.progress import Progress, Silent
-from cleaner.random_streams import Stream, open_stream
+from cleaner.random_streams import Stream
 
-_BATCHES_AHEAD = 3
 _SAVE_EVERY_S = 60.0
-
-
-@dataclass(frozen=True)
-class Sample:
-    """What is learned from: n rows of pixels."""
-
-    pixels: Pixels
-    rows: np.ndarray
-    """(n,) int64 row numbers in `pixels`."""
-    targets: np.ndarray
-    """(n,) int64 class numbers."""
-    weights: np.ndarray
-    """(n,) float32 > 0."""
-    repeats: np.ndarray
-    """(n,) int64: how often an epoch shows each row."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """How a training runs, without influence on what comes out (but for the last bits, by micro-batch and group)."""
+    """How a training runs, without effect on its result (except the last bits, by micro-batch and group)."""
 
     workers: int = 1
     compile: bool = False
     """Compile the network with torch.compile."""
     folder: Path | None = None
-    """Where checkpoints go, and are looked for; None: nowhere."""
+    """Where checkpoints are written and looked for; None: nowhere."""
     group: Group = ALONE
-    """Which of the workers that train this network together this one is."""
+    """This worker's place among those that train the network together."""
     progress: Progress = Silent()  # noqa: RUF009 - it holds no state
     on_step: Callable[[], None] = lambda: None
     on_epoch: Callable[[], None] = lambda: None
 
 
-def count_steps(num_shown: int, recipe: FinetuneRecipe) -> int:
-    """Steps of a whole training whose epochs show `num_shown` images; the rest of one is another in the next."""
-    return recipe.epochs * (num_shown // min(recipe.batch_size, num_shown))
-
-
 class Trainer:
-    """One network on its way through a recipe."""
+    """Trains one network by a recipe."""
 
     def __init__(
-        self, network: nn.Module, blueprint: Blueprint, sample: Sample, recipe: FinetuneRecipe, objective: Objective,
-        *, seed: int, key: str, run: Run,
-    ) -> None:  # fmt: skip
+        self,
+        network: nn.Module,
+        blueprint: Blueprint,
+        sample: Sample,
+        recipe: FinetuneRecipe,
+        objective: Objective,
+        *,
+        seed: int,
+        key: str,
+        run: Run,
+    ) -> None:
         self._blueprint, self._seed, self._key, self._run = blueprint, seed, key, run
         self.network, self.sample, self.recipe, self.objective = run.group.adapt(network), sample, recipe, objective
-        self.shown = np.repeat(np.arange(len(sample.rows)), sample.repeats)
-        self.batch_size = min(recipe.batch_size, len(self.shown))
+        self.batches = Batches(sample, recipe, run.group, seed)
+        self.batch_size = self.micro_batch = self.batches.size
+        self.num_steps = self.batches.num_steps
         self._require_rows_for_all()
-        self.num_steps = count_steps(len(self.shown), recipe)
-        self.steps_per_epoch = self.num_steps // recipe.epochs
-        self.micro_batch = self.batch_size
         self.step = 0
         self.losses: list[float] = []
         """Mean training loss of each finished epoch."""
@@ -106,39 +89,42 @@ class Trainer:
             norm.momentum = 1 - recipe.norm_momentum
         # timm leaves norms and biases without decay (filter_bias_and_bn): recipe.md, section 4
         self.optimizer = create_optimizer_v2(
-            self.network, opt=recipe.optimizer, lr=recipe.learning_rate, weight_decay=recipe.weight_decay,
+            self.network,
+            opt=recipe.optimizer,
+            lr=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
             layer_decay=recipe.layer_decay if recipe.layer_decay < 1 else None,
-        )  # fmt: skip
+        )
         self.ema = ModelEmaV3(self.network, decay=recipe.ema, use_warmup=True) if recipe.ema else None
         forward = run.group.wrap(self.network)
         self._forward: Callable[[torch.Tensor], torch.Tensor] = torch.compile(forward) if run.compile else forward
         self._saved_at = time.monotonic()
         weights = torch.from_numpy(sample.weights.astype(np.float32))
-        self._weights = weights / weights[torch.from_numpy(self.shown)].mean().clamp_min(1e-12)
+        self._weights = weights / weights[torch.from_numpy(self.batches.shown)].mean().clamp_min(1e-12)
 
     @property
     def result(self) -> nn.Module:
-        """The network as it predicts: the moving average where the recipe keeps one."""
+        """The network as it predicts: the moving average if the recipe keeps one."""
         return self.ema.module if self.ema is not None else self.network
 
     def train(self, validate: Callable[[nn.Module], float] | None = None, patience: int = 0) -> nn.Module:
-        """Train to the end, from the last checkpoint where there is one, and return the network in eval mode.
+        """Train to the end, from the last checkpoint if there is one, and return the network in eval mode.
 
-        With `patience` the training ends after so many epochs in which `validate` (higher is better) found nothing
-        better, and the best network is returned. Raises CleanerError if the loss is no number any more, or if not
-        even one image fits into memory.
+        With `patience` > 0 the training ends after that many epochs without an improvement by `validate` (higher is
+        better), and the best network is returned. Raises CleanerError if the loss is no longer finite, or if not even
+        one image fits into memory.
         """
         self._resume()
         self._require_one_step()
         stopped = bool(patience) and self._is_stale(patience)
-        with contextlib.closing(self._batches()) as batches:
+        with contextlib.closing(self.batches.load(self.step, self._run.workers)) as batches:
             while self.step < self.num_steps and not stopped:
                 loss = self._take_step(*next(batches))
                 self.step += 1
                 self._loss_sum += loss
                 self._run.on_step()
-                if self.step % self.steps_per_epoch == 0:
-                    self.losses.append(self._loss_sum / self.steps_per_epoch)
+                if self.step % self.batches.steps_per_epoch == 0:
+                    self.losses.append(self._loss_sum / self.batches.steps_per_epoch)
                     self._loss_sum = 0.0
                     if validate is not None and patience:
                         self._remember_best(validate)
@@ -151,38 +137,6 @@ class Trainer:
         if self._best_state:
             result.load_state_dict(self._best_state)
         return result.eval()
-
-    # --- data ---------------------------------------------------------------------------------------------------------
-
-    def _batches(self) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
-        """Augmented pixels (b, 3, H, W) uint8 and positions (b,) of this worker's part of each step from here on.
-
-        Prepared by threads, ahead of time.
-        """
-        with ThreadPoolExecutor(max(1, self._run.workers), thread_name_prefix="augment") as pool:
-            ahead = deque(
-                pool.submit(self._prepare, s) for s in range(self.step, min(self.step + _BATCHES_AHEAD, self.num_steps))
-            )
-            try:
-                while ahead:
-                    batch = ahead.popleft().result()
-                    following = self.step + len(ahead) + 1
-                    if following < self.num_steps:
-                        ahead.append(pool.submit(self._prepare, following))
-                    yield batch
-            finally:
-                for future in ahead:
-                    future.cancel()
-
-    def _prepare(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        epoch, number = divmod(step, self.steps_per_epoch)
-        order = open_stream(self._seed, Stream.TRAINING_ORDER, epoch).permutation(self.shown)
-        places, _ = self._run.group.part(self.batch_size)
-        positions = order[number * self.batch_size + places]
-        images = torch.from_numpy(self.sample.pixels.take(self.sample.rows[positions])).permute(0, 3, 1, 2)
-        rngs = [open_stream(self._seed, Stream.AUGMENTATION, step, int(i)) for i in places]
-        augmented = [augment(image, self.recipe.augment, rng) for image, rng in zip(images, rngs, strict=True)]
-        return torch.stack(augmented), torch.from_numpy(positions)
 
     # --- one step -----------------------------------------------------------------------------------------------------
 
@@ -217,9 +171,9 @@ class Trainer:
         return loss
 
     def _accumulate(self, x: torch.Tensor, targets: torch.Tensor) -> float:
-        """Loss of the batch and, left in the parameters, its gradients, in pieces that memory has room for.
+        """Loss of the batch, in pieces that fit into memory; its gradients are left in the parameters.
 
-        `x`, `targets` are this worker's rows of it.
+        `x`, `targets` are this worker's rows of the batch.
         """
         device, group = self._blueprint.device, self._run.group
         seeds = [self._seed, Stream.DROPOUT, self.step, *([group.rank] if group.rank else [])]
@@ -240,7 +194,7 @@ class Trainer:
         soft = None if teacher is None else teacher.probs(x)
         with torch.autocast(device.type, torch.bfloat16, enabled=self._blueprint.precision == "bf16"):
             logits = self._forward(self._blueprint.prepare(x))
-        # the workers' gradients are averaged, so that each counts its rows as if they were an even share of the batch
+        # the workers' gradients are averaged, so each weights its rows as if they were an even share of the batch
         num_rows = self.batch_size / self._run.group.size
         loss = self.objective.losses(logits.float(), targets, soft).sum() / num_rows
         loss.backward()  # type: ignore[no-untyped-call]
@@ -287,9 +241,14 @@ class Trainer:
         if self.ema is not None:
             tensors |= with_prefix("ema", self.ema.module.state_dict())
         document = {
-            "key": self._key, "seed": self._seed, "num_steps": self.num_steps, "micro_batch": self.micro_batch,
-            "losses": self.losses, "loss_sum": self._loss_sum, "best": self._best if self._best_state else None,
-        }  # fmt: skip
+            "key": self._key,
+            "seed": self._seed,
+            "num_steps": self.num_steps,
+            "micro_batch": self.micro_batch,
+            "losses": self.losses,
+            "loss_sum": self._loss_sum,
+            "best": self._best if self._best_state else None,
+        }
         save_checkpoint(self._run.folder, tensors, document, step=self.step)
 
     def _resume(self) -> None:
@@ -332,12 +291,12 @@ class Trainer:
 
 
 def learning_rate_share(progress: float, warmup: float) -> float:
-    """Share of the peak learning rate at `progress` 0 .. 1: a straight line up over `warmup`, then a cosine to 0."""
+    """Share of the peak learning rate at `progress` 0 .. 1: linear over `warmup`, then a cosine down to 0."""
     if progress < warmup:
         return max(progress, 0.01 * warmup) / warmup
     return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / max(1 - warmup, 1e-9)))
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error says that memory is at its end, on a GPU or in the host's allocator."""
+    """Whether an error reports that memory is exhausted, on a GPU or in the host's allocator."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -6,54 +6,46 @@ from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize, minimize_scalar
-from scipy.special import expit, gammaln, log_expit
+from scipy.optimize import minimize_scalar
+from scipy.special import gammaln
+
+from cleaner.scoring.out_of_fold import NO_CLASS, UNDECIDED, OutOfFold
 
 _FIRST_STEPS, _MORE_STEPS, _INNER_STEPS = 6, 2, 5
 _FIRST_RATE = 0.1
 """Noise rate that the first transition matrix assumes, spread evenly."""
 _RATE_ROWS = 100.0
-"""A class's noise rate is drawn towards the rate of all as if by so many of its images."""
+"""A class's noise rate is shrunk towards the overall rate, which counts as this many images of the class."""
 _SPREAD_ROWS = (1.0, 5.0)
-"""Where a class's wrong labels lie is drawn towards an even spread by so many; the second for the last steps."""
+"""Where a class's wrong labels go is shrunk towards an even spread of this many; the second for the last steps."""
 _SPREAD_BOUNDS = (0.1, 3000.0)
-"""From clear images, so many are estimated, within these bounds."""
+"""With clear images that number is estimated, within these bounds."""
 _SPREAD_CLASSES = 100
-"""So many classes at most are looked at for that."""
+"""At most this many classes are used to estimate it."""
 _PRIOR_ROWS = 5.0
 _TEMPERATURES = (0.3, 4.0)
 _TEMPERATURE_STEP = 1.5
-"""Once chosen, the temperature moves by this factor at most at a time."""
+"""Once chosen, the temperature changes by at most this factor at a time."""
 _TEMPERATURE_ROWS = 12_500
 _CLEAR = (0.98, 0.9)
-"""An image is clear where the model gives one class more than this; the second where noise grows as images blur."""
+"""An image is clear where the model gives one class more than this; the second for instance-dependent noise."""
 _MIN_CLEAR = 0.1
-"""With a smaller share of clear images, all count."""
-_CONFUSED = (0.1, 0.15)
-"""Share of labels that a confused labeller draws from what an image looks like, in rounds and in the final estimate."""
+"""If a smaller share of the images is clear, all of them count."""
+_CONFUSION_WEIGHTS = (0.1, 0.15)
+"""Share of labels drawn from what an image looks like, in rounds and in the final estimate."""
 _FOLLOWS = (0.3, 0.5)
-"""Correlation of noise with confusion from which the confused labeller comes in, and from which he is there wholly."""
+"""Correlation of noise and confusion: up to the first the noise is independent of the instance, from the second on it
+depends on it in full."""
 _RATHER_CLEAR = 0.8
 _STEADY = (0.78, 0.88)
-"""Noise among the clearest images (above .98) over that among rather clear ones (above .8): up to the first the
-confused labeller is there wholly, from the second on not at all."""
-_THRESHOLDS = (0.3, 0.5)
+"""Noise rate of the clearest images (above .98) over that of rather clear ones (above .8): up to the first the noise
+depends on the instance in full, from the second on not at all."""
 _TINY = 1e-12
 
 
 @dataclass(frozen=True)
-class Candidates:
-    """What models that did not learn from n images say of them: the given class and the m most probable others."""
-
-    classes: np.ndarray
-    """(n, 1 + m) int64 class numbers: the given one first; -1: none."""
-    probs: np.ndarray
-    """(n, 1 + m) float32: their probabilities with every class equally frequent (the prior left out)."""
-
-
-@dataclass(frozen=True)
 class LabelNoise:
-    """The noise of n labels, as estimated."""
+    """The estimated noise of n labels."""
 
     issue_prob: np.ndarray
     """(n,) float32: probability that the given label is wrong."""
@@ -62,127 +54,87 @@ class LabelNoise:
     suggested_prob: np.ndarray
     """(n,) float32: probability that it is the right one."""
     transition: np.ndarray
-    """(K, K) float32: row y, column g: share of class y's images that stand under g; rows sum to 1."""
+    """(K, K) float32: row y, column g: share of class y's images whose given label is g; rows sum to 1."""
     temperature: float
     """Logits were divided by it."""
     follows_confusion: float
-    """Correlation over all pairs of classes of wrong labels and of the model's confusions, -1 .. 1."""
+    """Correlation of wrong labels and the model's confusions over all pairs of classes, -1 .. 1."""
     steadiness: float
-    """Wrong labels among the clearest images over those among rather clear ones, as shares; 1: not looked at."""
-    confused: float
-    """Weight of the confused labeller, 0 .. 0.15."""
+    """Noise rate of the clearest images over that of rather clear ones; 1 where it was not computed."""
+    confusion_weight: float
+    """Weight of the instance-dependent part of the noise, 0 .. 0.15."""
     clear: float
-    """Share of images that the transition matrix was learned from."""
+    """Share of the images that the transition matrix was learned from."""
 
 
 class NoiseEstimate:
-    """Who is wrong, and how labels go wrong, from out-of-fold predictions alone.
+    """Which labels are wrong, and how labels go wrong, from out-of-fold predictions alone.
 
     The right label y of an image x with given label g is latent: P(y | x, g) is proportional to p(x | y) pi(y)
-    T(g | y), with p(x | y) from the candidates under a temperature, pi the prior of the right classes, T the
+    T(g | y), with p(x | y) from the predictions under a temperature, pi the prior of the right classes, T the
     transition matrix. EM (Dempster, Laird & Rubin 1977; Dawid & Skene 1979 with one annotator and the model as
-    evidence) fits T, pi and, by the likelihood of the given labels, the temperature. Rates and destinations are
-    smoothed towards those of all classes.
+    evidence) fits T, pi and, by the likelihood of the given labels, the temperature. Noise rates and destinations are
+    shrunk towards those of all classes.
 
-    People err where images look alike, which T alone cannot say. Where the estimated noise follows the model's
-    confusions (correlation over pairs of classes), T(g | y) becomes T(g | y) (1 - c (1 - p_y)) + c p_g for g != y:
-    with weight c a confused labeller draws the label from what the image looks like.
+    People err where images look alike, which T alone cannot express. Where the estimated noise follows the model's
+    confusions (correlation over pairs of classes) it is instance-dependent: T(g | y) becomes
+    T(g | y) (1 - c (1 - p_y)) + c p_g for g != y, with the confusion weight c.
     """
 
-    def __init__(self, candidates: Candidates, num_classes: int, known: np.ndarray) -> None:
-        """`known` (n,) int64: the right class where a person said it, -1 elsewhere, -2 for rows of no class."""
-        self._first = _Fit(candidates, num_classes, known)
+    def __init__(self, predictions: OutOfFold, num_classes: int, decided: np.ndarray) -> None:
+        """`decided` (n,) int64: the right class where a person gave it, else UNDECIDED or NO_CLASS."""
+        self._first = _Fit(predictions, num_classes, decided)
         self._first.run_first()
-        self._first.find_human()
+        self._first.find_dependence()
 
     def for_rounds(self) -> LabelNoise:
-        """What weighs the rows of the next round."""
+        """The estimate that weights the rows of the next round."""
         fit = copy(self._first)
-        if fit.human:
+        if fit.dependence:
             fit.start()
-            fit.confused = fit.human * _CONFUSED[0]
+            fit.confusion_weight = fit.dependence * _CONFUSION_WEIGHTS[0]
             fit.run_first()
         return fit.result()
 
     def final(self) -> LabelNoise:
-        """The honest probabilities, which are not for rounds to come.
+        """The calibrated probabilities, not meant for further rounds.
 
         A model errs on hard images, and EM takes such errors for wrong labels. On clear images it hardly errs, so T is
-        learned from those alone, and the confused labeller must show in them too: noise grows as images get less
-        clear. In the rounds that would do harm: as long as the model has learned much noise itself, it is clear about
-        the wrong images, and severe weights are what breaks the noise.
+        learned from those alone, and noise counts as instance-dependent only if it grows as images get less clear.
+        In the rounds that would do harm: while the model itself has learned much noise, it is clear about the wrong
+        images, and severe weights are what breaks the noise.
         """
         fit = copy(self._first)
         fit.ask_clear_images()
         return fit.result()
 
 
-def find_f1_threshold(issue_prob: np.ndarray) -> float:
-    """The probability above which dropping gives the highest expected F1, within 0.3 .. 0.5.
-
-    At the optimum it is half the F1 reached (Lipton, Elkan & Naryanaswamy 2014), so never above 0.5.
-    `issue_prob` (n,): probabilities, NaN where there is none.
-    """
-    falling = np.sort(issue_prob[~np.isnan(issue_prob)].astype(np.float64))[::-1]
-    low, high = _THRESHOLDS
-    if not len(falling):
-        return high
-    f1 = 2 * np.cumsum(falling) / (np.arange(1, len(falling) + 1) + falling.sum() + _TINY)
-    return float(np.clip(falling[int(f1.argmax())], low, high))
-
-
-def recalibrate(issue_prob: np.ndarray, reviewed: np.ndarray, wrong: np.ndarray) -> np.ndarray:
-    """Probabilities mended by what people found: logit p' = a ln p - b ln(1 - p) + c.
-
-    `issue_prob` (n,) float32; `reviewed` (n,) bool: people judged the label; `wrong` (n,) bool: and found it wrong.
-    Beta calibration (Kull, Silva Filho & Flach 2017), whose two ends move apart from each other, with normal priors of
-    mean 1 and deviation 0.25 on a and b, 0 and 0.5 on c: a handful of verdicts moves little, hundreds decide. Which
-    images were looked at may hang on p. A higher probability stays a higher one. Returns (n,) float32.
-    """
-    seen = reviewed & ~np.isnan(issue_prob)
-    if not seen.any():
-        return issue_prob
-    p = np.clip(issue_prob.astype(np.float64), 1e-6, 1 - 1e-6)
-    terms = np.stack([np.log(p), -np.log1p(-p), np.ones(len(p))])
-    sign = np.where(wrong[seen], 1, -1)
-    means, deviations = np.array([1.0, 1.0, 0.0]), np.array([0.25, 0.25, 0.5])
-
-    def loss(weights: np.ndarray) -> float:
-        unlikely = -log_expit(sign * (weights @ terms[:, seen])).sum()
-        return float(unlikely + 0.5 * (((weights - means) / deviations) ** 2).sum())
-
-    bounds = [(0.05, None), (0.05, None), (None, None)]
-    weights = minimize(loss, means, method="L-BFGS-B", bounds=bounds).x
-    mended: np.ndarray = expit(weights @ terms).astype(np.float32)
-    return mended
-
-
 class _Fit:
-    """State of one EM run. Arrays of candidates are (1 + m, n): what is summed then lies far apart, which is quick."""
+    """State of one EM run. Arrays over classes and images are (1 + m, n): sums over classes are then fast."""
 
-    def __init__(self, candidates: Candidates, num_classes: int, known: np.ndarray) -> None:
-        self.num_classes, self.confused = num_classes, 0.0
-        self.follows, self.steadiness, self.human = 0.0, 1.0, 0.0
-        classes = np.ascontiguousarray(candidates.classes.T)
+    def __init__(self, predictions: OutOfFold, num_classes: int, decided: np.ndarray) -> None:
+        self.num_classes, self.confusion_weight = num_classes, 0.0
+        self.follows, self.steadiness, self.dependence = 0.0, 1.0, 0.0
+        classes = np.ascontiguousarray(predictions.classes.T)
         self.there = classes >= 0
         self.classes = np.where(self.there, classes, 0)
         self.given = classes[0]
-        self.log_probs = np.log(np.maximum(candidates.probs.T, _TINY)).astype(np.float32, order="C")
+        self.log_probs = np.log(np.maximum(predictions.probs.T, _TINY)).astype(np.float32, order="C")
         self.log_probs[~self.there] = -np.inf
-        self.free = known == -1
+        self.free = decided == UNDECIDED
         self.pairs = self.classes * num_classes + self.given  # (right, given), flat
         self.free_classes = self.classes[:, self.free].ravel()
         self.from_clear = False
-        self.known = known
-        self._learn_from(np.ones(len(known), bool))
-        self.settled = self.pairs_settled.sum(1)
-        self.num_rows = max(1, int((known >= -1).sum()))
+        self.decided = decided
+        self._learn_from(np.ones(len(decided), bool))
+        self.counts_decided = self.pairs_decided.sum(1)
+        self.num_rows = max(1, int((decided != NO_CLASS).sum()))
         self.start()
 
-    def find_human(self) -> None:
-        """How much the noise looks like people's, who confuse what the model confuses."""
+    def find_dependence(self) -> None:
+        """How far the noise depends on the instance, 0 .. 1: people confuse what the model confuses."""
         self.follows = self._follow_confusion()
-        self.human = _ramp(self.follows, *_FOLLOWS)
+        self.dependence = _ramp(self.follows, *_FOLLOWS)
 
     def start(self) -> None:
         """The first guess: labels as given, a little noise spread evenly."""
@@ -199,45 +151,45 @@ class _Fit:
         self.run(2)
 
     def run(self, num_steps: int) -> None:
-        """Steps of EM, the temperature chosen anew before every few."""
+        """Steps of EM; every few, the temperature is chosen again."""
         for _ in range(num_steps):
             self.choose_temperature()
             for _ in range(_INNER_STEPS):
                 self.step()
 
     def ask_clear_images(self) -> None:
-        """Go on with T from clear images, the confused labeller admitted only if noise grows as they get less clear."""
-        if self.human:
-            self.confused = self.human * _CONFUSED[1]
+        """Go on with T from clear images; noise depends on the instance only if it grows as they get less clear."""
+        if self.dependence:
+            self.confusion_weight = self.dependence * _CONFUSION_WEIGHTS[1]
             self.run(_MORE_STEPS)
             sure, wrong = self._model(slice(None), self.temperature).max(0), 1 - self.posterior()[0]
             clearest, clear = (wrong[self.free & (sure > level)] for level in (_CLEAR[0], _RATHER_CLEAR))
             if len(clearest):
                 self.steadiness = float(clearest.mean() / max(clear.mean(), _TINY))
-            self.human *= 1 - _ramp(self.steadiness, *_STEADY)
-            self.confused = self.human * _CONFUSED[1]
+            self.dependence *= 1 - _ramp(self.steadiness, *_STEADY)
+            self.confusion_weight = self.dependence * _CONFUSION_WEIGHTS[1]
         sure = self._model(slice(None), self.temperature).max(0)
-        clear = sure > _CLEAR[0] + self.human * (_CLEAR[1] - _CLEAR[0])
+        clear = sure > _CLEAR[0] + self.dependence * (_CLEAR[1] - _CLEAR[0])
         self.from_clear = bool((clear & self.free).sum() >= max(1, _MIN_CLEAR * self.free.sum()))
         if self.from_clear:
             self._learn_from(clear)
         self.run(_MORE_STEPS)
 
     def _learn_from(self, rows: np.ndarray) -> None:
-        """Let T count `rows` (n,) bool alone; of people's verdicts too, who mostly look at unclear images."""
+        """Let T count `rows` (n,) bool alone, with or without a verdict: people mostly look at unclear images."""
         self.rows = rows & self.free
         self.rows_pairs = self.pairs[:, self.rows].ravel()
-        mine = rows & (self.known >= 0)
+        mine = rows & (self.decided >= 0)
         num = self.num_classes
-        pairs = np.bincount(self.known[mine] * num + self.given[mine], minlength=num * num)
-        self.pairs_settled: np.ndarray = pairs.astype(np.float64).reshape(num, num)
+        pairs = np.bincount(self.decided[mine] * num + self.given[mine], minlength=num * num)
+        self.pairs_decided: np.ndarray = pairs.astype(np.float64).reshape(num, num)
 
     def _counts_of_given(self) -> np.ndarray:
-        counts: np.ndarray = np.bincount(self.given[self.known >= -1], minlength=self.num_classes)
+        counts: np.ndarray = np.bincount(self.given[self.decided != NO_CLASS], minlength=self.num_classes)
         return counts
 
     def _model(self, rows: slice, temperature: float) -> np.ndarray:
-        """Probabilities of the candidates (1 + m, r) under the prior, before the given label is looked at."""
+        """Probabilities of the classes (1 + m, r) under the prior, before the given label counts."""
         probs: np.ndarray = self.log_probs[:, rows] * np.float32(1 / temperature)
         probs += np.log(self.prior + 1e-9).astype(np.float32)[self.classes[:, rows]]
         probs -= probs.max(0)
@@ -246,11 +198,11 @@ class _Fit:
         return probs
 
     def _joint(self, rows: slice, model: np.ndarray) -> np.ndarray:
-        """P(candidate is right and the given label is what it is), (1 + m, r)."""
+        """P(the class is right and the given label is what it is), (1 + m, r)."""
         likely: np.ndarray = self.transition.ravel()[self.pairs[:, rows]]
-        if self.confused:
-            likely *= 1 - self.confused * (1 - model)
-            likely[1:] += self.confused * model[:1]
+        if self.confusion_weight:
+            likely *= 1 - self.confusion_weight * (1 - model)
+            likely[1:] += self.confusion_weight * model[:1]
         likely *= model
         return likely
 
@@ -272,7 +224,7 @@ class _Fit:
         self.temperatures = max(low, around[0]), min(high, around[1])
 
     def posterior(self) -> np.ndarray:
-        """P(candidate is right | image, given label), (1 + m, n) float32."""
+        """P(the class is right | image, given label), (1 + m, n) float32."""
         joint: np.ndarray = self._joint(slice(None), self._model(slice(None), self.temperature))
         joint /= joint.sum(0) + _TINY
         return joint
@@ -281,7 +233,7 @@ class _Fit:
         """One step of EM: posterior, then transition matrix and prior."""
         num, posterior = self.num_classes, self.posterior()
         counts = np.bincount(self.rows_pairs, weights=_of(posterior, self.rows).ravel(), minlength=num * num)
-        wrong = counts.reshape(num, num) + self.pairs_settled
+        wrong = counts.reshape(num, num) + self.pairs_decided
         sizes = wrong.sum(1)
         np.fill_diagonal(wrong, 0)
         num_wrong = wrong.sum(1)
@@ -294,7 +246,7 @@ class _Fit:
         np.fill_diagonal(wrong, 1 - rate)
         self.transition = wrong.astype(np.float32)
         everyone = np.bincount(self.free_classes, weights=_of(posterior, self.free).ravel(), minlength=num)
-        everyone += self.settled
+        everyone += self.counts_decided
         self.prior = (everyone + _PRIOR_ROWS) / (self.num_rows + _PRIOR_ROWS * num)
 
     def result(self) -> LabelNoise:
@@ -311,12 +263,12 @@ class _Fit:
             temperature=self.temperature,
             follows_confusion=self.follows,
             steadiness=self.steadiness,
-            confused=self.confused,
+            confusion_weight=self.confusion_weight,
             clear=float(self.rows.mean()),
         )
 
     def _follow_confusion(self) -> float:
-        """Correlation of wrong labels with the confusions of images whose label seems right, over pairs of classes."""
+        """Correlation of wrong labels and confusions of images whose label seems right, over pairs of classes."""
         num = self.num_classes
         mine = (self.posterior().argmax(0) == 0) & self.free
         model = self._model(slice(None), self.temperature)[:, mine]
@@ -330,12 +282,12 @@ class _Fit:
 
 
 def _of(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """The columns `rows` (n,) bool of values (., n); no copy where they are all."""
+    """The columns `rows` (n,) bool of values (., n); no copy if that is all of them."""
     return values if rows.all() else values[:, rows]
 
 
 def _find_spread(wrong: np.ndarray) -> float:
-    """By how many rows to draw where wrong labels lie towards an even spread: the likeliest concentration.
+    """With how many rows to shrink the destinations of wrong labels to an even spread: the likeliest concentration.
 
     `wrong` (K, K): wrong labels by right and given class, 0 on the diagonal. Each row is taken as a draw from a
     multinomial whose shares come from a symmetric Dirichlet distribution (Minka 2000).
@@ -354,5 +306,5 @@ def _find_spread(wrong: np.ndarray) -> float:
 
 
 def _ramp(value: float, low: float, high: float) -> float:
-    """0 up to `low`, 1 from `high` on, straight between."""
+    """0 up to `low`, 1 from `high` on, linear between."""
     return float(np.clip((value - low) / (high - low), 0, 1))

@@ -27,8 +27,9 @@ from cleaner.errors import BadInputError
 from cleaner.modeling.backbones import load_backbone, resolve_device, resolve_precision
 from cleaner.modeling.class_evidence import MeanViewFeatures, compute_class_evidence
 from cleaner.modeling.embeddings import BATCH_SIZE, Embeddings, compute_embeddings
-from cleaner.modeling.learner import PROBE_RECIPES
+from cleaner.modeling.learner import FitJob
 from cleaner.modeling.probe import ProbeLearner
+from cleaner.modeling.recipes import PROBE_RECIPES
 from cleaner.progress import Silent, Task
 
 _TRIAL_FILES = 6 * BATCH_SIZE
@@ -246,10 +247,10 @@ def _try_heads(
     epoch_s = []
     for recipe, num_models in ((one_epoch[0], 1), (one_epoch[0], config.labels.folds), (one_epoch[1], 1)):
         begun = time.monotonic()
-        learner.fit(
-            drawn, targets[drawn], sample_weights=np.ones((num_models, len(drawn)), np.float32),
-            log_prior=np.zeros((num_models, num_classes), np.float32), recipe=recipe, seed=0,
-        )  # fmt: skip
+        weights = np.ones((num_models, len(drawn)), np.float32)
+        prior = np.zeros((num_models, num_classes), np.float32)
+        job = FitJob(rows=drawn, targets=targets[drawn], sample_weights=weights, log_prior=prior, recipe=recipe, seed=0)
+        learner.fit(job)
         epoch_s.append((time.monotonic() - begun) * num_images / len(drawn))
     _, folds_s, round_s = epoch_s  # the very first fit also pays for what torch sets up once
     epochs = [recipe.epochs for recipe in PROBE_RECIPES]

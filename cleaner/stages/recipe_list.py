@@ -16,8 +16,7 @@ from cleaner.dataset.store import write_atomic
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError
 from cleaner.modeling.contact_sheet import TILE_PX, draw_contact_sheet
-from cleaner.modeling.learner import PROBE_RECIPES
-from cleaner.modeling.recipes import FINETUNE_RECIPES
+from cleaner.modeling.recipes import FINETUNE_RECIPES, PROBE_RECIPES
 from cleaner.random_streams import Stream, open_stream
 
 

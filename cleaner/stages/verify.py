@@ -16,10 +16,10 @@ from cleaner.dataset.store import Arrays, ArrayStore, digest_of, sha256_file, wr
 from cleaner.dataset.workspace import Input, Workspace
 from cleaner.errors import BadInputError, UsageError
 from cleaner.modeling.backbones import num_threads
-from cleaner.modeling.crossval import log_priors
+from cleaner.modeling.crossval import single_job
 from cleaner.modeling.finetune import choose_learner
-from cleaner.modeling.learner import Learner, Recipe
-from cleaner.modeling.recipes import find_recipe
+from cleaner.modeling.learner import Learner
+from cleaner.modeling.recipes import Recipe
 from cleaner.progress import Task
 from cleaner.random_streams import Stream, open_stream
 from cleaner.scoring.verification import (
@@ -31,14 +31,11 @@ from cleaner.scoring.verification import (
     spread_over_slots,
 )
 from cleaner.stages.learners import OpenedLearner, open_learner
-from cleaner.stages.stage_run import Machine, StageResult, StageRun
+from cleaner.stages.stage_run import StageResult, StageRun
 from cleaner.stages.verify_sets import TestImages, TrainingSet, cleaned_set, find_test_images, listed_set, raw_set
 
 DOCUMENT = "verify.json"
 SCHEMA_VERSION = 1
-_RECIPES = {"probe": Recipe("plain", "plain", 1e-3, 1e-1, 0.0, 20), "finetune": find_recipe("final")}
-"""By learner, an ordinary training to its end. The recipes of the label rounds stop before wrong labels are learned,
-and a verdict by them would be about models that nobody trains."""
 _NUM_SEEDS = {"probe": 5, "finetune": 3}
 
 
@@ -54,11 +51,6 @@ class _Trial:
     """(n,) int64: the true class of each test image; -1 for one without."""
     learner: Literal["probe", "finetune"]
     seeds: list[int]
-
-    @property
-    def recipe(self) -> Recipe:
-        """The one recipe of all trainings."""
-        return _RECIPES[self.learner]
 
     @property
     def num_slots(self) -> int:
@@ -104,12 +96,12 @@ def _verify(
 ) -> StageResult:
     trial = _prepare(sets, test, run.settings, run.options)
     opened, right = _train_all(run, manifest, trial)
-    document = _document(trial, right, run.options.seed)
+    document = _document(trial, opened.learner.final_recipe, right, run.options.seed)
     write_json(run.begin() / DOCUMENT, document)
     return run.complete_files(
         [DOCUMENT],
         counts={"test_images": len(trial.asked), "classes": len(trial.classes)},
-        machine=Machine(opened.backbone, opened.device, num_threads()),
+        machine=opened.machine,
         warnings=document["warnings"],
     )
 
@@ -191,21 +183,23 @@ class _Course:
         all_targets = np.array([number[name] for name in one.labels], np.int64)
         slots, weights = spread_over_slots(one.weights, trial.num_slots, open_stream(seed, Stream.VERIFY_SLOTS))
         rows, targets = self.place[one.rows[slots]], all_targets[slots]
-        key = digest_of("verify", self.identity, rows, targets, weights, self.asked, asdict(trial.recipe), seed)
+        recipe = self.learner.final_recipe
+        key = digest_of("verify", self.identity, rows, targets, weights, self.asked, asdict(recipe), seed)
         if self.store.get(key) is not None:
-            task.advance(trial.recipe.epochs)
+            task.advance(recipe.epochs)
 
         def compute(checkpoint_dir: Path) -> Arrays:
-            (model,) = self.learner.fit(
+            job = single_job(
                 rows,
                 targets,
-                sample_weights=weights[None],
-                log_prior=log_priors(targets, weights[None], len(trial.classes)),
-                recipe=trial.recipe,
+                len(trial.classes),
+                recipe,
                 seed=seed,
+                weights=weights,
                 checkpoint_dir=checkpoint_dir,
                 on_epoch=task.advance,
             )
+            (model,) = self.learner.fit(job)
             predicted = np.full(len(self.asked), -1, np.int32)
             for part, probs in model.predict(self.asked):
                 predicted[part] = probs.argmax(1)
@@ -238,7 +232,7 @@ def _train_all(
     course = _Course(
         trial=trial,
         learner=opened.learner,
-        identity=digest_of(opened.identity, trial.learner, all_ids, trial.classes, num_threads()),
+        identity=digest_of(opened.learner.identity, trial.learner, all_ids, trial.classes, num_threads()),
         place=place,
         asked=len(used) + np.arange(len(outside)),
         store=ArrayStore(opened.cache / "verify"),
@@ -246,13 +240,15 @@ def _train_all(
     right = {}
     for one in trial.sets:
         right[one.name] = np.zeros((len(trial.seeds), len(trial.targets)), bool)
-        with run.options.progress.task(f"learning {one.name}", len(trial.seeds) * trial.recipe.epochs) as task:
+        with run.options.progress.task(
+            f"learning {one.name}", len(trial.seeds) * opened.learner.final_recipe.epochs
+        ) as task:
             for i, seed in enumerate(trial.seeds):
                 right[one.name][i, trial.asked] = course.predict(one, seed, task) == trial.targets[trial.asked]
     return opened, right
 
 
-def _document(trial: _Trial, right: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
+def _document(trial: _Trial, recipe: Recipe, right: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
     """The content of verify.json; see docs/schemas/verify.schema.json."""
     strata = pd.factorize(trial.test.images["stratum"])[0].astype(np.int64)
     pairs = [("raw", "cleaned")]
@@ -272,7 +268,7 @@ def _document(trial: _Trial, right: dict[str, np.ndarray], seed: int) -> dict[st
         "verdict": comparisons[0]["verdict"],
         "confidence": CONFIDENCE,
         "learner": trial.learner,
-        "recipe": asdict(trial.recipe),
+        "recipe": asdict(recipe),
         "seeds": trial.seeds,
         "slots": trial.num_slots,
         "test": _test_part(trial),

@@ -22,8 +22,8 @@ from cleaner.dataset.store import sha256_file
 from cleaner.dataset.workspace import Workspace
 from cleaner.engine.local import LocalEngine
 from cleaner.errors import BackboneError
-from cleaner.modeling.crossval import cross_train
-from cleaner.modeling.finetune import FinetuneLearner, load_learner
+from cleaner.modeling.crossval import FoldedRows, cross_train, single_job
+from cleaner.modeling.finetune import FinetuneLearner, LearnerPlan, load_learner
 from cleaner.modeling.model_tasks import ClusterLearner, load_cluster_learner
 from cleaner.modeling.recipes import ROUND_RECIPES
 from cleaner.progress import Silent
@@ -106,19 +106,21 @@ def test_behind_a_url_each_machine_decodes_for_itself_and_this_one_only_to_predi
     paths = [p for p in sorted((small_images / "images").rglob("*.jpg")) if p.stat().st_size]
     ids, targets = [sha256_file(p) for p in paths], np.arange(len(paths)) % 4
     storage = locate("memory://results")
-    here = load_learner(ids, paths, 4, embedding, "cpu", cache=tmp_path / "here", workers=1, progress=Silent())
+    plan = LearnerPlan(tuple(ids), tuple(map(str, paths)), 4, embedding, "cpu", str(tmp_path / "here"))
+    here = load_learner(plan, workers=1, progress=Silent())
     there = load_cluster_learner(
-        ids, paths, 4, embedding, "cpu",
-        cache=storage, own_cache=tmp_path / "own", workers=1, progress=Silent(), engine_map=LocalEngine(1).map,
-    )  # fmt: skip
-    assert there.identity == here.identity and there.card() == here.card()
+        replace(plan, cache=str(storage)),
+        own_cache=tmp_path / "own",
+        workers=1,
+        progress=Silent(),
+        engine_map=LocalEngine(1).map,
+    )
+    assert there.identity == here.identity and there.card == here.card
     rows = np.arange(len(paths))
 
     def fit(learner: Any, folder: Path | None, on_epoch: Callable[[], None] = lambda: None) -> Any:
-        return cross_train(
-            learner, rows, targets, rows % 2, np.ones(len(rows)), num_classes=4, seed=0,
-            recipe=replace(ROUND_RECIPES[0], epochs=2), checkpoint_dir=folder, on_epoch=on_epoch,
-        )  # fmt: skip
+        images, recipe = FoldedRows(rows, targets, rows % 2, np.ones(len(rows))), replace(ROUND_RECIPES[0], epochs=2)
+        return cross_train(learner, images, recipe, seed=0, checkpoint_dir=folder, on_epoch=on_epoch)
 
     epochs: list[int] = []
     expected, models = fit(here, None)
@@ -134,13 +136,9 @@ def test_behind_a_url_each_machine_decodes_for_itself_and_this_one_only_to_predi
 
 def test_a_node_with_another_network_is_told(small_images: Path, embedding: EmbeddingSettings, tmp_path: Path) -> None:
     paths = sorted((small_images / "images").rglob("*.jpg"))[:8]
-    there = load_cluster_learner(
-        [sha256_file(p) for p in paths], paths, 2, embedding, "cpu",
-        cache=tmp_path, own_cache=tmp_path, workers=1, progress=Silent(), engine_map=LocalEngine(1).map,
-    )  # fmt: skip
+    ids = tuple(sha256_file(p) for p in paths)
+    plan = LearnerPlan(ids, tuple(map(str, paths)), 2, embedding, "cpu", str(tmp_path))
+    there = load_cluster_learner(plan, own_cache=tmp_path, workers=1, progress=Silent(), engine_map=LocalEngine(1).map)
     there._plan = replace(there._plan, identity="another")
     with pytest.raises(BackboneError, match="not that of the machine that asked"):
-        there.fit(
-            np.arange(8), np.arange(8) % 2, sample_weights=np.ones((1, 8), np.float32),
-            log_prior=np.zeros((1, 2), np.float32), recipe=ROUND_RECIPES[0], seed=0,
-        )  # fmt: skip
+        there.fit(single_job(np.arange(8), np.arange(8) % 2, 2, ROUND_RECIPES[0], seed=0))

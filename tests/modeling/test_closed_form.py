@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from cleaner.modeling.closed_form import CLOSED_FORM_RECIPES, ClosedFormLearner
-from cleaner.modeling.crossval import cross_train, log_priors
+from cleaner.modeling.closed_form import ClosedFormLearner
+from cleaner.modeling.crossval import FoldedRows, cross_train, log_priors, single_job
 from cleaner.modeling.embeddings import Embeddings
+from cleaner.modeling.learner import FitJob
+from cleaner.modeling.recipes import CLOSED_FORM_RECIPES
 
 K, DIM = 5, 24
 
@@ -27,10 +31,7 @@ def test_it_is_the_shrunken_discriminant() -> None:
     embeddings, right, _ = planted()
     learner = ClosedFormLearner(embeddings, K)
     rows, recipe = np.arange(len(right)), CLOSED_FORM_RECIPES[0]
-    weights = np.ones((1, len(rows)), np.float32)
-    (head,) = learner.fit(
-        rows, right, sample_weights=weights, log_prior=log_priors(right, weights, K), recipe=recipe, seed=0
-    )
+    (head,) = learner.fit(single_job(rows, right, K, recipe, seed=0))
     x = learner.features("plain", rows).numpy()
     # scikit-learn scales each feature by its pooled deviation before it shrinks; without shrinkage both agree
     plain = LinearDiscriminantAnalysis(solver="lsqr", priors=np.full(K, 1 / K)).fit(x, right)
@@ -42,17 +43,17 @@ def test_it_is_the_shrunken_discriminant() -> None:
     assert probs.sum(1) == pytest.approx(1, abs=1e-5) and (probs.argmax(1) == right).mean() > 0.95
 
 
-def test_out_of_fold_judgement_finds_wrong_labels_and_own_labels_move_nothing() -> None:
+def test_out_of_fold_predictions_find_wrong_labels_and_own_labels_move_nothing() -> None:
     embeddings, right, given = planted()
-    rows, learner = np.arange(len(given)), ClosedFormLearner(embeddings, K)
-    ones = np.ones(len(given), np.float32)
-    judged, _ = cross_train(learner, rows, given, rows % 5, ones, num_classes=K, recipe=CLOSED_FORM_RECIPES[0], seed=0)
+    learner, recipe = ClosedFormLearner(embeddings, K), CLOSED_FORM_RECIPES[0]
+    rows, ones = np.arange(len(given)), np.ones(len(given), np.float32)
+    predictions, _ = cross_train(learner, FoldedRows(rows, given, rows % 5, ones), recipe, seed=0)
     wrong = given != right
-    assert (judged.given_rank[wrong] > 0).mean() > 0.95 and (judged.given_rank[~wrong] == 0).mean() > 0.95
+    assert (predictions.given_rank[wrong] > 0).mean() > 0.95 and (predictions.given_rank[~wrong] == 0).mean() > 0.95
     moved = given.copy()
     moved[7] = (moved[7] + 1) % K
-    again, _ = cross_train(learner, rows, moved, rows % 5, ones, num_classes=K, recipe=CLOSED_FORM_RECIPES[0], seed=0)
-    assert again.predicted_confidence[7] == pytest.approx(judged.predicted_confidence[7], abs=1e-6)
+    again, _ = cross_train(learner, FoldedRows(rows, moved, rows % 5, ones), recipe, seed=0)
+    assert again.predicted_confidence[7] == pytest.approx(predictions.predicted_confidence[7], abs=1e-6)
 
 
 def test_a_row_without_weight_and_a_class_without_rows_do_not_count() -> None:
@@ -61,14 +62,13 @@ def test_a_row_without_weight_and_a_class_without_rows_do_not_count() -> None:
     trusted = np.where(given == right, 1.0, 0.0).astype(np.float32)[None]
     trusted[:, given == 4] = 0
     prior = log_priors(given, trusted, K)
-    (weighted,) = learner.fit(
-        rows, given, sample_weights=trusted, log_prior=prior, recipe=CLOSED_FORM_RECIPES[0], seed=0
-    )
     left = np.flatnonzero(trusted[0])
-    (subset,) = learner.fit(
-        left, given[left], sample_weights=np.ones((1, len(left)), np.float32), log_prior=prior,
-        recipe=CLOSED_FORM_RECIPES[0], seed=0,
-    )  # fmt: skip
+    job = FitJob(
+        rows=rows, targets=given, sample_weights=trusted, log_prior=prior, recipe=CLOSED_FORM_RECIPES[0], seed=0
+    )
+    ones = np.ones((1, len(left)), np.float32)
+    (weighted,) = learner.fit(job)
+    (subset,) = learner.fit(replace(job, rows=left, targets=given[left], sample_weights=ones))
     both = [np.concatenate([p for _, p in head.predict(rows)]) for head in (weighted, subset)]
     assert np.allclose(both[0], both[1], atol=1e-4)
     assert (both[0][:, 4] < 1e-6).all()

@@ -18,14 +18,23 @@ from cleaner.config import EmbeddingSettings
 from cleaner.dataset.store import sha256_file
 from cleaner.errors import BackboneError, CleanerError, UsageError
 from cleaner.modeling import training
-from cleaner.modeling.crossval import cross_train, log_priors
-from cleaner.modeling.finetune import FinetuneLearner, Views, choose_learner, freeze_bias, load_learner, predict_images
-from cleaner.modeling.learner import Learner
+from cleaner.modeling.batches import Sample
+from cleaner.modeling.crossval import FoldedRows, cross_train, log_priors, single_job
+from cleaner.modeling.finetune import (
+    FinetuneLearner,
+    LearnerPlan,
+    Views,
+    choose_learner,
+    freeze_bias,
+    load_learner,
+    predict_images,
+)
+from cleaner.modeling.learner import FitJob, Learner
 from cleaner.modeling.networks import Blueprint, classifier_of, load_blueprint
 from cleaner.modeling.objective import Objective
 from cleaner.modeling.pixels import Pixels, load_pixels
 from cleaner.modeling.recipes import FINETUNE_RECIPES, ROUND_RECIPES, FinetuneRecipe, find_recipe
-from cleaner.modeling.training import Run, Sample, Trainer, learning_rate_share
+from cleaner.modeling.training import Run, Trainer, learning_rate_share
 from cleaner.progress import Silent
 
 TINY = "test_efficientnet"
@@ -111,10 +120,16 @@ def test_it_learns_a_model_for_each_set_of_weights_and_never_predicts_a_class_it
     weights[1, targets == 2] = 0
     epochs = []
     seam: Learner = learner
-    models = seam.fit(
-        rows, targets, sample_weights=weights, log_prior=log_priors(targets, weights, CLASSES), recipe=QUICK, seed=0,
+    job = FitJob(
+        rows=rows,
+        targets=targets,
+        sample_weights=weights,
+        log_prior=log_priors(targets, weights, CLASSES),
+        recipe=QUICK,
+        seed=0,
         on_epoch=lambda: epochs.append(1),
-    )  # fmt: skip
+    )
+    models = seam.fit(job)
     assert len(models) == 2 and len(epochs) == QUICK.epochs
     held_out = predict(models[0], rows[64:])
     assert held_out.dtype == np.float32 and np.allclose(held_out.sum(1), 1, atol=1e-5)
@@ -136,10 +151,8 @@ def test_the_prior_is_the_frozen_bias_in_training_and_gone_in_prediction(
     this.train()
     assert len(seen) == this.num_steps and all(np.array_equal(b.numpy(), prior) for b in seen)
     assert not bias.requires_grad and not torch.equal(classifier_of(this.network).weight, before)
-    weights = np.ones((1, NUM), np.float32)
-    (model,) = learner.fit(
-        np.arange(NUM), drawn[2], sample_weights=weights, log_prior=prior[None], recipe=replace(QUICK, epochs=1), seed=0
-    )
+    job = single_job(np.arange(NUM), drawn[2], CLASSES, replace(QUICK, epochs=1), seed=0)
+    (model,) = learner.fit(replace(job, log_prior=prior[None]))
     state = model.state()
     assert not state["classifier.bias"].any()
     # by hand: the network's logits without any bias, over both views
@@ -158,11 +171,9 @@ def test_cross_training_takes_it_as_it_takes_the_probe(
     given = drawn[2].copy()
     wrong = np.arange(0, NUM, 16)
     given[wrong] = (given[wrong] + 1) % CLASSES
-    judgement, models = cross_train(
-        learner, np.arange(NUM), given, np.arange(NUM) // 3 % 2, np.ones(NUM, bool), num_classes=CLASSES,
-        recipe=replace(QUICK, epochs=10), seed=0,
-    )  # fmt: skip
-    flagged = judgement.given_rank > 0
+    images = FoldedRows(np.arange(NUM), given, np.arange(NUM) // 3 % 2, np.ones(NUM))
+    predictions, models = cross_train(learner, images, replace(QUICK, epochs=10), seed=0)
+    flagged = predictions.given_rank > 0
     assert len(models) == 2 and flagged[wrong].mean() > 0.8 and np.delete(flagged, wrong).mean() < 0.1
 
 
@@ -298,7 +309,7 @@ def test_repeats_are_shown_that_often_in_each_epoch(sample: Sample) -> None:
     repeats = np.ones(NUM, np.int64)
     repeats[:4], repeats[4:12] = 3, 0
     this = trainer(replace(sample, repeats=repeats), replace(QUICK, batch_size=NUM))
-    _, positions = this._prepare(0)
+    _, positions = this.batches.prepare(0)
     assert np.array_equal(np.bincount(positions.numpy(), minlength=NUM), repeats)
 
 
@@ -389,10 +400,17 @@ def test_an_interrupted_fit_of_several_models_goes_on_with_the_one_in_hand(
     prior = log_priors(drawn[2], weights, CLASSES)
 
     def fit(checkpoint_dir: Path | None, on_epoch: Any = lambda: None) -> list[Any]:
-        return learner.fit(
-            np.arange(NUM), drawn[2], sample_weights=weights, log_prior=prior, recipe=replace(QUICK, epochs=2), seed=3,
-            checkpoint_dir=checkpoint_dir, on_epoch=on_epoch,
-        )  # fmt: skip
+        job = FitJob(
+            rows=np.arange(NUM),
+            targets=drawn[2],
+            sample_weights=weights,
+            log_prior=prior,
+            recipe=replace(QUICK, epochs=2),
+            seed=3,
+            checkpoint_dir=checkpoint_dir,
+            on_epoch=on_epoch,
+        )
+        return learner.fit(job)
 
     def stop() -> None:
         raise Interrupted
@@ -508,8 +526,9 @@ def test_a_learner_over_files_with_the_networks_own_resolution(
     weights = blueprint("test_resnet").build(7, 0).state_dict()
     save_file({k: v.contiguous() for k, v in weights.items()}, tmp_path / "w.safetensors")
     settings = EmbeddingSettings(backbone="test_resnet", weights=str(tmp_path / "w.safetensors"), image_size=40)
-    learner = load_learner(ids, paths, CLASSES, settings, "cpu", cache=tmp_path, workers=1, progress=Silent())
+    plan = LearnerPlan(tuple(ids), tuple(map(str, paths)), CLASSES, settings, "cpu", str(tmp_path))
+    learner = load_learner(plan, workers=1, progress=Silent())
     assert learner.pixels.size_px == 40 and learner.blueprint.image_size == 40
-    assert learner.card()["architecture"] == "test_resnet" and len(learner.identity) == 64
+    assert learner.card["architecture"] == "test_resnet" and len(learner.identity) == 64
     network = learner.blueprint.build(CLASSES, 0)
     assert classifier_of(network).weight.shape[0] == CLASSES and all(p.requires_grad for p in network.parameters())

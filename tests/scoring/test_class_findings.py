@@ -14,20 +14,19 @@ import pytest
 from cleaner.config import BalanceSettings, LabelsSettings, RunOptions, ScanSettings
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.workspace import Workspace
-from cleaner.modeling.crossval import cross_train
+from cleaner.modeling.crossval import FoldedRows, cross_train
 from cleaner.modeling.embeddings import Embeddings
-from cleaner.modeling.learner import PROBE_RECIPES
 from cleaner.modeling.probe import ProbeLearner
+from cleaner.modeling.recipes import PROBE_RECIPES
 from cleaner.report.build import write_report
 from cleaner.review.desk import Desk
 from cleaner.scoring.class_findings import ClassFindings, find_class_findings
-from cleaner.scoring.label_noise import Candidates
 from cleaner.stages.balance import run_balance
-from cleaner.stages.labels.rule import candidates_of
 from cleaner.stages.labels.run import run_labels
 from cleaner.stages.scan import run_scan
 from cleaner.stages.stage_run import StageResult
 from tests.support.places import REPO, SAMPLE
+from tests.support.planted import predictions_of
 
 NUM_CLASSES, NUM_EACH, DIM = 20, 60, 24
 ALIKE = (0, 1)
@@ -49,11 +48,9 @@ def judge(views: Embeddings, labels: np.ndarray) -> ClassFindings:
     """What cross-training with the probe says of the classes."""
     num, rows = int(labels.max()) + 1, np.arange(len(labels))
     fold = np.random.default_rng(0).integers(5, size=len(labels))
-    judged, _ = cross_train(
-        ProbeLearner(views, num), rows, labels, fold, np.ones(len(rows), np.float32),
-        num_classes=num, recipe=PROBE_RECIPES[0], seed=0,
-    )  # fmt: skip
-    return find_class_findings(candidates_of(labels, judged), num)
+    images = FoldedRows(rows, labels, fold, np.ones(len(rows), np.float32))
+    predictions, _ = cross_train(ProbeLearner(views, num), images, PROBE_RECIPES[0], seed=0)
+    return find_class_findings(predictions, num)
 
 
 def split_in_two(labels: np.ndarray, name: int, rng: np.random.Generator) -> np.ndarray:
@@ -134,7 +131,7 @@ def test_nothing_is_said_of_a_class_of_few_images() -> None:
 def test_evidence_of_a_tiny_example_by_hand() -> None:
     classes = np.array([[0, 1, 2], [0, 1, 2], [1, 0, 2], [1, 2, 0]])
     probs = np.array([[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.7, 0.2, 0.1], [0.4, 0.35, 0.25]], np.float32)
-    found = find_class_findings(Candidates(classes, probs), 3)
+    found = find_class_findings(predictions_of(classes, probs), 3)
     assert found.num_images.tolist() == [2, 2, 0]
     assert found.recognised[:2].tolist() == [0.5, 1.0] and np.isnan(found.recognised[2])
     assert found.nearest.tolist() == [1, 0, -1]

@@ -1,24 +1,27 @@
-"""The estimate of label noise on simulated predictions, its threshold, and its recalibration."""
+"""The estimate of label noise on simulated predictions."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from cleaner.scoring.label_noise import Candidates, NoiseEstimate, find_f1_threshold, recalibrate
+from cleaner.scoring.issue_probability import find_f1_threshold
+from cleaner.scoring.label_noise import NoiseEstimate
+from cleaner.scoring.out_of_fold import NO_CLASS, OutOfFold
+from tests.support.planted import predictions_of
 
 K = 12
 
 
 def simulate(
     kind: str, rate: float, num: int = 6000, seed: int = 0, sharpness: float = 2.0
-) -> tuple[Candidates, np.ndarray, np.ndarray]:
+) -> tuple[OutOfFold, np.ndarray, np.ndarray]:
     """Calibrated predictions of n images (drawn so that p is the true posterior), right labels and given ones."""
     rng = np.random.default_rng(seed)
     probs = softmax(sharpness * rng.normal(size=(num, K)))
     right = draw(probs, rng)
     given = flip(right, kind, rate, rng)
-    return to_candidates(probs, given), right, given
+    return to_predictions(probs, given), right, given
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -38,25 +41,25 @@ def flip(right: np.ndarray, kind: str, rate: float, rng: np.random.Generator) ->
     return given
 
 
-def to_candidates(probs: np.ndarray, given: np.ndarray) -> Candidates:
+def to_predictions(probs: np.ndarray, given: np.ndarray) -> OutOfFold:
     line, probs = np.arange(len(given)), probs.copy()
     own = probs[line, given]
     probs[line, given] = -1
     order = np.argsort(-probs, 1)[:, : K - 1]
     classes = np.concatenate([given[:, None], order], 1)
     values = np.concatenate([own[:, None], np.take_along_axis(probs, order, 1)], 1)
-    return Candidates(classes, values.astype(np.float32))
+    return predictions_of(classes, values.astype(np.float32))
 
 
-def nobody(candidates: Candidates) -> np.ndarray:
-    return np.full(len(candidates.classes), -1)
+def nobody(predictions: OutOfFold) -> np.ndarray:
+    return np.full(len(predictions.classes), -1)
 
 
 @pytest.mark.parametrize("kind", ["symmetric", "pair"])
 @pytest.mark.parametrize("rate", [0.1, 0.3])
 def test_the_estimate_finds_rate_destinations_and_who_is_wrong(kind: str, rate: float) -> None:
-    candidates, right, given = simulate(kind, rate, sharpness=4.0)
-    noise = NoiseEstimate(candidates, K, nobody(candidates)).final()
+    predictions, right, given = simulate(kind, rate, sharpness=4.0)
+    noise = NoiseEstimate(predictions, K, nobody(predictions)).final()
     wrong = given != right
     assert noise.issue_prob.mean() == pytest.approx(wrong.mean(), abs=0.03)
     assert np.allclose(noise.transition.sum(1), 1, atol=1e-4) and (noise.transition >= 0).all()
@@ -73,10 +76,10 @@ def test_the_estimate_finds_rate_destinations_and_who_is_wrong(kind: str, rate: 
 
 
 def test_clean_labels_are_left_alone() -> None:
-    candidates, _, _ = simulate("symmetric", 0.0)
-    noise = NoiseEstimate(candidates, K, nobody(candidates)).final()
+    predictions, _, _ = simulate("symmetric", 0.0)
+    noise = NoiseEstimate(predictions, K, nobody(predictions)).final()
     assert (noise.issue_prob > find_f1_threshold(noise.issue_prob)).mean() < 0.02
-    assert noise.confused == 0
+    assert noise.confusion_weight == 0
 
 
 @pytest.mark.parametrize("kind", ["symmetric", "pair"])
@@ -88,21 +91,21 @@ def test_a_model_too_sure_of_hard_images_is_not_taken_for_wrong_labels(kind: str
     right = draw(probs, rng)
     given = flip(right, kind, 0.2, rng)
     shown = softmax(np.where(probs.max(1, keepdims=True) < 0.9, 2, 1) * logits)
-    noise = NoiseEstimate(to_candidates(shown, given), K, np.full(8000, -1)).final()
+    noise = NoiseEstimate(to_predictions(shown, given), K, np.full(8000, -1)).final()
     assert 0.1 < noise.clear < 0.5
     assert noise.issue_prob.mean() == pytest.approx((given != right).mean(), abs=0.015)
     off = ~np.eye(K, dtype=bool)
     if kind == "pair":  # all other destinations are as good as empty
         off &= ~np.eye(K, dtype=bool)[(np.arange(K) + 1) % K]
         assert noise.transition[off].mean() < 0.001
-        in_rounds = NoiseEstimate(to_candidates(shown, given), K, np.full(8000, -1)).for_rounds()
+        in_rounds = NoiseEstimate(to_predictions(shown, given), K, np.full(8000, -1)).for_rounds()
         assert in_rounds.clear == 1 and in_rounds.issue_prob.mean() > noise.issue_prob.mean() + 0.01
     else:  # evenly spread, as it was drawn
         assert noise.transition[off].std() < 0.003
 
 
 @pytest.mark.parametrize("people", [False, True])
-def test_noise_that_follows_confusion_and_grows_as_images_blur_is_peoples(people: bool) -> None:
+def test_noise_that_follows_confusion_and_grows_as_images_blur_depends_on_the_instance(people: bool) -> None:
     rng = np.random.default_rng(1)
     clarity, right = rng.uniform(1, 14, (8000, 1)), rng.integers(0, K, 8000)
     alike = np.eye(K)[right] + 0.6 * np.eye(K)[right ^ 1]  # classes 2i and 2i + 1
@@ -110,21 +113,21 @@ def test_noise_that_follows_confusion_and_grows_as_images_blur_is_peoples(people
     right = draw(probs, rng)
     rate = np.clip(0.5 - 0.04 * clarity[:, 0], 0, 1) if people else 0.2
     given = np.where(rng.random(8000) < rate, right ^ 1, right)
-    noise = NoiseEstimate(to_candidates(probs, given), K, np.full(8000, -1)).final()
+    noise = NoiseEstimate(to_predictions(probs, given), K, np.full(8000, -1)).final()
     assert noise.follows_confusion > 0.5
     if people:
-        assert noise.steadiness < 0.7 and noise.confused == pytest.approx(0.15)
+        assert noise.steadiness < 0.7 and noise.confusion_weight == pytest.approx(0.15)
     else:
-        assert noise.steadiness > 0.88 and noise.confused == 0
+        assert noise.steadiness > 0.88 and noise.confusion_weight == 0
         assert noise.issue_prob.mean() == pytest.approx((given != right).mean(), abs=0.02)
 
 
 def test_what_people_know_is_counted_and_noise_images_are_not() -> None:
-    candidates, right, given = simulate("symmetric", 0.2, sharpness=1.0)
-    known = nobody(candidates)
+    predictions, right, given = simulate("symmetric", 0.2, sharpness=1.0)
+    known = nobody(predictions)
     known[:3000] = right[:3000]
-    known[3000:3100] = -2
-    told = NoiseEstimate(candidates, K, known).final()
+    known[3000:3100] = NO_CLASS
+    told = NoiseEstimate(predictions, K, known).final()
     rate = 1 - np.diag(told.transition).mean()
     assert rate == pytest.approx((given != right).mean(), abs=0.04)
     # what a person said of a row does not enter its own probability
@@ -134,52 +137,10 @@ def test_what_people_know_is_counted_and_noise_images_are_not() -> None:
 
 
 def test_verdicts_on_unclear_images_do_not_pass_for_the_noise_of_clear_ones() -> None:
-    candidates, right, given = simulate("symmetric", 0.1, sharpness=4.0)
-    unclear = candidates.probs.max(1) < 0.7
+    predictions, right, given = simulate("symmetric", 0.1, sharpness=4.0)
+    unclear = predictions.probs.max(1) < 0.7
     known = np.where(unclear & (given != right), right, -1)  # people looked for the wrong ones
     assert (known >= 0).sum() > 100
-    told = NoiseEstimate(candidates, K, known).final()
+    told = NoiseEstimate(predictions, K, known).final()
     rate = 1 - np.average(np.diag(told.transition), weights=np.bincount(right, minlength=K))
     assert rate == pytest.approx(0.1, abs=0.02)
-
-
-def test_the_threshold_is_half_the_best_expected_f1() -> None:
-    rng = np.random.default_rng(0)
-    prob = rng.beta(0.3, 1.0, 20_000).astype(np.float32)
-    expected = {t: 2 * prob[prob > t].sum() / ((prob > t).sum() + prob.sum()) for t in np.linspace(0.05, 0.95, 181)}
-    best = max(expected, key=lambda t: expected[t])
-    assert find_f1_threshold(prob) == pytest.approx(np.clip(best, 0.3, 0.5), abs=0.01)
-    assert find_f1_threshold(prob) == pytest.approx(np.clip(max(expected.values()) / 2, 0.3, 0.5), abs=0.01)
-    assert find_f1_threshold(np.full(3, np.nan, np.float32)) == 0.5
-
-
-def test_the_two_ends_are_mended_apart() -> None:
-    rng = np.random.default_rng(0)
-    shown = rng.uniform(0.001, 0.999, 20_000).astype(np.float32)
-    true = np.where(shown > 0.5, 0.5 + 0.6 * (shown - 0.5), shown)  # only the sure finds are too sure
-    wrong = rng.random(20_000) < true
-    mended = recalibrate(shown, rng.random(20_000) < 0.05, wrong)
-    for low, high in ((0.0, 0.2), (0.8, 1.0)):
-        part = (shown >= low) & (shown < high)
-        assert abs(mended[part].mean() - true[part].mean()) < 0.04
-
-
-def test_verdicts_recalibrate() -> None:
-    rng = np.random.default_rng(0)
-    true = rng.uniform(0, 1, 4000)
-    wrong = rng.random(4000) < true
-    logit = np.log(true / (1 - true))
-    shown = (1 / (1 + np.exp(-(2 * logit - 1)))).astype(np.float32)  # over-confident, and shifted
-    reviewed = rng.random(4000) < 0.2
-    mended = recalibrate(shown, reviewed, wrong)
-    assert np.abs(mended - true).mean() < 0.05 < np.abs(shown - true).mean()
-    # a handful moves little; none moves nothing; NaN stays
-    few = np.zeros(4000, bool)
-    few[:3] = True
-    assert np.abs(recalibrate(shown, few, wrong) - shown).max() < 0.2
-    assert recalibrate(shown, np.zeros(4000, bool), wrong) is shown
-    # more remains more, also where verdicts contradict the order
-    backwards = recalibrate(shown, reviewed, ~wrong)
-    assert (np.diff(backwards[np.argsort(shown, kind="stable")]) >= 0).all()
-    shown[7] = np.nan
-    assert np.isnan(recalibrate(shown, reviewed, wrong)[7])

@@ -25,7 +25,6 @@ from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, StaleStageError, UsageError
 from cleaner.modeling.backbones import load_backbone
 from cleaner.modeling.embeddings import Embeddings
-from cleaner.modeling.learner import PROBE_RECIPES
 from cleaner.modeling.probe import Probe, ProbeLearner
 from cleaner.modeling.teachers import load_teachers, read_card
 from cleaner.stages.balance import run_balance
@@ -260,7 +259,6 @@ def test_fold_models_of_the_probe_teach_what_they_predict(tmp_path: Path) -> Non
             learner.features,
             torch.randn(2, learner.features.dim, generator=generator) / 9,
             torch.randn(2, generator=generator),
-            PROBE_RECIPES[0],
         )
         expected.append(np.concatenate([probs for _, probs in head.predict(np.arange(3))]))
         path = tmp_path / f"fold_{fold}.safetensors"

@@ -1,4 +1,4 @@
-"""The table of classes that the labels stage writes: which are a jumble, which two are one. docs/methods.md."""
+"""The table of classes that the labels stage writes: which are a jumble, which two are one class. docs/methods.md."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ import pandas as pd
 
 from cleaner.dataset.found_classes import CLASSES, SCHEMA, no_classes
 from cleaner.dataset.manifest import write_table
-from cleaner.modeling.crossval import Judgement
 from cleaner.scoring.class_findings import find_class_findings
-from cleaner.stages.labels.outcome import Judged
-from cleaner.stages.labels.rule import candidates_of
+from cleaner.scoring.out_of_fold import UNDECIDED
+from cleaner.stages.labels.outcome import Evidence
 
 _NUM_NAMED = 5
 
 
-def write_classes(folder: Path, judged: Judged, full: pd.DataFrame) -> tuple[str, dict[str, Any]]:
-    """Write one row a class with its evidence and finding; returns the file's name and what to count.
+def write_classes(folder: Path, evidence: Evidence, full: pd.DataFrame) -> tuple[str, dict[str, Any]]:
+    """Write one row for each class with its evidence and finding; returns the file's name and counts for the record.
 
     `full`: the stage's manifest. The models are those of the first cross-training, on the labels as given.
     """
-    mine = full["file_name"].isin(judged.rows["file_name"])
-    table = _judge_classes(judged, full.loc[mine, "keep"].to_numpy())
+    mine = full["file_name"].isin(evidence.rows["file_name"])
+    table = _class_table(evidence, full.loc[mine, "keep"].to_numpy())
     write_table(folder / CLASSES, table, SCHEMA)
     pairs = table.loc[table["finding"] == "overlaps", ["label", "overlaps_with"]].to_numpy().tolist()
     counts = {
@@ -35,7 +34,7 @@ def write_classes(folder: Path, judged: Judged, full: pd.DataFrame) -> tuple[str
 
 
 def class_warnings(counts: dict[str, Any]) -> list[str]:
-    """What the stage says of suspected classes, and what to do; `counts` of `write_classes`."""
+    """Warnings about suspected classes, with what to do; `counts` of `write_classes`."""
     jumbles, pairs = counts["classes_jumbled"], [" = ".join(pair) for pair in counts["classes_overlapping"]]
     look = "look with `cleaner review low-count`, or"
     warnings = []
@@ -54,37 +53,35 @@ def class_warnings(counts: dict[str, Any]) -> list[str]:
     return warnings
 
 
-def _judge_classes(judged: Judged, kept: np.ndarray) -> pd.DataFrame:
-    """The table; `kept` (n,) bool. What people threw out or relabelled says nothing of the class it came under."""
-    zero = _first_judgement(judged)
+def _class_table(evidence: Evidence, kept: np.ndarray) -> pd.DataFrame:
+    """The table; `kept` (n,) bool. Images that people relabelled or rejected are no evidence on their given class."""
+    zero = evidence.zero
     if zero is None:
         return no_classes()
-    names, targets, decided = np.array(judged.classes, dtype=object), judged.labels.targets, judged.labels.decided
-    rows = np.flatnonzero((decided == -1) | (decided == targets))
-    num_classes, given = len(names), targets[rows]
-    found = find_class_findings(candidates_of(given, zero.take(rows)), num_classes)
+    labels, names, num_classes = evidence.labels, evidence.names, evidence.labels.num_classes
+    rows = np.flatnonzero((labels.decided == UNDECIDED) | (labels.decided == labels.targets))
+    given = labels.targets[rows]
+    found = find_class_findings(zero.take(rows), num_classes)
     issue_prob = np.full(num_classes, np.nan, np.float32)
-    if judged.doubts is not None:
-        prob = pd.Series(judged.doubts.issue_prob[rows]).groupby(given).mean()
+    if evidence.estimate is not None:
+        prob = pd.Series(evidence.estimate.issue_prob[rows]).groupby(given).mean()
         issue_prob[prob.index] = prob
-    return pd.DataFrame(
-        {
-            "label": names, "images": found.num_images,
-            "kept": np.bincount(given, weights=kept[rows], minlength=num_classes).astype(np.int32),
-            "issue_prob": issue_prob, "recognised": found.recognised, "recognised_with": found.recognised_with,
-            "spread": found.spread, "nearest": _names(names, found.nearest), "separability": found.separability,
-            "separability_error": found.separability_error, "overlap": found.overlap,
-            "finding": np.select([found.jumbled, found.overlaps_with >= 0], ["jumbled", "overlaps"], ""),
-            "overlaps_with": _names(names, found.overlaps_with),
-        }
-    )  # fmt: skip
-
-
-def _first_judgement(judged: Judged) -> Judgement | None:
-    """The cross-training on the labels as given; None where every pass was skipped."""
-    if judged.doubts is not None:
-        return judged.doubts.zero
-    return judged.passes[0].rounds[0].judgement if judged.passes else None
+    columns = {
+        "label": names,
+        "images": found.num_images,
+        "kept": np.bincount(given, weights=kept[rows], minlength=num_classes).astype(np.int32),
+        "issue_prob": issue_prob,
+        "recognised": found.recognised,
+        "recognised_with": found.recognised_with,
+        "spread": found.spread,
+        "nearest": _names(names, found.nearest),
+        "separability": found.separability,
+        "separability_error": found.separability_error,
+        "overlap": found.overlap,
+        "finding": np.select([found.jumbled, found.overlaps_with >= 0], ["jumbled", "overlaps"], ""),
+        "overlaps_with": _names(names, found.overlaps_with),
+    }
+    return pd.DataFrame(columns)
 
 
 def _names(names: np.ndarray, numbers: np.ndarray) -> np.ndarray:

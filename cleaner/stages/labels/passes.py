@@ -2,49 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from cleaner.dataset.store import Arrays, ArrayStore, digest_of
-from cleaner.modeling.crossval import Judgement, cross_train, fit_and_judge
-from cleaner.modeling.learner import Learner, Recipe
-from cleaner.progress import Progress
+from cleaner.dataset.store import Arrays
+from cleaner.scoring.out_of_fold import UNDECIDED, OutOfFold
+from cleaner.stages.labels.fits import LabelSet, StoredFits
 
 _QUIET_ROUNDS = 2
-"""So many consecutive rounds without a new positive end a pass."""
-_MODEL = "fold_"
-
-
-@dataclass(frozen=True)
-class LabelSet:
-    """The images of a label pass, over n rows."""
-
-    targets: np.ndarray
-    """(n,) int64: the given label as a class number."""
-    fold: np.ndarray
-    """(n,) int64 from 0."""
-    groups: np.ndarray
-    """(n,) int64: duplicates share a number."""
-    learns: np.ndarray
-    """(n,) bool: rows that models may learn from (split train)."""
-    decided: np.ndarray
-    """(n,) int64: the class number that a person gave; -1: none; -2: a person threw the image out."""
-    num_classes: int
-    identity: str
-    """Digest of the images and of the network that sees them, for the cache."""
+"""A pass ends after this many consecutive rounds without a new positive."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """What one round judged."""
+    """The result of one round."""
 
     number: int
     recipe: str
     rows: np.ndarray
-    """(m,) int64: the rows judged."""
-    judgement: Judgement
+    """(m,) int64: the rows that were predicted."""
+    predictions: OutOfFold
     """Of those m rows."""
     positive: np.ndarray
     """(m,) bool: positive after this round."""
@@ -54,11 +33,9 @@ class Round:
 class Pass:
     """One pass over a set of rows."""
 
-    name: str
-    """coarse or fine."""
     top_k: int
     rows: np.ndarray
-    """(m,) int64: the rows that it judged."""
+    """(m,) int64."""
     positive: np.ndarray
     """(n,) bool, over all rows."""
     unscored: np.ndarray
@@ -70,34 +47,45 @@ class Pass:
     """The fold models' arrays."""
     stable: bool = False
 
+    @property
+    def kind(self) -> str:
+        """The kind of label issue that it finds: coarse or fine."""
+        return issue_kind(self.top_k)
+
+    @property
+    def negative(self) -> np.ndarray:
+        """(m,) bool: which of its rows stayed negative."""
+        negative: np.ndarray = ~self.positive[self.rows] & ~self.unscored[self.rows]
+        return negative
+
+
+def issue_kind(top_k: int) -> str:
+    """The kind of label issue that a pass finds: coarse or, for the top prediction alone, fine."""
+    return "coarse" if top_k > 1 else "fine"
+
+
+def plan_passes(top_ks: Sequence[int], num_classes: int) -> tuple[list[int], list[int]]:
+    """Which values of top_k to run and which to skip: half of the classes or more tell right from wrong hardly ever."""
+    skipped = [k for k in top_ks if k > 1 and 2 * k >= num_classes]
+    return [k for k in top_ks if k not in skipped], skipped
+
 
 def run_pass(
-    labels: LabelSet,
-    learner: Learner,
-    rows: np.ndarray,
-    *,
-    name: str,
-    top_k: int,
-    max_rounds: int,
-    seed: int,
-    store: ArrayStore,
-    progress: Progress,
-    predictions: Judgement | None = None,
+    fits: StoredFits, rows: np.ndarray, *, top_k: int, max_rounds: int, predictions: OutOfFold | None = None
 ) -> Pass:
-    """Judge `rows` (m,) under their given labels: those in the top k are positive, the rest is retried and pulled back.
+    """Sort `rows` (m,) by their given labels: those in the top k are positive; rounds retry the rest, and pull back.
 
-    `predictions` of all rows, where somebody brought them, stand in for the cross-training. Every fit is stored under
-    a key of all it depends on, so that an interrupted or repeated run takes it up.
+    `predictions` for all rows, if a user brought them, replace the cross-training.
     """
-    this = _round_zero(labels, learner, rows, name, top_k, seed, store, progress, predictions)
-    _apply_decisions(labels, this)
+    this = _round_zero(fits, rows, top_k, predictions)
+    _apply_decisions(fits.labels, this)
     quiet = 0
     for number in range(1, max_rounds + 1):
-        negatives = rows[~this.positive[rows] & ~this.unscored[rows] & (labels.decided[rows] == -1)]
+        negatives = rows[this.negative & (fits.labels.decided[rows] == UNDECIDED)]
         if not len(negatives):
             this.stable = True
             break
-        num_new = _pull_back(labels, learner, this, negatives, number, seed, store, progress)
+        num_new = _pull_back(fits, this, negatives, number)
         quiet = 0 if num_new else quiet + 1
         if quiet == _QUIET_ROUNDS:
             this.stable = True
@@ -105,135 +93,51 @@ def run_pass(
     return this
 
 
-def targets_now(labels: LabelSet) -> np.ndarray:
-    """Class numbers (n,) to learn from: a person's label where there is one, else the given."""
-    return np.where(labels.decided >= 0, labels.decided, labels.targets)
-
-
-def cross_train_stored(
-    labels: LabelSet,
-    learner: Learner,
-    rows: np.ndarray,
-    row_weights: np.ndarray,
-    recipe: Recipe,
-    *,
-    targets: np.ndarray,
-    title: str,
-    seed: int,
-    store: ArrayStore,
-    progress: Progress,
-) -> tuple[Judgement, list[Arrays]]:
-    """Cross-train `rows` (m,), or take up the stored result; see `cross_train`. Returns it and the fold models' arrays.
-
-    `row_weights`, `targets` (n,) are over all rows of `labels`.
-    """
-    given, fold, weights, learned = labels.targets[rows], labels.fold[rows], row_weights[rows], targets[rows]
-    key = digest_of("cross-training", labels.identity, rows, given, learned, fold, weights, asdict(recipe), seed)
-
-    def compute(checkpoint_dir: Path) -> Arrays:
-        with progress.task(f"{title} cross-training ({recipe.name})", recipe.epochs) as task:
-            judgement, models = cross_train(
-                learner, rows, given, fold, weights, targets=learned,
-                num_classes=labels.num_classes, recipe=recipe, seed=seed,
-                checkpoint_dir=checkpoint_dir, on_epoch=task.advance,
-            )  # fmt: skip
-        states = {f"{_MODEL}{i}.{k}": v for i, m in enumerate(models) for k, v in m.state().items()}
-        return judgement.arrays() | states
-
-    arrays = store.resume(key, compute)
-    return Judgement.from_arrays(arrays), _model_states(arrays)
-
-
-def _round_zero(
-    labels: LabelSet,
-    learner: Learner,
-    rows: np.ndarray,
-    name: str,
-    top_k: int,
-    seed: int,
-    store: ArrayStore,
-    progress: Progress,
-    predictions: Judgement | None,
-) -> Pass:
+def _round_zero(fits: StoredFits, rows: np.ndarray, top_k: int, brought: OutOfFold | None) -> Pass:
+    title = f"{issue_kind(top_k)} (top {top_k})"
     models: list[Arrays] = []
-    if predictions is not None:
-        judgement, recipe_name = predictions.take(rows), "predictions"
+    if brought is not None:
+        predictions, recipe_name = brought.take(rows), "predictions"
     else:
-        recipe_name = learner.recipes[0].name
-        judgement, models = cross_train_stored(
-            labels, learner, rows, labels.learns.astype(np.float32), learner.recipes[0],
-            targets=labels.targets, title=f"{name} (top {top_k})", seed=seed, store=store, progress=progress,
-        )  # fmt: skip
-    num = len(labels.targets)
+        predictions, models = fits.cross_train_as_given(rows, title)
+        recipe_name = fits.recipe(0).name
+    num = len(fits.labels.targets)
     positive, unscored = np.zeros(num, bool), np.zeros(num, bool)
-    unscored[rows] = judgement.given_rank < 0
-    positive[rows] = (judgement.given_rank >= 0) & (judgement.given_rank < top_k)
+    unscored[rows] = predictions.given_rank < 0
+    positive[rows] = (predictions.given_rank >= 0) & (predictions.given_rank < top_k)
     back = np.full(num, -1, np.int16)
     back[positive] = 0
-    this = Pass(name, top_k, rows, positive, unscored, back, models=models)
-    this.rounds.append(Round(0, recipe_name, rows, judgement, positive[rows].copy()))
-    num_negative = len(rows) - int(positive.sum()) - int(unscored.sum())
-    progress.say(f"  {name} (top {top_k})  cross-training  {int(positive.sum()):,} positive  {num_negative:,} negative")
+    this = Pass(top_k, rows, positive, unscored, back, models=models)
+    this.rounds.append(Round(0, recipe_name, rows, predictions, positive[rows].copy()))
+    num_positive, num_negative = int(positive.sum()), int(this.negative.sum())
+    fits.progress.say(f"  {title}  cross-training  {num_positive:,} positive  {num_negative:,} negative")
     return this
-
-
-def _model_states(arrays: Arrays) -> list[Arrays]:
-    states: dict[int, Arrays] = {}
-    for name, values in arrays.items():
-        if name.startswith(_MODEL):
-            number, _, part = name.removeprefix(_MODEL).partition(".")
-            states.setdefault(int(number), {})[part] = values
-    return [states[i] for i in sorted(states)]
 
 
 def _apply_decisions(labels: LabelSet, this: Pass) -> None:
     """People's decisions enter after round 0: fixed positives under their label, fixed negatives."""
-    mine = np.zeros(len(labels.targets), bool)
-    mine[this.rows] = True
-    fixed = mine & (labels.decided != -1)
+    fixed = this.rows[labels.decided[this.rows] != UNDECIDED]
     this.positive[fixed] = labels.decided[fixed] >= 0
     this.unscored[fixed] = False
 
 
-def _pull_back(
-    labels: LabelSet,
-    learner: Learner,
-    this: Pass,
-    negatives: np.ndarray,
-    number: int,
-    seed: int,
-    store: ArrayStore,
-    progress: Progress,
-) -> int:
-    recipe = learner.recipes[number % len(learner.recipes)]
-    learned = _rows_to_learn(labels, this)
-    if not len(learned):  # each positive has a twin among the negatives
+def _pull_back(fits: StoredFits, this: Pass, negatives: np.ndarray, number: int) -> int:
+    """Predict the negatives by a model of the positives; returns how many became positive."""
+    learned = _rows_to_learn(fits.labels, this)
+    if not len(learned):  # each positive has a duplicate among the negatives
         return 0
-    targets, given = targets_now(labels)[learned], labels.targets[negatives]
-    round_seed = seed * 1009 + number
-    key = digest_of("round", labels.identity, learned, targets, negatives, given, asdict(recipe), round_seed)
-
-    def compute(checkpoint_dir: Path) -> Arrays:
-        with progress.task(f"{this.name} round {number} ({recipe.name})", recipe.epochs) as task:
-            return fit_and_judge(
-                learner, learned, targets, negatives, given,
-                num_classes=labels.num_classes, recipe=recipe, seed=round_seed,
-                checkpoint_dir=checkpoint_dir, on_epoch=task.advance,
-            ).arrays()  # fmt: skip
-
-    judgement = Judgement.from_arrays(store.resume(key, compute))
-    new = (judgement.given_rank >= 0) & (judgement.given_rank < this.top_k)
+    predictions = fits.predict(learned, negatives, number, f"{this.kind} round {number}")
+    new = (predictions.given_rank >= 0) & (predictions.given_rank < this.top_k)
     this.positive[negatives[new]] = True
     this.pulled_back_round[negatives[new]] = number
-    this.rounds.append(Round(number, recipe.name, negatives, judgement, new))
-    progress.say(f"    round {number}  {recipe.name}  pulled back {int(new.sum()):,}")
+    recipe = fits.recipe(number).name
+    this.rounds.append(Round(number, recipe, negatives, predictions, new))
+    fits.progress.say(f"    round {number}  {recipe}  pulled back {int(new.sum()):,}")
     return int(new.sum())
 
 
 def _rows_to_learn(labels: LabelSet, this: Pass) -> np.ndarray:
-    """Positives, but for those that share a duplicate group with a negative: it would be judged by its own twin."""
-    mine = np.zeros(len(labels.targets), bool)
-    mine[this.rows] = True
-    negative_groups = np.unique(labels.groups[mine & ~this.positive & ~this.unscored])
+    """Positives without a duplicate among the negatives, which its own copy would otherwise predict."""
+    negative_groups = np.unique(labels.groups[this.rows[this.negative]])
     free = ~np.isin(labels.groups, negative_groups)
     return np.flatnonzero(this.positive & labels.learns & free)

@@ -1,4 +1,4 @@
-"""`cleaner labels`: which images stand under a wrong label. recipe.md section 2, docs/methods.md."""
+"""`cleaner labels`: which images have a wrong label. recipe.md section 2, docs/methods.md."""
 
 from __future__ import annotations
 
@@ -19,25 +19,32 @@ from cleaner.dataset.verdicts import resolve_merges
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError
 from cleaner.modeling.backbones import num_threads
-from cleaner.modeling.crossval import NUM_OTHERS, Judgement, judge
+from cleaner.modeling.crossval import NUM_OTHERS
 from cleaner.modeling.learner import Learner
+from cleaner.modeling.predictions import HeldOut, predict_held_out
 from cleaner.random_streams import Stream, open_stream
 from cleaner.scoring.groups import assign_folds, duplicate_groups
+from cleaner.scoring.out_of_fold import NO_CLASS, UNDECIDED, OutOfFold
 from cleaner.stages.labels.class_table import class_warnings, write_classes
-from cleaner.stages.labels.outcome import Judged, decide
-from cleaner.stages.labels.passes import LabelSet, Pass, cross_train_stored, run_pass
-from cleaner.stages.labels.rule import Doubts, run_rule
-from cleaner.stages.learners import OpenedLearner, open_learner
-from cleaner.stages.stage_run import Machine, StageResult, StageRun
+from cleaner.stages.labels.fits import LabelSet, StoredFits
+from cleaner.stages.labels.issue_estimate import IssueEstimate, estimate_issues
+from cleaner.stages.labels.outcome import Evidence, apply_outcome
+from cleaner.stages.labels.passes import Pass, plan_passes, run_pass
+from cleaner.stages.labels.rule import Choice
+from cleaner.stages.learners import open_learner
+from cleaner.stages.stage_run import StageResult, StageRun
 
-_ROUNDS_SCHEMA = pa.schema(
-    [
-        ("pass", pa.string()), ("round", pa.int16()), ("recipe", pa.string()), ("file_name", pa.string()),
-        ("given_rank", pa.int32()), ("self_confidence", pa.float32()), ("predicted_label", pa.string()),
-        ("positive", pa.bool_()),
-    ]
-)  # fmt: skip
-_THROWN_OUT = -2
+_ROUNDS_COLUMNS = {
+    "pass": pa.string(),
+    "round": pa.int16(),
+    "recipe": pa.string(),
+    "file_name": pa.string(),
+    "given_rank": pa.int32(),
+    "self_confidence": pa.float32(),
+    "predicted_label": pa.string(),
+    "positive": pa.bool_(),
+}
+_ROUNDS_SCHEMA = pa.schema(list(_ROUNDS_COLUMNS.items()))
 
 
 def run_labels(
@@ -45,7 +52,7 @@ def run_labels(
 ) -> StageResult:
     """Find wrong labels by cross-training and rounds of pulling back, and write `labels/`.
 
-    Raises StaleStageError without a current parent, BadInputError where there is nothing to judge or an image
+    Raises StaleStageError without a current parent, BadInputError if there is too little to learn from or an image
     changed since the scan.
     """
     run = StageRun.open(workspace, "labels", settings, options, from_file)
@@ -54,38 +61,35 @@ def run_labels(
         return current
     parent, manifest = run.parent, run.read_parent()
     verdicts = run.image_verdicts(manifest)
-    merged = resolve_merges(run.class_verdicts)  # two classes that people made one are one here, too
+    merged = resolve_merges(run.class_verdicts)  # two classes that people merged are one class here too
     if merged:
         manifest["clean_label"] = manifest["clean_label"].replace(merged).astype(object)
         verdicts["label"] = verdicts["label"].replace(merged)
-    rows = _rows_to_judge(manifest, settings, parent.path)
+    rows = _rows_to_check(manifest, settings, parent.path)
     classes = sorted(set(rows["clean_label"]) | set(verdicts.loc[verdicts["verdict"] == "label", "label"]))
-    predictions = _read_predictions(settings, manifest, rows, classes)
+    brought = _read_predictions(settings, manifest, rows, classes)
     opened = open_learner(
         workspace, parent.images_root, rows, len(classes), settings.learner, settings.embedding, options
     )
     learner = opened.learner
-    labels = _label_set(rows, classes, verdicts, settings, options, opened.identity)
+    labels = _label_set(rows, classes, verdicts, settings, options, learner.identity)
+    fits = StoredFits(labels, learner, options.seed, ArrayStore(opened.cache / "labels"), options.progress)
     folder = run.begin()
-    store = ArrayStore(opened.cache / "labels")
-    passes, skipped = _run_passes(labels, learner, settings, options, store, predictions)
-    doubts = _run_rule(labels, learner, passes, settings, options, store, predictions)
-    judged = Judged(rows, classes, labels, passes, skipped, doubts)
-    full, counts = decide(manifest, judged, verdicts, settings)
-    classes_file, class_counts = write_classes(folder, judged, full)
+    evidence, choice = _collect_evidence(rows, classes, fits, settings, brought)
+    full, counts = apply_outcome(manifest, evidence, verdicts, choice)
+    classes_file, class_counts = write_classes(folder, evidence, full)
     counts |= class_counts
-    files = [_write_rounds(folder, judged), classes_file, *_write_models(folder, judged, opened)]
     return run.complete(
         full,
         counts=counts,
-        files=files,
-        machine=Machine(opened.backbone, opened.device, num_threads()),
-        notes={"learner": opened.name} | _notes(judged),
-        warnings=_warnings(judged, counts),
+        files=[_write_rounds(folder, evidence), classes_file, *_write_models(folder, evidence, learner)],
+        machine=opened.machine,
+        notes={"learner": learner.card["learner"]} | _notes(evidence),
+        warnings=_warnings(counts),
     )
 
 
-def _rows_to_judge(manifest: pd.DataFrame, settings: LabelsSettings, path: Path) -> pd.DataFrame:
+def _rows_to_check(manifest: pd.DataFrame, settings: LabelsSettings, path: Path) -> pd.DataFrame:
     splits = ["train", *settings.clean_split]
     rows = manifest[manifest["keep"] & manifest["split"].isin(splits)].reset_index(drop=True)
     if rows["clean_label"].nunique() < 2 or len(rows) < 2 * settings.folds:
@@ -108,11 +112,9 @@ def _label_set(
 ) -> LabelSet:
     number = {name: i for i, name in enumerate(classes)}
     targets = _class_numbers(rows, classes)
-    said = rows["image_id"].map(verdicts["verdict"])
-    decided = (
-        rows["image_id"].map(verdicts["label"]).map(number).where(said == "label", -1).fillna(-1).to_numpy(np.int64)
-    )
-    decided[said.isin(["noise", "drop"]).to_numpy()] = _THROWN_OUT
+    verdict, label = rows["image_id"].map(verdicts["verdict"]), rows["image_id"].map(verdicts["label"])
+    decided = label.map(number).where(verdict == "label", UNDECIDED).fillna(UNDECIDED).to_numpy(np.int64)
+    decided[verdict.isin(["noise", "drop"]).to_numpy()] = NO_CLASS
     groups = duplicate_groups(rows)
     rng = open_stream(options.seed, Stream.LABEL_FOLDS)
     return LabelSet(
@@ -132,119 +134,97 @@ def _class_numbers(rows: pd.DataFrame, classes: list[str]) -> np.ndarray:
 
 def _read_predictions(
     settings: LabelsSettings, manifest: pd.DataFrame, rows: pd.DataFrame, classes: list[str]
-) -> Judgement | None:
-    """What people's own predictions say of the rows; None without them."""
+) -> OutOfFold | None:
+    """The user's own predictions for the rows; None without any."""
     if not settings.pred_probs:
         return None
     learned = sorted(set(rows["clean_label"]))
-    predictor = read_predictions(
-        Path(settings.pred_probs), Path(settings.pred_ids), rows["file_name"].tolist(),
-        manifest["file_name"].tolist(), classes, learned,
-    )  # fmt: skip
+    files, names = (Path(settings.pred_probs), Path(settings.pred_ids)), rows["file_name"].tolist()
+    model = read_predictions(*files, names, manifest["file_name"].tolist(), classes, learned)
     scorable = np.isin(np.array(classes, dtype=object), learned)
-    return judge(predictor, np.arange(len(rows)), _class_numbers(rows, classes), scorable, NUM_OTHERS)
+    return predict_held_out(model, HeldOut(np.arange(len(rows)), _class_numbers(rows, classes), scorable, NUM_OTHERS))
 
 
-def _run_passes(
-    labels: LabelSet,
-    learner: Learner,
-    settings: LabelsSettings,
-    options: RunOptions,
-    store: ArrayStore,
-    predictions: Judgement | None,
-) -> tuple[list[Pass], list[int]]:
-    """The schedule of passes, each over the positives of the one before."""
-    rows = np.arange(len(labels.targets))
-    num_classes = len(np.unique(labels.targets))
+def _collect_evidence(
+    rows: pd.DataFrame, classes: list[str], fits: StoredFits, settings: LabelsSettings, brought: OutOfFold | None
+) -> tuple[Evidence, Choice]:
+    """Run the passes and, if the choice needs it, the estimate; `brought`: the user's own predictions."""
+    num_classes = len(np.unique(fits.labels.targets))
+    top_ks, skipped = plan_passes(settings.top_k, num_classes)
+    for top_k in skipped:
+        fits.progress.warn(f"top {top_k} of {num_classes} classes is nearly blind: that pass is skipped")
+    choice = Choice.of(settings, top_ks)
     passes: list[Pass] = []
-    skipped: list[int] = []
-    for top_k in settings.top_k:
-        if top_k > 1 and 2 * top_k >= num_classes:
-            skipped.append(top_k)
-            options.progress.warn(f"top {top_k} of {num_classes} classes is nearly blind: that pass is skipped")
-            continue
-        this = run_pass(
-            labels, learner, rows,
-            name="coarse" if top_k > 1 else "fine", top_k=top_k, max_rounds=settings.max_rounds,
-            seed=options.seed, store=store, progress=options.progress, predictions=None if passes else predictions,
-        )  # fmt: skip
-        passes.append(this)
-        rows = np.flatnonzero(this.positive)
-    return passes, skipped
+    left = np.arange(len(rows))
+    for top_k in top_ks:
+        predictions = None if passes else brought
+        passes.append(run_pass(fits, left, top_k=top_k, max_rounds=settings.max_rounds, predictions=predictions))
+        left = np.flatnonzero(passes[-1].positive)
+    estimate = _estimate(fits, passes, brought) if choice.needs_estimate else None
+    return Evidence(rows, classes, fits.labels, passes, skipped, estimate), choice
 
 
-def _run_rule(
-    labels: LabelSet,
-    learner: Learner,
-    passes: list[Pass],
-    settings: LabelsSettings,
-    options: RunOptions,
-    store: ArrayStore,
-    predictions: Judgement | None,
-) -> Doubts | None:
-    """The rule auto over all rows, from the first pass's round 0; without a pass from a cross-training of its own."""
-    if settings.rule != "auto":
-        return None
-    zero = passes[0].rounds[0].judgement if passes else predictions
+def _estimate(fits: StoredFits, passes: list[Pass], brought: OutOfFold | None) -> IssueEstimate:
+    """Start from the first pass's round 0, or without a pass from a cross-training of its own."""
+    zero = passes[0].rounds[0].predictions if passes else brought
     if zero is None:
-        zero, _ = cross_train_stored(
-            labels, learner, np.arange(len(labels.targets)), labels.learns.astype(np.float32), learner.recipes[0],
-            targets=labels.targets, title="rule", seed=options.seed, store=store, progress=options.progress,
-        )  # fmt: skip
-    return run_rule(labels, learner, zero, seed=options.seed, store=store, progress=options.progress)
+        zero, _ = fits.cross_train_as_given(np.arange(len(fits.labels.targets)), "rule")
+    return estimate_issues(fits, zero)
 
 
-def _write_rounds(folder: Path, judged: Judged) -> str:
-    names = judged.rows["file_name"].to_numpy()
-    classes = np.array(judged.classes, dtype=object)
-    parts = [
-        pd.DataFrame(
-            {
-                "pass": this.name, "round": r.number, "recipe": r.recipe, "file_name": names[r.rows],
-                "given_rank": r.judgement.given_rank, "self_confidence": r.judgement.self_confidence,
-                "predicted_label": classes[r.judgement.predicted], "positive": r.positive,
+def _write_rounds(folder: Path, evidence: Evidence) -> str:
+    file_names = evidence.rows["file_name"].to_numpy()
+    parts = []
+    for this in evidence.passes:
+        for one in this.rounds:
+            columns = {
+                "pass": this.kind,
+                "round": one.number,
+                "recipe": one.recipe,
+                "file_name": file_names[one.rows],
+                "given_rank": one.predictions.given_rank,
+                "self_confidence": one.predictions.self_confidence,
+                "predicted_label": evidence.names[one.predictions.predicted],
+                "positive": one.positive,
             }
-        )
-        for this in judged.passes
-        for r in this.rounds
-    ]  # fmt: skip
+            parts.append(pd.DataFrame(columns))
     frame = pd.concat(parts, ignore_index=True) if parts else _ROUNDS_SCHEMA.empty_table().to_pandas()
     write_table(folder / "rounds.parquet", frame, _ROUNDS_SCHEMA)
     return "rounds.parquet"
 
 
-def _write_models(folder: Path, judged: Judged, opened: OpenedLearner) -> list[str]:
-    """The fold models of the last cross-training: safetensors and a JSON that says what they take and yield."""
+def _write_models(folder: Path, evidence: Evidence, learner: Learner) -> list[str]:
+    """The fold models of the last cross-training: safetensors, and a JSON that says what they take and yield."""
     clear_folder(folder / "models")
-    models: list[Arrays] = judged.passes[-1].models if judged.passes else []
-    recipes = opened.learner.recipes
-    name, recipe = (judged.passes[-1].name if judged.passes else ""), recipes[0]
-    if judged.doubts is not None and judged.doubts.models:
-        models, name = judged.doubts.models, "rule"
-        recipe = recipes[(len(judged.doubts.rounds) - 1) % len(recipes)]
+    estimate, recipes = evidence.estimate, learner.recipes
+    name, recipe = "", recipes[0]
+    models: list[Arrays] = []
+    if evidence.passes:
+        models, name = evidence.passes[-1].models, evidence.passes[-1].kind
+    if estimate is not None and estimate.models:
+        models, name, recipe = estimate.models, "rule", recipes[(len(estimate.rounds) - 1) % len(recipes)]
     files = []
-    card = opened.card | {"classes": judged.classes, "pass": name, "recipe": asdict(recipe)}
+    card = learner.card | {"classes": evidence.classes, "pass": name, "recipe": asdict(recipe)}
     for number, state in enumerate(models):
         file = f"models/fold_{number}"
-        write_atomic(
-            folder / f"{file}.safetensors", save_tensors({k: np.ascontiguousarray(v) for k, v in state.items()})
-        )
+        tensors = save_tensors({k: np.ascontiguousarray(v) for k, v in state.items()})
+        write_atomic(folder / f"{file}.safetensors", tensors)
         write_json(folder / f"{file}.json", {"fold": number} | card)
         files += [f"{file}.safetensors", f"{file}.json"]
     return files
 
 
-def _notes(judged: Judged) -> dict[str, Any]:
+def _notes(evidence: Evidence) -> dict[str, Any]:
     passes = [
-        {"pass": p.name, "top_k": p.top_k, "judged": len(p.rows), "stable": p.stable, "rounds": _round_notes(p)}
-        for p in judged.passes
+        {"pass": p.kind, "top_k": p.top_k, "judged": len(p.rows), "stable": p.stable, "rounds": _round_notes(p)}
+        for p in evidence.passes
     ]
-    notes: dict[str, Any] = {"passes": passes, "skipped_top_k": judged.skipped}
-    if judged.doubts is not None:
+    notes: dict[str, Any] = {"passes": passes, "skipped_top_k": evidence.skipped}
+    if evidence.estimate is not None:
         notes["rule"] = {
-            "threshold": round(judged.doubts.threshold, 4),
-            "recalibrated_by": judged.doubts.num_reviewed,
-            "rounds": judged.doubts.rounds,
+            "threshold": round(evidence.estimate.threshold, 4),
+            "recalibrated_by": evidence.estimate.num_reviewed,
+            "rounds": evidence.estimate.rounds,
         }
     return notes
 
@@ -256,14 +236,13 @@ def _round_notes(this: Pass) -> list[dict[str, Any]]:
     ]
 
 
-def _warnings(judged: Judged, counts: dict[str, Any]) -> list[str]:
+def _warnings(counts: dict[str, Any]) -> list[str]:
     warnings = class_warnings(counts)
-    spared = counts["classes_not_cut"]
+    spared, num = counts["classes_not_cut"], counts["not_scored"]
     if spared:
         warnings.append(
             f"{len(spared)} classes would be all but emptied, and are left to people: {', '.join(spared[:5])}"
         )
-    if counts["not_scored"]:
-        num = counts["not_scored"]
+    if num:
         warnings.append(f"{num} images could not be scored: no other fold holds a positive of their class")
     return warnings

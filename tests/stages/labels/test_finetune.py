@@ -20,10 +20,11 @@ from cleaner.dataset.manifest import read_manifest
 from cleaner.dataset.store import sha256_file
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import UsageError
-from cleaner.modeling.recipes import ROUND_RECIPES, find_recipe
-from cleaner.stages import verify
+from cleaner.modeling.finetune import FinetuneLearner
+from cleaner.modeling.recipes import ROUND_RECIPES
 from cleaner.stages.labels.run import run_labels
 from cleaner.stages.scan import run_scan
+from cleaner.stages.verify import run_verify
 from tests.stages.test_verify import draw_picture
 from tests.support.launcher import KILLED, Launcher
 
@@ -134,10 +135,12 @@ def test_verify_with_whole_networks_compares_three_seeds_by_the_final_recipe(
             draw_picture(tmp_path / "val" / name / f"{i}.png", k, rng)
     work = Workspace(tmp_path / "work")
     run_scan(work, tmp_path / "images", ScanSettings(near_radius=0), RunOptions(workers=1))
-    brief = replace(find_recipe("final"), epochs=6, batch_size=8, learning_rate=3e-3, cutmix=0.0, augment=(), ema=0.0)
-    monkeypatch.setitem(verify._RECIPES, "finetune", brief)
+    brief = replace(
+        FinetuneLearner.final_recipe, epochs=6, batch_size=8, learning_rate=3e-3, cutmix=0.0, augment=(), ema=0.0
+    )
+    monkeypatch.setattr(FinetuneLearner, "final_recipe", brief)
     settings = VerifySettings(val=str(tmp_path / "val"), learner="finetune", embedding=embedding)
-    result = verify.run_verify(work, settings, RunOptions(workers=1))
+    result = run_verify(work, settings, RunOptions(workers=1))
     document = json.loads((work.root / "verify" / "verify.json").read_text())
     assert document["learner"] == "finetune" and document["recipe"]["name"] == "final"
     assert document["seeds"] == [0, 1, 2] and result.record.backbone["name"] == TINY

@@ -1,4 +1,4 @@
-"""Wrong labels: the rules on arrays, cross-training on planted features, and the stage on real files."""
+"""The labels stage on real files."""
 
 from __future__ import annotations
 
@@ -18,16 +18,11 @@ from cleaner.dataset.store import ArrayStore
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, UsageError
 from cleaner.modeling.backbones import load_backbone, resolve_precision
-from cleaner.modeling.closed_form import ClosedFormLearner
-from cleaner.modeling.crossval import cross_train, fit_and_judge
-from cleaner.modeling.embeddings import Embeddings
-from cleaner.modeling.learner import PROBE_RECIPES
+from cleaner.modeling.crossval import FoldedRows, cross_train
 from cleaner.modeling.probe import ProbeLearner
+from cleaner.modeling.recipes import PROBE_RECIPES
 from cleaner.progress import Silent
-from cleaner.scoring.groups import assign_folds
-from cleaner.scoring.label_quality import SHARE_BY_PROBABILITY, find_conflict_losers, find_spared_classes
 from cleaner.stages.inputs import embed_rows
-from cleaner.stages.labels.passes import LabelSet, run_pass
 from cleaner.stages.labels.run import run_labels
 from cleaner.stages.noise import run_noise
 from cleaner.stages.scan import run_scan
@@ -54,197 +49,6 @@ def rounds_of(workspace: Path) -> pd.DataFrame:
 def label(workspace: Path, options: RunOptions | None = None, **settings: object) -> pd.DataFrame:
     run_labels(Workspace(workspace), LabelsSettings(**settings), options or RunOptions())  # type: ignore[arg-type]
     return labels_of(workspace)
-
-
-# --- rules on arrays --------------------------------------------------------------------------------------------------
-
-
-def test_classes_that_would_be_all_but_emptied_are_spared() -> None:
-    # class: images, positives; spared where positives < max(5, 30 % of images), and where < max(5, 10 %)
-    planted = [
-        (100, 30, False, False), (100, 29, True, False), (100, 10, True, False), (100, 9, True, True),
-        (10, 5, False, False), (10, 4, True, True), (4, 4, True, True), (0, 0, False, False),
-    ]  # fmt: skip
-    targets = np.repeat(np.arange(8), [n for n, *_ in planted])
-    positive = np.concatenate([np.arange(n) < p for n, p, *_ in planted])
-    assert find_spared_classes(targets, positive, 8).tolist() == [spared for _, _, spared, _ in planted]
-    by_probability = find_spared_classes(targets, positive, 8, SHARE_BY_PROBABILITY)
-    assert by_probability.tolist() == [spared for *_, spared in planted]
-
-
-def test_the_best_claim_on_a_copy_wins() -> None:
-    groups = np.array([0, 0, 1, 1, 1, 2, 3, 0])
-    contested = np.array([1, 1, 1, 0, 1, 1, 1, 1], bool)
-    order = np.array([3, 7, 4, 6, 0, 1, 2, 5])  # best first; row 3 takes no part
-    assert np.flatnonzero(find_conflict_losers(groups, contested, order)).tolist() == [0, 1, 2]
-    assert not find_conflict_losers(groups, np.zeros(8, bool), order).any()
-
-
-def test_folds_are_stratified_and_groups_stay_together() -> None:
-    rng = np.random.default_rng(0)
-    targets = np.repeat(np.arange(4), [50, 25, 10, 5])
-    groups = np.arange(len(targets))
-    groups[60] = groups[3]  # a copy under another label
-    groups[51:54] = groups[50]
-    fold = assign_folds(groups, targets, 5, rng)
-    assert fold[60] == fold[3] and len(set(fold[50:54])) == 1
-    assert set(fold) == set(range(5))
-    counts = pd.crosstab(targets, fold).to_numpy()
-    assert (np.ptp(counts[[0, 2, 3]], axis=1) <= 2).all() and np.ptp(counts[1]) <= 4
-
-
-# --- cross-training on planted features -------------------------------------------------------------------------------
-
-K, PER_CLASS = 8, 60
-
-
-def planted(seed: int = 0) -> tuple[Embeddings, np.ndarray, np.ndarray]:
-    """Embeddings of gaussian classes in look-alike pairs, true and given labels: every tenth is wrong."""
-    rng = np.random.default_rng(seed)
-    true = np.repeat(np.arange(K), PER_CLASS)
-    centres = rng.normal(size=(K, 32)) * 1.5
-    centres[1::2] = centres[::2] + rng.normal(size=(K // 2, 32))
-    x = centres[true] + rng.normal(size=(len(true), 32)) * 0.5
-    given = true.copy()
-    given[::10] = (true[::10] + rng.integers(1, K, len(given[::10]))) % K
-    views = [np.abs(x + rng.normal(size=x.shape) * 0.05).astype(np.float16) for _ in range(2)]
-    return Embeddings(*views), true, given
-
-
-def test_cross_training_ranks_wrong_labels_low_and_right_ones_first() -> None:
-    embeddings, true, given = planted()
-    rows = np.arange(len(given))
-    learner = ProbeLearner(embeddings, K)
-    judged, models = cross_train(
-        learner, rows, given, rows % 5, np.ones(len(given), bool), num_classes=K, recipe=PROBE_RECIPES[0], seed=0
-    )
-    assert len(models) == 5
-    wrong = given != true
-    assert (judged.given_rank[~wrong] == 0).mean() >= 0.9 and (judged.given_rank[wrong] > 0).mean() >= 0.95
-    assert (judged.predicted[wrong] == true[wrong]).mean() >= 0.9
-    assert (judged.self_confidence <= judged.predicted_confidence + 1e-6).all()
-    # each image is judged by a model that did not learn from it: its own label moves nothing
-    moved = given.copy()
-    moved[7] = (moved[7] + 1) % K
-    again, _ = cross_train(
-        learner, rows, moved, rows % 5, np.ones(len(given), bool), num_classes=K, recipe=PROBE_RECIPES[0], seed=0
-    )
-    assert again.predicted_confidence[7] == pytest.approx(judged.predicted_confidence[7], abs=1e-5)
-
-
-@pytest.mark.parametrize("learner", [ProbeLearner, ClosedFormLearner])
-@pytest.mark.parametrize("recipe", [0, 1])
-def test_one_view_judges_like_two_that_are_equal(learner: type[ProbeLearner | ClosedFormLearner], recipe: int) -> None:
-    embeddings, _, given = planted()
-    rows = np.arange(len(given))
-    one, twice = (
-        cross_train(
-            learner(views, K), rows, given, rows % 5, np.ones(len(given), bool), num_classes=K,
-            recipe=learner.recipes[recipe], seed=0,
-        )[0]
-        for views in (Embeddings.of_views([embeddings.plain]), Embeddings(embeddings.plain, embeddings.plain.copy()))
-    )  # fmt: skip
-    assert np.array_equal(one.given_rank, twice.given_rank)
-    assert np.allclose(one.self_confidence, twice.self_confidence, atol=1e-6)
-
-
-def test_products_in_bf16_judge_alike() -> None:
-    embeddings, _, given = planted()
-    rows = np.arange(len(given))
-    by_precision = [
-        cross_train(
-            ProbeLearner(embeddings, K, precision), rows, given, rows % 5, np.ones(len(given), bool),
-            num_classes=K, recipe=PROBE_RECIPES[0], seed=0,
-        )[0]
-        for precision in ("fp32", "bf16")
-    ]  # fmt: skip
-    exact, rounded = by_precision
-    assert (exact.predicted == rounded.predicted).mean() >= 0.99
-    assert 0 < np.abs(exact.self_confidence - rounded.self_confidence).max() < 0.05
-
-
-def test_a_class_without_images_outside_a_fold_cannot_be_scored_there() -> None:
-    embeddings, _, given = planted()
-    fold = np.arange(len(given)) % 5
-    fold[given == 3] = 2
-    learner = ProbeLearner(embeddings, K)
-    judged, _ = cross_train(
-        learner, np.arange(len(given)), given, fold, np.ones(len(given), bool),
-        num_classes=K, recipe=PROBE_RECIPES[0], seed=0,
-    )  # fmt: skip
-    lone = given == 3
-    assert (judged.given_rank[lone] == -1).all() and np.isnan(judged.self_confidence[lone]).all()
-    assert (judged.given_rank[~lone] >= 0).all() and not (judged.predicted[fold == 2] == 3).any()
-
-
-def test_small_classes_are_not_crowded_out_by_large_ones() -> None:
-    """Fitting is prior-corrected: with 20 images against 200 a class is still recognised."""
-    rng = np.random.default_rng(0)
-    sizes = np.array([200, 200, 200, 20])
-    true = np.repeat(np.arange(4), sizes)
-    x = np.abs(rng.normal(size=(4, 32))[true] * 1.2 + rng.normal(size=(len(true), 32)) * 0.7).astype(np.float16)
-    judged = fit_and_judge(
-        ProbeLearner(Embeddings(x, x), 4), np.flatnonzero(np.arange(620) % 2 == 0), true[::2],
-        np.flatnonzero(np.arange(620) % 2), true[1::2], num_classes=4, recipe=PROBE_RECIPES[0], seed=0,
-    )  # fmt: skip
-    right = judged.given_rank == 0
-    assert right[true[1::2] == 3].mean() >= 0.8 and right.mean() >= 0.8
-
-
-def label_set(given: np.ndarray, groups: np.ndarray | None = None, decided: np.ndarray | None = None) -> LabelSet:
-    num = len(given)
-    return LabelSet(
-        targets=given,
-        fold=np.arange(num) % 5,
-        groups=np.arange(num) if groups is None else groups,
-        learns=np.ones(num, bool),
-        decided=np.full(num, -1) if decided is None else decided,
-        num_classes=K,
-        identity="test",
-    )
-
-
-def test_rounds_pull_good_images_back_judge_negatives_only_and_end_when_stable(tmp_path: Path) -> None:
-    embeddings, true, given = planted()
-    rows = np.arange(len(given))
-    this = run_pass(
-        label_set(given), ProbeLearner(embeddings, K), rows,
-        name="fine", top_k=1, max_rounds=8, seed=0, store=ArrayStore(tmp_path), progress=Silent(),
-    )  # fmt: skip
-    wrong = given != true
-    found = ~this.positive
-    assert found[wrong].mean() >= 0.9 and wrong[found].mean() >= 0.8
-    assert this.stable and len({r.recipe for r in this.rounds[:5]}) >= min(4, len(this.rounds))
-    seen = this.rounds[0].positive.copy()
-    for r in this.rounds[1:]:
-        assert not seen[r.rows].any(), "a positive was judged again"
-        seen[r.rows[r.positive]] = True
-    assert (seen == this.positive).all()
-    assert ((this.pulled_back_round == -1) == ~this.positive).all()
-    tail = [int(r.positive.sum()) for r in this.rounds[-2:]]
-    assert tail == [0, 0] or not (~this.positive).any()
-
-
-def test_decided_rows_are_fixed_from_round_one_on(tmp_path: Path) -> None:
-    embeddings, _, given = planted()
-    decided = np.full(len(given), -1)
-    decided[:4] = given[:4]  # a person says: right
-    decided[5:8] = -2  # a person threw them out
-    store = ArrayStore(tmp_path)
-    passes = [
-        run_pass(
-            label_set(given, decided=d), ProbeLearner(embeddings, K), np.arange(len(given)),
-            name="fine", top_k=1, max_rounds=2, seed=0, store=store, progress=Silent(),
-        )
-        for d in (None, decided)
-    ]  # fmt: skip
-    plain, obeying = passes
-    assert np.array_equal(plain.rounds[0].judgement.given_rank, obeying.rounds[0].judgement.given_rank)
-    assert obeying.positive[:4].all() and not obeying.positive[5:8].any()
-    assert all(not set(r.rows) & {0, 1, 2, 3, 5, 6, 7} for r in obeying.rounds[1:])
-
-
-# --- the stage --------------------------------------------------------------------------------------------------------
 
 
 def test_what_is_dropped_follows_the_option(small_copy: Path) -> None:
@@ -323,10 +127,8 @@ def whole_matrix(workspace: Path, names: list[str], classes: list[str]) -> np.nd
     given = np.searchsorted(classes, manifest["label"].to_numpy()).astype(np.int64)
     fold = manifest["fold"].to_numpy().astype(np.int64)
     learns = (manifest["split"] == "train").to_numpy(np.float32)
-    _, models = cross_train(
-        learner, np.arange(len(given)), given, fold, learns,
-        num_classes=len(classes), recipe=PROBE_RECIPES[0], seed=0,
-    )  # fmt: skip
+    images = FoldedRows(np.arange(len(given)), given, fold, learns)
+    _, models = cross_train(learner, images, PROBE_RECIPES[0], seed=0)
     probs = np.zeros((len(given), len(classes)), np.float32)
     for number, model in enumerate(models):
         mine = np.flatnonzero(fold == number)

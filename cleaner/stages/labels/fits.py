@@ -1,0 +1,123 @@
+"""Fits over the images of the labels stage, each stored under a digest of all that it depends on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cleaner.dataset.store import Arrays, ArrayStore, digest_of
+from cleaner.modeling.crossval import FoldedRows, cross_train, fit_and_predict, single_job
+from cleaner.modeling.learner import Learner
+from cleaner.modeling.recipes import Recipe
+from cleaner.progress import Progress
+from cleaner.scoring.out_of_fold import OutOfFold
+
+_MODEL = "fold_"
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """The images of the labels stage, over n rows."""
+
+    targets: np.ndarray
+    """(n,) int64: the given label as a class number."""
+    fold: np.ndarray
+    """(n,) int64 from 0."""
+    groups: np.ndarray
+    """(n,) int64: duplicates share a number."""
+    learns: np.ndarray
+    """(n,) bool: rows that models may learn from (split train)."""
+    decided: np.ndarray
+    """(n,) int64: the class number that a person gave, else UNDECIDED or NO_CLASS (scoring/out_of_fold.py)."""
+    num_classes: int
+    identity: str
+    """Digest of the images and of the network, for the cache."""
+
+    @property
+    def targets_now(self) -> np.ndarray:
+        """(n,) int64: class numbers to learn: the person's if there is one, else the given."""
+        return np.where(self.decided >= 0, self.decided, self.targets)
+
+
+@dataclass(frozen=True)
+class StoredFits:
+    """Fits of one learner over a label set; an interrupted or repeated run reads the stored ones."""
+
+    labels: LabelSet
+    learner: Learner
+    seed: int
+    store: ArrayStore
+    progress: Progress
+
+    def recipe(self, number: int) -> Recipe:
+        """The recipe of a round: the learner's rotate."""
+        return self.learner.recipes[number % len(self.learner.recipes)]
+
+    def round_seed(self, number: int) -> int:
+        """The seed of a round's fit."""
+        return self.seed * 1009 + number
+
+    def cross_train_as_given(self, rows: np.ndarray, title: str) -> tuple[OutOfFold, list[Arrays]]:
+        """Cross-train `rows` (m,) on the given labels by the first recipe; see `cross_train`."""
+        weights = self.labels.learns.astype(np.float32)
+        return self.cross_train(rows, self.labels.targets, weights, self.recipe(0), seed=self.seed, title=title)
+
+    def cross_train(
+        self, rows: np.ndarray, targets: np.ndarray, weights: np.ndarray, recipe: Recipe, *, seed: int, title: str
+    ) -> tuple[OutOfFold, list[Arrays]]:
+        """Cross-train `rows` (m,) to out-of-fold predictions of the given labels, and the fold models' arrays.
+
+        `targets` (n,) and `weights` (n,) float32 are over all rows of the label set.
+        """
+        labels = self.labels
+        images = FoldedRows(rows, labels.targets[rows], labels.fold[rows], weights[rows], targets[rows])
+        arguments = (images.rows, images.given, images.targets, images.fold, images.weights, asdict(recipe), seed)
+        key = digest_of("cross-training", labels.identity, *arguments)
+
+        def compute(checkpoint_dir: Path) -> Arrays:
+            with self.progress.task(f"{title} cross-training ({recipe.name})", recipe.epochs) as task:
+                predictions, models = cross_train(
+                    self.learner,
+                    images,
+                    recipe,
+                    seed=seed,
+                    checkpoint_dir=checkpoint_dir,
+                    on_epoch=task.advance,
+                )
+            states = {f"{_MODEL}{i}.{k}": v for i, m in enumerate(models) for k, v in m.state().items()}
+            return predictions.arrays() | states
+
+        arrays = self.store.resume(key, compute)
+        return OutOfFold.from_arrays(images.given, arrays), _model_states(arrays)
+
+    def predict(self, learned: np.ndarray, rows: np.ndarray, number: int, title: str) -> OutOfFold:
+        """Fit one model to the rows `learned` by the recipe of round `number`; its predictions for other `rows`."""
+        recipe, seed = self.recipe(number), self.round_seed(number)
+        targets, given = self.labels.targets_now[learned], self.labels.targets[rows]
+        key = digest_of("round", self.labels.identity, learned, targets, rows, given, asdict(recipe), seed)
+
+        def compute(checkpoint_dir: Path) -> Arrays:
+            with self.progress.task(f"{title} ({recipe.name})", recipe.epochs) as task:
+                job = single_job(
+                    learned,
+                    targets,
+                    self.labels.num_classes,
+                    recipe,
+                    seed=seed,
+                    checkpoint_dir=checkpoint_dir,
+                    on_epoch=task.advance,
+                )
+                return fit_and_predict(self.learner, job, rows, given).arrays()
+
+        return OutOfFold.from_arrays(given, self.store.resume(key, compute))
+
+
+def _model_states(arrays: Arrays) -> list[Arrays]:
+    states: dict[int, Arrays] = {}
+    for name, values in arrays.items():
+        if name.startswith(_MODEL):
+            number, _, part = name.removeprefix(_MODEL).partition(".")
+            states.setdefault(int(number), {})[part] = values
+    return [states[i] for i in sorted(states)]
