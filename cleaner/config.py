@@ -11,10 +11,8 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from cleaner.progress import Progress, Silent
-from cleaner.settings import InputFile as InputFile
-from cleaner.settings import NamesFile, SettingError, Settings, Shown, declare
-from cleaner.settings import input_files as input_files
-from cleaner.settings import path_settings as path_settings
+from cleaner.setting import NamesFile, Shown
+from cleaner.settings import Settings, declare
 
 QualityIssue = Literal["blurry", "bright", "dark", "low_information", "odd_aspect", "odd_size"]
 QUALITY_ISSUES: tuple[str, ...] = typing.get_args(QualityIssue)
@@ -24,59 +22,44 @@ RELABEL_ABOVE = 0.95
 """Where `--relabel` sets `relabel_above`; suggestions above it are right nine times in ten (docs/experiments.md)."""
 
 _MODEL = "What the models look through"
-_RUN = "How to run"
 _VAL = NamesFile("val")
-_CleanSplit = Annotated[
-    tuple[str, ...],
-    Shown(metavar="NAME"),
-    Meta(description="Splits besides `train` that may lose images."),
-]
+_CleanSplit = Annotated[tuple[str, ...], Shown(metavar="NAME"), "Splits besides `train` that may lose images."]
 _Learner = Annotated[
     LearnerName,
     Shown(panel=_MODEL),
-    Meta(
-        description="What is trained: `probe`, a linear head on cached embeddings; `finetune`, the whole network; "
-        "`auto`, finetune on a CUDA GPU, else the probe."
-    ),
+    "What is trained: `probe`, a linear head on cached embeddings; `finetune`, the whole network; "
+    "`auto`, finetune on a CUDA GPU, else the probe.",
 ]
-_Tau = Annotated[float, Meta(ge=0, description="Strength of the logit adjustment.")]
+_Tau = Annotated[float, Meta(ge=0), "Strength of the logit adjustment."]
 
 
 @declare
 class RunOptions(Settings):
     """How to run a stage."""
 
-    seed: Annotated[int, Shown(panel=_RUN), Meta(ge=0, lt=2**31, description="Seed of every random draw.")] = 0
-    device: Annotated[
-        str, Shown(panel=_RUN), Meta(description="`auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1` or `mps`.")
-    ] = "auto"
-    workers: Annotated[
-        int, Shown("one for each core", panel=_RUN), Meta(ge=0, description="Processes that decode images.")
-    ] = 0
+    PANEL = "How to run"
+
+    seed: Annotated[int, Meta(ge=0, lt=2**31), "Seed of every random draw."] = 0
+    device: Annotated[str, "`auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1` or `mps`."] = "auto"
+    workers: Annotated[int, Shown("one for each core"), Meta(ge=0), "Processes that decode images."] = 0
     train_workers: Annotated[
-        int,
-        Shown(panel=_RUN),
-        Meta(ge=1, le=10_000, description="Workers of the Ray cluster that train one network together."),
+        int, Meta(ge=1, le=10_000), "Workers of the Ray cluster that train one network together."
     ] = 1
     engine: Annotated[
-        Literal["local", "ray"],
-        Shown(panel=_RUN),
-        Meta(description="Where tasks run: in processes of this machine, or on a Ray cluster (docs/scaling.md)."),
+        Literal["local", "ray"], "Where tasks run: in processes of this machine, or on a Ray cluster (docs/scaling.md)."
     ] = "local"
     address: Annotated[
         str,
-        Shown("one on this machine alone", metavar="HOST:PORT", panel=_RUN),
-        Meta(description="The Ray cluster, or `auto`; implies `--engine ray`."),
+        Shown("one on this machine alone", metavar="HOST:PORT"),
+        "The Ray cluster, or `auto`; implies `--engine ray`.",
     ] = ""
     storage: Annotated[
         str,
-        Shown("the workspace", metavar="URL", panel=_RUN),
-        Meta(description="Folder or URL that all machines reach, for results of tasks and copies of manifests."),
+        Shown("the workspace", metavar="URL"),
+        "Folder or URL that all machines reach, for results of tasks and copies of manifests.",
     ] = ""
-    force: Annotated[bool, Shown(panel=_RUN), Meta(description="Run although it is up to date.")] = False
-    dry_run: Annotated[
-        bool, Shown(panel=_RUN), Meta(description="Say what would be done, and why; change no file.")
-    ] = False
+    force: Annotated[bool, "Run although it is up to date."] = False
+    dry_run: Annotated[bool, "Say what would be done, and why; change no file."] = False
     command_line: tuple[str, ...] = ()
     """Names of the settings given for this run alone; recorded, so that `status` does not report them as changed."""
     progress: Progress = field(default_factory=Silent)
@@ -85,8 +68,8 @@ class RunOptions(Settings):
     def check(self) -> None:
         """Raise SettingError if values do not go together."""
         if self.engine != "ray":
-            _require(self.train_workers == 1, self, "train_workers", "1, or more with --engine ray")
-            _require(not self.address, self, "address", "none, without --engine ray")
+            self.require(self.train_workers == 1, "train_workers", "1, or more with --engine ray")
+            self.require(not self.address, "address", "none, without --engine ray")
 
 
 @declare
@@ -95,35 +78,32 @@ class ScanSettings(Settings):
 
     label_from: Annotated[
         Literal["root", "parent"],
-        Meta(description="The label is the first folder below the images root (root), or the file's own (parent)."),
+        "The label is the first folder below the images root (root), or the file's own (parent).",
     ] = "root"
     labels_file: Annotated[
         str,
         NamesFile("labels"),
         Shown("labels from folders", option="--labels", metavar="FILE"),
-        Meta(description="Table (CSV, TSV or Parquet) with file_name, label and perhaps split."),
+        "Table (CSV, TSV or Parquet) with file_name, label and perhaps split.",
     ] = ""
-    follow_symlinks: Annotated[bool, Meta(description="Admit links that lead out of the images root.")] = False
-    max_pixels: Annotated[
-        int, Meta(ge=1, description="Images whose header promises more pixels are refused before decoding.")
-    ] = 100_000_000
+    follow_symlinks: Annotated[bool, "Admit links that lead out of the images root."] = False
+    max_pixels: Annotated[int, Meta(ge=1), "Images whose header promises more pixels are refused before decoding."] = (
+        100_000_000
+    )
     near_radius: Annotated[
         int,
-        Meta(
-            ge=0,
-            le=24,
-            description="Near duplicates differ in at most this many of the 128 bits of the perceptual hash; "
-            "0 switches the search off.",
-        ),
+        Meta(ge=0, le=24),
+        "Near duplicates differ in at most this many of the 128 bits of the perceptual hash; "
+        "0 switches the search off.",
     ] = 18
     drop: Annotated[
         tuple[QualityIssue, ...],
         Shown("none", metavar="NAMES"),
-        Meta(description=f"Quality issues whose images are dropped: any of {', '.join(QUALITY_ISSUES)}."),
+        f"Quality issues whose images are dropped: any of {', '.join(QUALITY_ISSUES)}.",
     ] = ()
     clean_split: _CleanSplit = ()
     limit: Annotated[
-        int, Shown("all", metavar="N"), Meta(ge=0, description="Only the first N files by name, to try things out.")
+        int, Shown("all", metavar="N"), Meta(ge=0), "Only the first N files by name, to try things out."
     ] = 0
 
 
@@ -131,38 +111,26 @@ class ScanSettings(Settings):
 class EmbeddingSettings(Settings):
     """The frozen network whose embeddings noise, labels, balance and verify use; train starts from its weights."""
 
+    PANEL = _MODEL
+
     backbone: Annotated[
         str,
-        Shown(panel=_MODEL),
-        Meta(
-            min_length=1,
-            description="`embedded` (EfficientNet-Lite0 with ImageNet weights, no network access needed) or any timm "
-            "model name.",
-        ),
+        Meta(min_length=1),
+        "`embedded` (EfficientNet-Lite0 with ImageNet weights, no network access needed) or any timm model name.",
     ] = "embedded"
     weights: Annotated[
         str,
         NamesFile("weights"),
-        Shown(metavar="FILE", panel=_MODEL),
-        Meta(description="Checkpoint for the backbone: .safetensors, or .pth, read with weights_only."),
+        Shown(metavar="FILE"),
+        "Checkpoint for the backbone: .safetensors, or .pth, read with weights_only.",
     ] = ""
-    image_size: Annotated[
-        int,
-        Shown(panel=_MODEL),
-        Meta(ge=32, le=1024, description="Side in pixels of the square that the network sees."),
-    ] = 160
+    image_size: Annotated[int, Meta(ge=32, le=1024), "Side in pixels of the square that the network sees."] = 160
     precision: Annotated[
-        Literal["auto", "fp32", "bf16"],
-        Shown(panel=_MODEL),
-        Meta(description="Arithmetic of the network; auto: bf16 where the chip has it."),
+        Literal["auto", "fp32", "bf16"], "Arithmetic of the network; auto: bf16 where the chip has it."
     ] = "auto"
     views: Annotated[
         Literal[1, 2],
-        Shown(panel=_MODEL),
-        Meta(
-            description="2: embed each image and its mirror image; 1: the image alone, in half the time and a little "
-            "less accurate."
-        ),
+        "2: embed each image and its mirror image; 1: the image alone, in half the time and a little less accurate.",
     ] = 2
 
 
@@ -174,105 +142,95 @@ class NoiseSettings(Settings):
         str,
         NamesFile("seeds"),
         Shown("people's decisions, else a cold start", metavar="FILE"),
-        Meta(description="Table with file_name and is_noise, or a folder with `noise/` and `normal/`."),
+        "Table with file_name and is_noise, or a folder with `noise/` and `normal/`.",
     ] = ""
-    threshold: Annotated[
-        float, Meta(ge=0.5, lt=1, description="Images with a noise probability above this are noise images.")
-    ] = 0.9
+    threshold: Annotated[float, Meta(ge=0.5, lt=1), "Images with a noise probability above this are noise images."] = (
+        0.9
+    )
     doubtful: Annotated[
-        float,
-        Shown(option=None),
-        Meta(gt=0, lt=1, description="Images between this and the threshold go to people first."),
+        float, Shown(option=None), Meta(gt=0, lt=1), "Images between this and the threshold go to people first."
     ] = 0.5
     max_rounds: Annotated[
-        int,
-        Meta(ge=1, le=100, description="Stop after this many rounds, even if they still find new noise images."),
+        int, Meta(ge=1, le=100), "Stop after this many rounds, even if they still find new noise images."
     ] = 10
     clean_split: _CleanSplit = ()
-    embedding: EmbeddingSettings = field(default_factory=EmbeddingSettings)
+    embedding: EmbeddingSettings = EmbeddingSettings()
 
     def check(self) -> None:
         """Raise SettingError if values do not go together."""
-        _require(self.doubtful <= self.threshold, self, "doubtful", "above 0, at most the threshold")
+        self.require(self.doubtful <= self.threshold, "doubtful", "above 0, at most the threshold")
 
 
 @declare
 class LabelsSettings(Settings):
     """Settings of `cleaner labels`."""
 
-    folds: Annotated[int, Meta(ge=2, le=100, description="Folds of the cross-training.")] = 5
+    folds: Annotated[int, Meta(ge=2, le=100), "Folds of the cross-training."] = 5
     top_k: Annotated[
         tuple[Annotated[int, Meta(ge=1)], ...],
         Shown(metavar="K,…"),
-        Meta(description="Schedule of passes: the first is the coarse one, those at 1 are the fine one."),
+        "Schedule of passes: the first is the coarse one, those at 1 are the fine one.",
     ] = (5, 1)
-    max_rounds: Annotated[int, Meta(ge=0, le=100, description="Rounds of pulling back, in each pass.")] = 8
+    max_rounds: Annotated[int, Meta(ge=0, le=100), "Rounds of pulling back, in each pass."] = 8
     rule: Annotated[
         Literal["auto", "recipe"],
-        Meta(
-            description="What is dropped: `auto`, what is probably wrong (label_issue_prob); `recipe`, coarse label "
-            "issues, or fine ones where the coarse pass was skipped."
-        ),
+        "What is dropped: `auto`, what is probably wrong (label_issue_prob); `recipe`, coarse label "
+        "issues, or fine ones where the coarse pass was skipped.",
     ] = "auto"
     drop: Annotated[
         tuple[Literal["coarse", "fine"], ...] | None,
         Shown("as --rule says"),
-        Meta(description="Drop the label issues of these kinds instead: coarse, fine, coarse,fine or none."),
+        "Drop the label issues of these kinds instead: coarse, fine, coarse,fine or none.",
     ] = None
     relabel_above: Annotated[
         float,
         Shown("never"),
-        Meta(
-            gt=0,
-            le=1,
-            description="An image that would be dropped gets its suggested label and stays if that label is at least "
-            "this probable; 1: never.",
-        ),
+        Meta(gt=0, le=1),
+        "An image that would be dropped gets its suggested label and stays if that label is at least "
+        "this probable; 1: never.",
     ] = 1.0
     pred_probs: Annotated[
         str,
         NamesFile("pred_probs"),
         Shown(metavar="FILE.npy"),
-        Meta(description="Out-of-fold class probabilities of your own model, (images, classes), for round 0."),
+        "Out-of-fold class probabilities of your own model, (images, classes), for round 0.",
     ] = ""
     pred_ids: Annotated[
         str,
         NamesFile("pred_probs"),
         Shown(metavar="FILE"),
-        Meta(description="Text file with the file_name of each row of pred_probs, one a line."),
+        "Text file with the file_name of each row of pred_probs, one a line.",
     ] = ""
     clean_split: _CleanSplit = ()
     learner: _Learner = "probe"
-    embedding: EmbeddingSettings = field(default_factory=EmbeddingSettings)
+    embedding: EmbeddingSettings = EmbeddingSettings()
 
     def check(self) -> None:
         """Raise SettingError if values do not go together."""
         falling = bool(self.top_k) and list(self.top_k) == sorted(set(self.top_k), reverse=True)
-        _require(falling, self, "top_k", "a falling list of whole numbers such as 5,1")
-        _require(bool(self.pred_probs) == bool(self.pred_ids), self, "pred_ids", "with pred_probs, or neither")
+        self.require(falling, "top_k", "a falling list of whole numbers such as 5,1")
+        self.require(bool(self.pred_probs) == bool(self.pred_ids), "pred_ids", "with pred_probs, or neither")
 
 
 @declare
 class BalanceSettings(Settings):
     """Settings of `cleaner balance`."""
 
-    min_count: Annotated[int, Meta(ge=0, description="Classes with fewer kept images than this are judged.")] = 50
+    min_count: Annotated[int, Meta(ge=0), "Classes with fewer kept images than this are judged."] = 50
     low_count: Annotated[
         Literal["auto", "review", "drop", "keep"],
-        Meta(
-            description="What happens to small classes: by their coherence (auto), all to people (review), all "
-            "dropped, all kept."
-        ),
+        "What happens to small classes: by their coherence (auto), all to people (review), all dropped, all kept.",
     ] = "auto"
     floor: Annotated[
         float,
         Shown("1/3", metavar="SHARE"),
-        Meta(ge=0, le=1, description="Images are repeated until their class has this share of the largest class."),
+        Meta(ge=0, le=1),
+        "Images are repeated until their class has this share of the largest class.",
     ] = 1 / 3
-    max_repeats: Annotated[int, Meta(ge=1, le=10_000, description="No image is repeated more often than this.")] = 20
+    max_repeats: Annotated[int, Meta(ge=1, le=10_000), "No image is repeated more often than this."] = 20
     tau: _Tau = 1.0
     clean_split: _CleanSplit = ()
-    embedding: EmbeddingSettings = field(default_factory=EmbeddingSettings)
+    embedding: EmbeddingSettings = EmbeddingSettings()
 
 
 @declare
@@ -280,97 +238,69 @@ class TrainSettings(Settings):
     """Settings of `cleaner train`."""
 
     val: Annotated[
-        str,
-        _VAL,
-        Shown("the splits besides train", metavar="DIR"),
-        Meta(description="Folder of class folders to measure on."),
+        str, _VAL, Shown("the splits besides train", metavar="DIR"), "Folder of class folders to measure on."
     ] = ""
-    recipe: Annotated[
-        str, Meta(description="Optimisation and augmentation, one of those that `cleaner recipes` lists.")
-    ] = "final"
+    recipe: Annotated[str, "Optimisation and augmentation, one of those that `cleaner recipes` lists."] = "final"
     epochs: Annotated[
-        int,
-        Shown("the recipe's"),
-        Meta(ge=0, le=10_000, description="Passes over the training images, repeats counted."),
+        int, Shown("the recipe's"), Meta(ge=0, le=10_000), "Passes over the training images, repeats counted."
     ] = 0
     batch_size: Annotated[
         int,
         Shown("the recipe's"),
-        Meta(
-            ge=0,
-            le=65_536,
-            description="Images a step; where memory does not hold them at once, the step is done in parts.",
-        ),
+        Meta(ge=0, le=65_536),
+        "Images a step; where memory does not hold them at once, the step is done in parts.",
     ] = 0
-    learning_rate: Annotated[float, Shown("the recipe's"), Meta(ge=0, lt=100, description="Peak learning rate.")] = 0.0
+    learning_rate: Annotated[float, Shown("the recipe's"), Meta(ge=0, lt=100), "Peak learning rate."] = 0.0
     prior: Annotated[
         Literal["bias", "loss", "none"],
-        Meta(description="Logit adjustment: log prior as the last layer's frozen bias, added in the loss, or none."),
+        "Logit adjustment: log prior as the last layer's frozen bias, added in the loss, or none.",
     ] = "bias"
     tau: _Tau = 1.0
     flood: Annotated[
-        float,
-        Shown("no flooding", metavar="B"),
-        Meta(ge=0, description="Level about which the training loss is kept."),
+        float, Shown("no flooding", metavar="B"), Meta(ge=0), "Level about which the training loss is kept."
     ] = 0.0
     teacher: Annotated[
         tuple[str, ...],
         NamesFile("teacher"),
         Shown(metavar="FILE"),
-        Meta(
-            description="Checkpoints whose mean prediction is learned from too: files, or folders of them such as "
-            "labels/models."
-        ),
+        "Checkpoints whose mean prediction is learned from too: files, or folders of them such as labels/models.",
     ] = ()
-    teacher_share: Annotated[float, Meta(ge=0, le=1, description="Weight of the teachers against the labels.")] = 0.5
+    teacher_share: Annotated[float, Meta(ge=0, le=1), "Weight of the teachers against the labels."] = 0.5
     temperature: Annotated[
-        float, Shown(option=None), Meta(gt=0, description="Both sides' logits are divided by this for distillation.")
+        float, Shown(option=None), Meta(gt=0), "Both sides' logits are divided by this for distillation."
     ] = 2.0
     norm_momentum: Annotated[
-        float, Meta(ge=0, lt=1, description="Share of a batch norm's running statistics that a step keeps.")
+        float, Meta(ge=0, lt=1), "Share of a batch norm's running statistics that a step keeps."
     ] = 0.9
-    freeze_norm: Annotated[
-        bool, Meta(description="Leave the running statistics of batch norm as the pre-training left them.")
-    ] = False
+    freeze_norm: Annotated[bool, "Leave the running statistics of batch norm as the pre-training left them."] = False
     patience: Annotated[
         int,
         Shown("never"),
-        Meta(
-            ge=0,
-            description="Stop after this many epochs without better validation accuracy, and take the best epoch.",
-        ),
+        Meta(ge=0),
+        "Stop after this many epochs without better validation accuracy, and take the best epoch.",
     ] = 0
-    scratch: Annotated[bool, Meta(description="Begin with random weights instead of pre-trained ones.")] = False
+    scratch: Annotated[bool, "Begin with random weights instead of pre-trained ones."] = False
     compile: Annotated[
-        bool,
-        Meta(
-            description="Compile the network with torch.compile: minutes at first, faster steps on a GPU, other last "
-            "bits."
-        ),
+        bool, "Compile the network with torch.compile: minutes at first, faster steps on a GPU, other last bits."
     ] = False
     test_size: Annotated[
         int,
         Shown("as in training"),
-        Meta(ge=0, le=1024, description="Side in pixels of what the network sees when it predicts, 32 or more."),
+        Meta(ge=0, le=1024),
+        "Side in pixels of what the network sees when it predicts, 32 or more.",
     ] = 0
     scales: Annotated[
         tuple[Annotated[float, Meta(ge=1, le=4)], ...],
         Shown(metavar="S,…"),
-        Meta(
-            min_length=1,
-            description="Scales of prediction: 1 is the whole image, 1.25 parts of 1/1.25 of its side; all are "
-            "averaged.",
-        ),
+        Meta(min_length=1),
+        "Scales of prediction: 1 is the whole image, 1.25 parts of 1/1.25 of its side; all are averaged.",
     ] = (1.0,)
-    crops: Annotated[
-        Literal[1, 5],
-        Meta(description="Parts at each scale above 1: the middle (1), or the corners too (5)."),
-    ] = 1
-    embedding: EmbeddingSettings = field(default_factory=EmbeddingSettings)
+    crops: Annotated[Literal[1, 5], "Parts at each scale above 1: the middle (1), or the corners too (5)."] = 1
+    embedding: EmbeddingSettings = EmbeddingSettings()
 
     def check(self) -> None:
         """Raise SettingError if values do not go together."""
-        _require(self.test_size == 0 or self.test_size >= 32, self, "test_size", "0, or 32 .. 1024 px")
+        self.require(self.test_size == 0 or self.test_size >= 32, "test_size", "0, or 32 .. 1024 px")
 
 
 @declare
@@ -381,38 +311,30 @@ class VerifySettings(Settings):
         str,
         _VAL,
         Shown("audited images, else held-out splits", metavar="DIR"),
-        Meta(description="Folder of class folders with images that cleaning never saw."),
+        "Folder of class folders with images that cleaning never saw.",
     ] = ""
     num_seeds: Annotated[
         int,
         Shown("5; finetune 3"),
-        Meta(
-            ge=0,
-            le=100,
-            description="How often each set is learned, with the seeds 0, 1, … after the run's own; at least 2.",
-        ),
+        Meta(ge=0, le=100),
+        "How often each set is learned, with the seeds 0, 1, … after the run's own; at least 2.",
     ] = 0
     learner: _Learner = "probe"
-    embedding: EmbeddingSettings = field(default_factory=EmbeddingSettings)
+    embedding: EmbeddingSettings = EmbeddingSettings()
 
     def check(self) -> None:
         """Raise SettingError if values do not go together."""
-        _require(self.num_seeds != 1, self, "num_seeds", "0 (the learner's), or 2 .. 100")
+        self.require(self.num_seeds != 1, "num_seeds", "0 (the learner's), or 2 .. 100")
 
 
 @declare
 class Config(Settings):
     """The settings of all stages, one table of `cleaner.toml` each; all that embed have those of `[embedding]`."""
 
-    scan: ScanSettings = field(default_factory=ScanSettings)
-    embedding: EmbeddingSettings = field(default_factory=EmbeddingSettings)
-    noise: NoiseSettings = field(default_factory=NoiseSettings)
-    labels: LabelsSettings = field(default_factory=LabelsSettings)
-    balance: BalanceSettings = field(default_factory=BalanceSettings)
-    train: TrainSettings = field(default_factory=TrainSettings)
-    verify: VerifySettings = field(default_factory=VerifySettings)
-
-
-def _require(condition: bool, settings: Settings, name: str, expected: str) -> None:
-    if not condition:
-        raise SettingError(name, f"setting {name} = {getattr(settings, name)!r}", expected=expected)
+    scan: ScanSettings = ScanSettings()
+    embedding: EmbeddingSettings = EmbeddingSettings()
+    noise: NoiseSettings = NoiseSettings()
+    labels: LabelsSettings = LabelsSettings()
+    balance: BalanceSettings = BalanceSettings()
+    train: TrainSettings = TrainSettings()
+    verify: VerifySettings = VerifySettings()

@@ -13,7 +13,8 @@ from typing import Any, cast
 
 from cleaner.config import Config
 from cleaner.errors import BadInputError, CleanerError, UsageError
-from cleaner.settings import Setting, SettingError, Settings, absolute
+from cleaner.setting import Setting, SettingError
+from cleaner.settings import Settings
 
 CONFIG_FILE = "cleaner.toml"
 PREFIX = "CLEANER_"
@@ -77,7 +78,7 @@ def parse_typed(setting: Setting, typed: str | list[str] | bool, where: str) -> 
 def give(key: Key, typed: str | list[str] | bool, where: str) -> Given:
     """A setting's value as `parse_typed` reads it, with paths taken from the current directory."""
     setting = TABLES[key[0]].declared()[key[1]]
-    return Given(absolute(setting, parse_typed(setting, typed, where), Path()), where)
+    return Given(setting.absolute(parse_typed(setting, typed, where), Path()), where)
 
 
 def write_template() -> str:
@@ -135,7 +136,7 @@ def _from_file(path: Path) -> dict[Key, Given]:
             if name not in known:
                 what = f"{where}: unknown setting {name!r}"
                 raise BadInputError(what, expected=nearest(name, known), next_step=mend)
-            given[table, name] = Given(absolute(known[name], value, path.parent), where, path)
+            given[table, name] = Given(known[name].absolute(value, path.parent), where, path)
     return given
 
 

@@ -10,7 +10,8 @@ from cleaner import config
 from cleaner.config import Config, RunOptions
 from cleaner.config_sources import TABLES
 from cleaner.errors import UsageError
-from cleaner.settings import Setting, Settings
+from cleaner.setting import Setting
+from cleaner.settings import Settings
 
 DECLARED = [s for kind in [*TABLES.values(), RunOptions] for s in kind.declared().values()]
 

@@ -15,7 +15,7 @@ import typer
 from cleaner.cli import options as o
 from cleaner.config import RunOptions
 from cleaner.config_sources import TABLES, Given, Key, give, parse_typed
-from cleaner.settings import Setting
+from cleaner.setting import Setting
 
 STAGE = ("seed", "device", "workers", "engine", "address", "storage", "force", "dry_run")
 """The run options of a stage whose tasks may run on a cluster."""
@@ -98,7 +98,7 @@ def _option(name: str, setting: Setting) -> Parameter:
         help=f"{setting.help} Repeatable." if setting.is_repeated else setting.help,
         metavar=setting.metavar or None,
         show_default=(setting.kind is not bool and setting.default_text) or False,
-        rich_help_panel=setting.shown.panel,
+        rich_help_panel=setting.panel or None,
     )
     return _keyword(name, Annotated[kind | None, option], None)
 
@@ -112,7 +112,7 @@ def _in_order(
 ) -> list[Parameter]:
     """All parameters as help lists them: what the command is about comes first, what all commands have comes last."""
     placed = [(0 if _is_argument(parameter) else 3, parameter) for parameter in own]
-    placed += [(5 if setting.shown.panel else 2, _option(name, setting)) for name, setting in settings.items()]
+    placed += [(5 if setting.panel else 2, _option(name, setting)) for name, setting in settings.items()]
     placed += [(6, _option(name, option)) for name, option in options.items()]
     placed += [({"workspace": 1, "config": 4}.get(name, 7), _keyword(name, *_SHARED[name])) for name in shared]
     in_order = [parameter for _, parameter in sorted(placed, key=lambda one: one[0])]

@@ -1,30 +1,24 @@
 """`cleaner review`."""
 
+from __future__ import annotations
+
 import getpass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cleaner.cli import options as o
 from cleaner.cli.command_line import CommandLine, takes
 from cleaner.cli.console import write_result
-from cleaner.cli.session import open_session
+from cleaner.cli.session import Session, open_session
 from cleaner.errors import BadInputError, UsageError
 
+if TYPE_CHECKING:
+    from cleaner.review.server import ReviewServer
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
-
-QUEUE_NAMES = (
-    "noise-seeds",
-    "noise-doubtful",
-    "noise-found",
-    "labels",
-    "calibration",
-    "conflicts",
-    "low-count",
-    "disagreements",
-    "audit",
-)
+_ABOUT_NOISE = ("noise-seeds", "noise-doubtful", "noise-found")
+QUEUE_NAMES = (*_ABOUT_NOISE, "labels", "calibration", "conflicts", "low-count", "disagreements", "audit")
 """The keys of `review.queues.QUEUES`, which help must not import; a test holds them equal."""
 
 
@@ -79,14 +73,9 @@ def review(
         absent = server.desk.queue(queue).absent
         if absent:
             raise BadInputError(f"the queue {queue} is not there yet", next_step=absent)
-    if server.desk.catalogue.warning:
-        session.console.warn(server.desk.catalogue.warning)
     if host not in LOOPBACK:
         session.console.warn(f"served on {host}, unencrypted: anyone who gets the link decides as {name}")
-    session.console.result([f"review  {server.desk.catalogue.stage} · as {name} · Ctrl-C ends it", f"  {server.url}"])
-    if line.quiet and not line.as_json:
-        write_result(server.url)  # without the link there is no way in
-    session.console.document({"url": server.url, "annotator": name})
+    _announce(session, server, name)
     if open_browser:
         import webbrowser
 
@@ -95,3 +84,13 @@ def review(
         server.run()
     except KeyboardInterrupt:
         session.console.say(f"review ended; every decision is saved · next: {session.next_command('status')}")
+
+
+def _announce(session: Session, server: ReviewServer, annotator: str) -> None:
+    console, catalogue = session.console, server.desk.catalogue
+    if catalogue.warning:
+        console.warn(catalogue.warning)
+    console.result([f"review  {catalogue.stage} · as {annotator} · Ctrl-C ends it", f"  {server.url}"])
+    if console.quiet and not console.as_json:
+        write_result(server.url)  # without the link there is no way in
+    console.document({"url": server.url, "annotator": annotator})

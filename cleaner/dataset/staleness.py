@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from cleaner import __version__
-from cleaner.config import InputFile, input_files, path_settings
 from cleaner.dataset.checkpoint_files import find_checkpoints
 from cleaner.dataset.digests import tree_stamp
 from cleaner.dataset.files import FoundFile, list_files, listing_digest
@@ -19,7 +18,7 @@ from cleaner.dataset.manifest import read_manifest
 from cleaner.dataset.verdicts import Verdicts
 from cleaner.dataset.workspace import Input, StageRecord, Workspace
 from cleaner.errors import BadInputError
-from cleaner.settings import Settings
+from cleaner.settings import InputFile, Settings, input_files, path_settings
 
 _FILES = {
     "labels": ("file", "check --labels"),

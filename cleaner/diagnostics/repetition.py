@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from cleaner.config import Config, path_settings
+from cleaner.config import Config
 from cleaner.dataset.files import list_files
 from cleaner.dataset.lineage import Parent, nearest_parent, open_parent
 from cleaner.dataset.locations import locate
@@ -13,7 +13,7 @@ from cleaner.dataset.staleness import RunRequest, find_inputs, flat_settings, im
 from cleaner.dataset.verdicts import Verdicts
 from cleaner.dataset.workspace import Input, StageRecord, Workspace
 from cleaner.errors import CleanerError
-from cleaner.settings import Settings
+from cleaner.settings import Settings, path_settings
 
 
 def why_repeat(

@@ -9,8 +9,6 @@ import pytest
 
 from tests.support.program import Program, draw_set
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def test_predictions_named_in_the_settings_file(
     program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
