@@ -6,59 +6,33 @@ import numpy as np
 import pytest
 
 from cleaner.scoring.verification import compare_by_class, compare_models, mean_accuracy, spread_over_slots
+from tests.support.places import REPO
+from tests.support.program import load_script
 
-NUM_TRIALS = 200
-
-
-def draw_pair(
-    rng: np.random.Generator, num_images: int, num_seeds: int, *, effect: float, image_sd: float, seed_sd: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Two models that are right about an image with its own probability; the second is better by `effect` on average.
-
-    Probabilities stay within 0 .. 1 by construction, so that `effect` is the true difference.
-    """
-    base = rng.uniform(0.35, 0.65, num_images)
-    gain = effect + rng.uniform(-1, 1, num_images) * image_sd * np.sqrt(3)
-    shift = rng.uniform(-1, 1, (2, num_seeds, 1)) * seed_sd * np.sqrt(3)
-    before = rng.random((num_seeds, num_images)) < base + shift[0]
-    after = rng.random((num_seeds, num_images)) < base + gain + shift[1]
-    return before, after
+trials = load_script(REPO / "benchmarks" / "verify_coverage.py")
+compare, draw_pair = trials.compare, trials.draw_pair
+NUM_TRIALS = 50
+"""The benchmark does 200."""
+LOWEST = 0.95 - trials.slack(NUM_TRIALS)
 
 
-def compare(before: np.ndarray, after: np.ndarray, seed: int = 0):  # type: ignore[no-untyped-def]
-    num = before.shape[1]
-    return compare_models(before, after, weights=np.ones(num), strata=np.zeros(num, np.int64), seed=seed)
+@pytest.mark.parametrize("name", trials.CASES)
+def test_the_interval_holds_the_truth_and_no_difference_is_seldom_called_one(name: str) -> None:
+    case = trials.CASES[name]
+    covered, named = trials.try_case(case, NUM_TRIALS)
+    assert covered >= LOWEST
+    if case.effect == 0:
+        assert named <= 1 - LOWEST
 
 
-@pytest.mark.parametrize(
-    ("num_images", "num_seeds", "effect", "image_sd", "seed_sd"),
-    [
-        (300, 3, 0.0, 0.0, 0.0),  # the same set twice: only chance differs
-        (300, 3, 0.0, 0.15, 0.01),
-        (300, 3, 0.0, 0.0, 0.1),  # the seeds dominate: three of them must not pass for many
-        (150, 5, 0.1, 0.1, 0.02),
-        (25, 3, 0.0, 0.1, 0.05),
-    ],
-)
-def test_the_interval_holds_the_truth_and_no_difference_is_seldom_called_one(
-    num_images: int, num_seeds: int, effect: float, image_sd: float, seed_sd: float
-) -> None:
-    rng = np.random.default_rng(1)
-    results = [
-        compare(*draw_pair(rng, num_images, num_seeds, effect=effect, image_sd=image_sd, seed_sd=seed_sd), seed=i)
-        for i in range(NUM_TRIALS)
-    ]
-    covered = np.mean([r.low <= effect <= r.high for r in results])
-    # 95 %, less two and a half standard errors of a share over 200 trials
-    assert covered >= 0.95 - 2.5 * np.sqrt(0.95 * 0.05 / NUM_TRIALS)
-    if effect == 0:
-        assert np.mean([r.verdict != "cannot_tell" for r in results]) <= 0.05 + 2.5 * np.sqrt(0.0475 / NUM_TRIALS)
+def test_weighted_intervals_hold_the_truth_too() -> None:
+    assert trials.try_weighted(NUM_TRIALS) >= LOWEST
 
 
 def test_a_true_difference_is_found_with_its_sign() -> None:
     rng = np.random.default_rng(2)
     for effect, verdict in ((0.1, "helped"), (-0.1, "hurt")):
-        before, after = draw_pair(rng, 2000, 5, effect=effect, image_sd=0.1, seed_sd=0.01)
+        before, after = draw_pair(rng, trials.Case(2000, 5, effect, 0.1, 0.01))
         result = compare(before, after)
         assert result.verdict == verdict and result.p_value < 1e-3
         assert result.mean == pytest.approx(after.mean() - before.mean())
@@ -72,7 +46,7 @@ def test_equal_models_differ_by_nothing() -> None:
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:
-    pair = draw_pair(np.random.default_rng(0), 100, 3, effect=0.1, image_sd=0.1, seed_sd=0.01)
+    pair = draw_pair(np.random.default_rng(0), trials.Case(100, 3, 0.1, 0.1, 0.01))
     assert compare(*pair, seed=4) == compare(*pair, seed=4) != compare(*pair, seed=5)
 
 
@@ -94,37 +68,10 @@ def test_strata_count_by_what_they_stand_for() -> None:
     assert result.high - result.low > alone.high - alone.low
 
 
-def test_weighted_intervals_hold_the_truth_too() -> None:
-    rng = np.random.default_rng(4)
-    sizes, looks, gain, good = np.array([5000, 300]), np.array([120, 50]), (0.02, -0.4), (1.0, 0.6)
-    truth = sum(n * g * s for n, g, s in zip(sizes, gain, good, strict=True)) / float(sizes @ np.array(good))
-    covered = 0
-    for trial in range(NUM_TRIALS):
-        strata = np.repeat([0, 1], looks)
-        is_good = rng.random(len(strata)) < np.array(good)[strata]
-        weights = np.where(is_good, (sizes / looks)[strata], 0.0)
-        before = rng.random((3, len(strata))) < 0.6
-        after = rng.random((3, len(strata))) < (0.6 + np.array(gain))[strata]
-        before[:, ~is_good] = after[:, ~is_good] = False
-        result = compare_models(before, after, weights=weights, strata=strata, seed=trial)
-        covered += result.low <= truth <= result.high
-    assert covered / NUM_TRIALS >= 0.95 - 2.5 * np.sqrt(0.0475 / NUM_TRIALS)
-
-
 def test_classes_that_were_hurt_are_named_and_hardly_any_other() -> None:
-    rng = np.random.default_rng(5)
-    num_classes, hurt = 40, {3, 17, 31}
-    targets = np.repeat(np.arange(num_classes), 30)
-    wrong = found = 0
-    for trial in range(10):
-        before, after = draw_pair(rng, len(targets), 5, effect=0.0, image_sd=0.1, seed_sd=0.01)
-        after[:, np.isin(targets, list(hurt))] = False
-        result = compare_by_class(before, after, targets, num_classes, weights=np.ones(len(targets)), seed=trial)
-        named = {k for k, v in enumerate(result.verdicts()) if v == "hurt"}
-        found += len(named & hurt)
-        wrong += len(named - hurt) + result.verdicts().count("helped")
-    assert found >= 28
-    assert wrong <= 3  # 5 % of the 30 that are to be named, and a little luck
+    found, wrong = trials.try_classes(4)
+    assert found >= trials.MIN_FOUND
+    assert wrong <= trials.MAX_WRONG
 
 
 def test_three_images_that_agree_are_no_certainty_and_a_class_without_any_has_no_verdict() -> None:

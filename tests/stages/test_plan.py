@@ -11,16 +11,23 @@ from cleaner.stages.plan import plan_run
 from tests.support.places import SAMPLE
 from tests.support.program import Program, tree_digest
 
+STAGES = ("scan", "noise", "labels", "balance")
+SMALL = ("--workers", 1, "--image-size", 64)
+NUM_TRIES = 3
+"""Of a plan whose times are compared: other work that comes and goes must not decide."""
+
 
 def test_the_plan_fits_the_real_run(sample_run: Path) -> None:
-    """Sizes are near the real ones; times are compared loosely, for others may work on this machine as well."""
-    plan = plan_run(SAMPLE / "images", Config(), RunOptions())
-    records = {
-        s: json.loads((sample_run / s / "stage.json").read_text()) for s in ("scan", "noise", "labels", "balance")
-    }
+    """Sizes are near the real ones; times are compared loosely, since this machine may have had other work since."""
+    records = {s: json.loads((sample_run / s / "stage.json").read_text()) for s in STAGES}
     real_s = sum(record["seconds"] for record in records.values())
-    stages_s = plan.total_s - plan.seconds["start"]
-    assert real_s / 5 < stages_s < real_s * 5
+    for _ in range(NUM_TRIES):
+        plan = plan_run(SAMPLE / "images", Config(), RunOptions())
+        stages_s = plan.total_s - plan.seconds["start"]
+        if real_s / 5 < stages_s < real_s * 5:
+            break
+    else:
+        pytest.fail(f"planned {stages_s:.1f} s, and it took {real_s:.1f} s")
     assert abs(plan.num_files - records["scan"]["counts"]["rows"]) < 10  # links that lead out are no files
     assert plan.num_classes == 24 and plan.num_tried < plan.num_files / 3
     real_bytes = sum(
@@ -46,10 +53,10 @@ def test_the_command_writes_nothing_and_says_what_to_do_next(
 ) -> None:
     (tmp_path / "work").mkdir()
     before = tree_digest(tmp_path)
-    shown = program("plan", small_images / "images", "-C", "work", "--workers", 1)
+    shown = program("plan", small_images / "images", "-C", "work", *SMALL)
     assert shown.exit_code == 0, shown.err
     assert "total" in shown.out and f"next: cleaner run -C work {small_images / 'images'}" in shown.out
-    document = program("plan", small_images / "images", "--workers", 1, "--json").document("plan")
+    document = program("plan", small_images / "images", *SMALL, "--json").document("plan")
     assert document["num_files"] == 242 and document["warnings"] == []
     assert tree_digest(tmp_path) == before
 
