@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import itertools
 import random
 import sys
 import tempfile
@@ -39,7 +40,7 @@ class Outcome:
 
 
 def run_kills(work: Path, num_kills: int, rng: random.Random) -> Outcome:
-    """A review that is interrupted `num_kills` times, each at a random moment."""
+    """A review that is interrupted `num_kills` times, each while a decision that was drawn is on its way."""
     outcome = Outcome()
     acknowledged: list[tuple[str, list[int]]] = []  # what the server said that it saved: verdict text and seqs
     pending: dict[str, Any] | None = None
@@ -47,10 +48,12 @@ def run_kills(work: Path, num_kills: int, rng: random.Random) -> Outcome:
     for _ in range(num_kills):
         server = Server(work, "--annotator", "script").enter()
         keys = [i["key"] for i in server.get("/api/page", queue="noise-seeds", status="all", limit=60)["items"]]
-        timer = threading.Timer(rng.uniform(0.005, 0.15), server.process.kill)
-        timer.start()
+        timer = threading.Timer(rng.uniform(0, 0.01), server.process.kill)
         before = outcome.num_saved_but_not_acknowledged
-        while True:
+        last = rng.randint(2, 10)
+        for number in itertools.count():
+            if number == last:
+                timer.start()
             if pending is None:
                 verdict = rng.choice(["noise", "normal", "drop"])
                 pending = decision("noise-seeds", rng.choice(keys), verdict, request_id=uuid.uuid4().hex)

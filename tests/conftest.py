@@ -43,7 +43,7 @@ def build_once(tmp_path_factory: pytest.TempPathFactory, name: str, build: Calla
     return folder
 
 
-def run_all_stages(source: Path, root: Path, *, workers: int) -> None:
+def run_all_stages(source: Path, root: Path) -> None:
     """Run scan, noise, labels and balance over `source`/images with `source`/seeds.csv in the workspace `root`."""
     from cleaner.config import BalanceSettings, LabelsSettings, NoiseSettings, RunOptions, ScanSettings
     from cleaner.dataset.workspace import Workspace
@@ -52,7 +52,7 @@ def run_all_stages(source: Path, root: Path, *, workers: int) -> None:
     from cleaner.stages.noise import run_noise
     from cleaner.stages.scan import run_scan
 
-    workspace, options = Workspace(root), RunOptions(workers=workers)
+    workspace, options = Workspace(root), RunOptions(workers=1)
     run_scan(workspace, source / "images", ScanSettings(), options)
     run_noise(workspace, NoiseSettings(seeds=str(source / "seeds.csv")), options)
     run_labels(workspace, LabelsSettings(), options)
@@ -62,7 +62,7 @@ def run_all_stages(source: Path, root: Path, *, workers: int) -> None:
 @pytest.fixture(scope="session")
 def sample_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with all four stages done over sample_data. Read it; to change it, take `sample_copy`."""
-    return build_once(tmp_path_factory, "sample_run", lambda root: run_all_stages(SAMPLE, root, workers=0))
+    return build_once(tmp_path_factory, "sample_run", lambda root: run_all_stages(SAMPLE, root))
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def copy_small_set(root: Path) -> None:
 @pytest.fixture(scope="session")
 def small_run(small_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with all four stages done over `small_images`. Read it; to change it, take `small_copy`."""
-    return build_once(tmp_path_factory, "small_run", lambda root: run_all_stages(small_images, root, workers=1))
+    return build_once(tmp_path_factory, "small_run", lambda root: run_all_stages(small_images, root))
 
 
 @pytest.fixture

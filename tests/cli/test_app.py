@@ -22,6 +22,7 @@ from cleaner.cli.console import Console
 from cleaner.cli.session import open_session
 from cleaner.config_sources import give
 from cleaner.dataset.store import exclusive_lock
+from tests.support.waiting import PATIENCE_S
 
 COMMANDS = ["scan", "noise", "labels", "balance", "run", "export", "decisions import", "decisions export"]
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("FORCE_COLOR", "PY_COLORS")} | {"COLUMNS": "100"}
@@ -30,7 +31,7 @@ ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("FORCE_COLOR", "
 def cleaner(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run the real program."""
     command = [sys.executable, "-m", "cleaner", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False, env=ENVIRONMENT)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, env=ENVIRONMENT)
 
 
 class InProcess:
@@ -164,7 +165,7 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tmp_path: Path) -> None:
         pipe.open("wb"),  # opens when the program has begun to read
     ):
         child.send_signal(signal.SIGINT)
-        _, messages = child.communicate(timeout=30)
+        _, messages = child.communicate(timeout=PATIENCE_S)
     assert child.returncode == 130
     assert "the same command again" in messages and "Traceback" not in messages
     assert not (tmp_path / "decisions.sqlite").exists()

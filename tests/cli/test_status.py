@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -191,7 +190,6 @@ def test_on_the_command_line(program: Program, work: Path) -> None:
 def test_time_and_memory_stay_small_as_rows_grow(tmp_path: Path) -> None:
     """benchmarks/table_scale.py measures a million rows; here it is a tenth of that."""
     scale.synthesise(tmp_path / "work", 100_000, 1000)
-    started = time.perf_counter()
     _, cpu, peak_mb, _ = scale.measure(tmp_path / "work", "status", "--no-images")
-    assert cpu < 2.5 and time.perf_counter() - started < 30  # processor time: other work on the machine is not counted
+    assert cpu < 2.5  # processor time: other work on the machine is not counted
     assert peak_mb < 500

@@ -27,16 +27,19 @@ from cleaner.modeling import embeddings
 from cleaner.modeling.backbones import load_backbone
 from cleaner.stages.inputs import embed_rows
 from cleaner.stages.scan import run_scan
+from tests.support import waiting
 from tests.support.program import Program
+from tests.support.waiting import PATIENCE_S, wait_until
 
 ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'cleaner[ray]'")
 
-ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # no node has the tests installed
+for module in (sys.modules[__name__], waiting):  # no node has the tests installed
+    ray.cloudpickle.register_pickle_by_value(module)
 
 
 def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, timeout=50
+        [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, timeout=PATIENCE_S
     )
 
 
@@ -62,8 +65,11 @@ def fail_at_five(number: int) -> Arrays:
     return {"square": np.array([number * number])}
 
 
-def node_of_task(number: int) -> Arrays:
-    time.sleep(0.4)
+def meet_on_nodes(task: tuple[int, str]) -> Arrays:
+    """Waits until the other task runs, too; its node."""
+    number, folder = task
+    (Path(folder) / str(number)).touch()
+    wait_until(lambda: len(list(Path(folder).iterdir())) == 2)
     return {"node": np.frombuffer(ray.get_runtime_context().get_node_id().encode(), np.uint8)}
 
 
@@ -173,10 +179,11 @@ def test_the_command_line_joins_a_cluster(
     assert wrong.exit_code == 2 and "local or ray" in wrong.err
 
 
-def test_both_nodes_work(cluster: Any, engine: RayEngine) -> None:
+def test_both_nodes_work(cluster: Any, engine: RayEngine, tmp_path: Path) -> None:
     node = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
-    found = {r["node"].tobytes() for r in engine.map(node_of_task, [(f"t{i}", i) for i in range(6)])}
+    tasks = [(f"t{i}", (i, str(tmp_path))) for i in range(2)]
+    found = {r["node"].tobytes() for r in engine.map(meet_on_nodes, tasks)}
     cluster.remove_node(node)
     assert len(found) == 2
 

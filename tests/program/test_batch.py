@@ -29,7 +29,7 @@ def venv(tmp_path: Path) -> Path:
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = ["make", "-C", str(REPO), "--no-print-directory", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_a_broken_set_does_not_end_the_one_beside_it(tmp_path: Path, venv: Path) -> None:

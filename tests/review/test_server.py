@@ -7,7 +7,6 @@ import json
 import random
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from cleaner.review.agreement import compute_kappa
 from tests.support.places import REPO
 from tests.support.program import load_script
 from tests.support.review_server import EVIL_LABEL, EVIL_NAME, Server, decision, make_workspace
+from tests.support.waiting import PATIENCE_S
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +197,7 @@ def test_a_file_that_changed_since_the_scan_is_not_shown(own: Workspace) -> None
 
 def test_another_address_needs_an_explicit_yes(own: Workspace) -> None:
     command = [sys.executable, "-m", "cleaner", "review", "-C", str(own.root), "--host", "0.0.0.0", "--port", "0"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 2 and "--i-know-it-is-exposed" in done.stderr
     with Server(own.root, "--host", "0.0.0.0", "--i-know-it-is-exposed") as one:
         one.enter()
@@ -364,18 +364,16 @@ def test_audit_queue_is_blind(own: Workspace) -> None:
         assert one.post("/api/decide", decision("audit", outside["key"], "noise"))[0] == 404
 
 
-def test_ten_kills_lose_nothing_that_was_acknowledged(own: Workspace) -> None:
-    """benchmarks/review_kills.py does the same 200 times."""
-    outcome = load_script(REPO / "benchmarks" / "review_kills.py").run_kills(
-        own.root, num_kills=10, rng=random.Random(5)
-    )
+def test_kills_lose_nothing_that_was_acknowledged(own: Workspace) -> None:
+    """benchmarks/review_kills.py does the same with 200 kills."""
+    review_kills = load_script(REPO / "benchmarks" / "review_kills.py")
+    outcome = review_kills.run_kills(own.root, num_kills=5, rng=random.Random(5))
     assert outcome.num_lost == 0 and outcome.num_doubled == 0
-    assert outcome.num_acknowledged > 20 and outcome.num_killed_in_flight >= 1
+    assert outcome.num_acknowledged > 20 and outcome.num_killed_in_flight == 5
 
 
 def test_the_page_follows_a_stage_that_has_run(own: Workspace) -> None:
     with Server(own.root) as one:
         assert one.enter().get("/api/state")["stage"] == "balance"
         (own.stage_dir("balance") / "stage.json").unlink()
-        time.sleep(0.05)
         assert one.get("/api/state")["stage"] == "labels"

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -395,15 +394,23 @@ def test_the_manifest_does_not_depend_on_workers(root: Path, work: Path, monkeyp
 
 
 PROGRAM = """
-import sys
+import os, signal, sys
 from pathlib import Path
 from cleaner.config import RunOptions, ScanSettings
 from cleaner.dataset import inspection
 from cleaner.dataset.workspace import Workspace
 from cleaner.stages.scan import run_scan
+
+def kill_parent_at_fifth_result(event, arguments):
+    if event == "os.rename" and str(arguments[1]).endswith(".arrays"):
+        if len(list(Path(arguments[1]).parent.glob("*.arrays"))) == 4:
+            os.kill(os.getppid(), signal.SIGKILL)
+
 inspection.BATCH_FILES = 10
 if __name__ == "__main__":
     run_scan(Workspace(Path(sys.argv[2])), Path(sys.argv[1]), ScanSettings(), RunOptions(workers=2))
+else:
+    sys.addaudithook(kill_parent_at_fifth_result)
 """
 
 
@@ -419,15 +426,9 @@ def test_a_killed_scan_goes_on_where_it_was(tmp_path: Path, work: Path) -> None:
         path.write_bytes(data.getvalue())
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
-    child = subprocess.Popen(
-        [sys.executable, str(program), str(root), str(work)],
-        env=os.environ | {"PYTHONPATH": str(REPO)},
-    )
-    deadline = time.monotonic() + 30
-    while len(list(work.rglob("*.arrays"))) < 4 and time.monotonic() < deadline and child.poll() is None:
-        time.sleep(0.005)
-    child.kill()
-    assert child.wait() == -signal.SIGKILL, "the scan was to be killed half way"
+    command = [sys.executable, str(program), str(root), str(work)]
+    killed = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(REPO)}, check=False)
+    assert killed.returncode == -signal.SIGKILL, "the scan was to be killed half way"
     done = len(list(work.rglob("*.arrays")))
     assert 4 <= done < 30 and not (work / "scan/stage.json").exists()
     recorder = Recorder()

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import PATIENCE_S
+
 REQUIRED = bool(os.environ.get("REQUIRE_BROWSER"))
 if not REQUIRED:
     pytest.importorskip("selenium.webdriver")
@@ -24,7 +26,6 @@ from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 __all__ = ["By", "Keys", "Page", "browser", "page"]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
-_WAIT_S = 20
 
 
 class Page:
@@ -41,7 +42,7 @@ class Page:
         return self.driver.execute_script(code, *arguments)
 
     def until(self, condition: Callable[[], Any]) -> Any:
-        return WebDriverWait(self.driver, _WAIT_S, poll_frequency=0.02).until(lambda _: condition())
+        return WebDriverWait(self.driver, PATIENCE_S, poll_frequency=0.02).until(lambda _: condition())
 
     def press(self, *keys: str) -> None:
         for key in keys:

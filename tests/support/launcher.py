@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import PATIENCE_S
+
 LAUNCHER = Path(__file__).with_name("run_launcher.py")
 KILLED = -9
 
@@ -43,7 +45,7 @@ class Launcher:
     def close(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(timeout=30)
+        self._process.wait(PATIENCE_S)
 
 
 @pytest.fixture(scope="session")

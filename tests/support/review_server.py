@@ -19,6 +19,7 @@ from PIL import Image
 
 from cleaner.dataset.manifest import with_stage_columns, write_manifest
 from cleaner.dataset.workspace import Input, StageRecord, Workspace
+from tests.support.waiting import PATIENCE_S
 
 EVIL_LABEL = "<img src=x onerror=window.pwned=1>"
 EVIL_NAME = 'quo"te\'s\nand <b>newline</b> &amp; "><script>window.pwned=2</script>.jpg'
@@ -150,7 +151,7 @@ class Server:
         if method == "POST":
             sent |= {"Origin": f"http://{own}", "Content-Type": "application/json"}
         sent |= headers or {}
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
         for name, value in sent.items():
             if value is not None:
