@@ -32,8 +32,9 @@ def test_names() -> None:
     assert cleaner.open_workspace("x").root == Path("x")
     with pytest.raises(AttributeError, match="nonsense"):
         cleaner.nonsense  # noqa: B018
-    for name in cleaner._HOME_OF:
-        assert getattr(cleaner, name) is not None
+    assert {"open_workspace", "scan", "LabelsSettings", "read_config", "CleanerError"} <= set(dir(cleaner))
+    for name in dir(cleaner):
+        assert getattr(cleaner, name) is not None or name == "__doc__"
 
 
 def test_the_example_runs_as_it_stands(

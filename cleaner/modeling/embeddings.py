@@ -24,7 +24,7 @@ from cleaner.progress import Progress, Task
 
 BATCH_SIZE = 64
 """Every batch has this size, the last one padded, so that an embedding does not depend on its neighbours."""
-_SHARD_SIZE = 16 * BATCH_SIZE
+SHARD_SIZE = 16 * BATCH_SIZE
 _BATCHES_AHEAD = 3
 VIEWS = ("plain", "mirrored")
 """Names of the views in a shard; with one view, only the first."""
@@ -178,8 +178,8 @@ def _embed_elsewhere(
     # an `auto` is resolved here, once, and not by each machine for itself
     settings = dataclasses.replace(backbone.settings, precision=cast(Any, backbone.precision))
     tasks = []
-    for start in range(0, len(ids), _SHARD_SIZE):
-        part = slice(start, start + _SHARD_SIZE)
+    for start in range(0, len(ids), SHARD_SIZE):
+        part = slice(start, start + SHARD_SIZE)
         shard = Shard(
             tuple(ids[part]), tuple(map(str, paths[part])), settings, backbone.device.type, num_threads(), backbone.key
         )
@@ -228,10 +228,10 @@ def _embed(
     workers: int,
     advance: Callable[[int], None],
 ) -> Iterator[Arrays]:
-    """The shards of images, in order, at most `_SHARD_SIZE` each; images are decoded while the network runs."""
+    """The shards of images, in order, at most `SHARD_SIZE` each; images are decoded while the network runs."""
     batches = _decoded_batches(ids, paths, backbone.image_size, workers)
-    for first in range(0, len(ids), _SHARD_SIZE):
-        shard = ids[first : first + _SHARD_SIZE]
+    for first in range(0, len(ids), SHARD_SIZE):
+        shard = ids[first : first + SHARD_SIZE]
         parts = []
         for _ in range(0, len(shard), BATCH_SIZE):
             pixels = next(batches)

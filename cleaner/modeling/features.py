@@ -19,7 +19,7 @@ _SQUARED_LENGTH = 640.0
 _SAMPLE_ROWS = 10_000
 """Rows that the directions are computed from."""
 _CHUNK_ROWS = 2048
-_KEPT_BYTES = 1 << 30
+KEPT_BYTES = 1 << 30
 """Features that take more than this are kept in a file without a name, which ends with this process."""
 
 
@@ -152,7 +152,7 @@ def _find_directions(standardised: Standardised) -> torch.Tensor:
 
 def _make_room(num_rows: int, dim: int, dtype: torch.dtype, scratch: Path | None) -> torch.Tensor:
     """Room for features (num_rows, dim): in memory, or in a file where that is too much."""
-    if num_rows * dim * dtype.itemsize <= _KEPT_BYTES:
+    if num_rows * dim * dtype.itemsize <= KEPT_BYTES:
         return torch.empty(num_rows, dim, dtype=dtype)
     with tempfile.TemporaryFile(dir=scratch) as file:  # without a name, it lives as long as its map
         raw = np.memmap(file, np.uint8, "w+", shape=(num_rows, dim * dtype.itemsize))

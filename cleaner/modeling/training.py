@@ -38,8 +38,6 @@ from cleaner.modeling.recipes import FinetuneRecipe
 from cleaner.progress import Progress, Silent
 from cleaner.random_streams import Stream
 
-_SAVE_EVERY_S = 60.0
-
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
@@ -50,6 +48,8 @@ class Run:
     """Compile the network with torch.compile."""
     folder: Path | None = None
     """Where checkpoints are written and looked for; None: nowhere."""
+    save_every_s: float = 60.0
+    """A checkpoint is written after this long, and at the end of each epoch."""
     group: Group = ALONE
     """This worker's place among those that train the network together."""
     progress: Progress = Silent()  # noqa: RUF009 - it holds no state
@@ -131,7 +131,7 @@ class Trainer:
                         stopped = self._is_stale(patience)
                     self._save()
                     self._run.on_epoch()
-                elif time.monotonic() - self._saved_at > _SAVE_EVERY_S:
+                elif time.monotonic() - self._saved_at > self._run.save_every_s:
                     self._save()
         result = self.result
         if self._best_state:

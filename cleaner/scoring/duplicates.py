@@ -17,9 +17,9 @@ import numpy as np
 
 HASH_BITS = 128
 _MAX_BAND_BITS = 20  # a table of 2^20 starts stays within a core's cache
-_CHUNK_PAIRS = 1 << 20  # candidate pairs looked at in one go: about 60 MB
-_MAX_PAIRS = 1 << 23  # pairs held at once: 128 MB; more, and the images are taken in halves
-_MIN_BLOCK = 1024  # images of which all pairs can always be held
+CHUNK_PAIRS = 1 << 20  # candidate pairs looked at in one go: about 60 MB
+MAX_PAIRS = 1 << 23  # pairs held at once: 128 MB; more, and the images are taken in halves
+MIN_BLOCK = 1024  # images of which all pairs can always be held
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -101,7 +101,7 @@ def _pairs_within(words: Array, radius: int) -> tuple[Array, Array] | None:
         left.append(np.minimum(i, j))
         right.append(np.maximum(i, j))
         total += len(i)
-        if total > _MAX_PAIRS and len(words) > _MIN_BLOCK:
+        if total > MAX_PAIRS and len(words) > MIN_BLOCK:
             return None
     empty = np.empty(0, dtype=np.int64)
     return np.concatenate([empty, *left]), np.concatenate([empty, *right])
@@ -184,19 +184,19 @@ def _near_pairs(index: Array, queries: Array | None, radius: int) -> Iterator[tu
 
 
 def _expand(low: Array, high: Array) -> Iterator[tuple[Array, Array]]:
-    """All (i, j) with low[j] <= i < high[j], at most about _CHUNK_PAIRS at a time."""
+    """All (i, j) with low[j] <= i < high[j], at most about CHUNK_PAIRS at a time."""
     some = np.flatnonzero(high > low)
     low, counts = low[some], high[some] - low[some]
     ends = np.cumsum(counts)
     at = 0
     while at < len(some):
         before = ends[at] - counts[at]
-        to = max(at + 1, int(np.searchsorted(ends, before + _CHUNK_PAIRS, side="right")))
+        to = max(at + 1, int(np.searchsorted(ends, before + CHUNK_PAIRS, side="right")))
         j = np.repeat(np.arange(at, to), counts[at:to])
         i = np.arange(before, ends[to - 1]) - (ends[j] - counts[j]) + low[j]
-        if to == at + 1 and len(i) > _CHUNK_PAIRS:
-            for part in range(0, len(i), _CHUNK_PAIRS):
-                yield i[part : part + _CHUNK_PAIRS], some[j[part : part + _CHUNK_PAIRS]]
+        if to == at + 1 and len(i) > CHUNK_PAIRS:
+            for part in range(0, len(i), CHUNK_PAIRS):
+                yield i[part : part + CHUNK_PAIRS], some[j[part : part + CHUNK_PAIRS]]
         else:
             yield i, some[j]
         at = to

@@ -147,7 +147,7 @@ def test_a_node_killed_in_the_middle_changes_no_byte(
 ) -> None:
     """Scan and embeddings, locally and on two nodes of which one dies during each."""
     monkeypatch.setattr(inspection, "BATCH_FILES", 8)
-    monkeypatch.setattr(embeddings, "_SHARD_SIZE", embeddings.BATCH_SIZE)
+    monkeypatch.setattr(embeddings, "SHARD_SIZE", embeddings.BATCH_SIZE)
     here, there = Workspace(tmp_path / "here"), Workspace(tmp_path / "there")
     local = RunOptions(workers=1)
     remote = replace(local, engine="ray", address=cluster.address)

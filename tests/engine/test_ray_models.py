@@ -24,7 +24,7 @@ from cleaner.engine.local import LocalEngine
 from cleaner.errors import BackboneError
 from cleaner.modeling.crossval import FoldedRows, cross_train, single_job
 from cleaner.modeling.finetune import FinetuneLearner, LearnerPlan, load_learner
-from cleaner.modeling.model_tasks import ClusterLearner, load_cluster_learner
+from cleaner.modeling.model_tasks import ClusterLearner, ModelTask, WorkerPlan, fit_model, load_cluster_learner
 from cleaner.modeling.recipes import ROUND_RECIPES
 from cleaner.progress import Silent
 from cleaner.stages.labels.run import run_labels
@@ -138,7 +138,6 @@ def test_a_node_with_another_network_is_told(small_images: Path, embedding: Embe
     paths = sorted((small_images / "images").rglob("*.jpg"))[:8]
     ids = tuple(sha256_file(p) for p in paths)
     plan = LearnerPlan(ids, tuple(map(str, paths)), 2, embedding, "cpu", str(tmp_path))
-    there = load_cluster_learner(plan, own_cache=tmp_path, workers=1, progress=Silent(), engine_map=LocalEngine(1).map)
-    there._plan = replace(there._plan, identity="another")
+    (job,) = single_job(np.arange(8), np.arange(8) % 2, 2, ROUND_RECIPES[0], seed=0).models()
     with pytest.raises(BackboneError, match="not that of the machine that asked"):
-        there.fit(single_job(np.arange(8), np.arange(8) % 2, 2, ROUND_RECIPES[0], seed=0))
+        fit_model(ModelTask(WorkerPlan(plan, 1, identity="another"), job, None))

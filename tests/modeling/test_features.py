@@ -59,7 +59,7 @@ def test_features_in_a_file_are_those_in_memory(
     embeddings: Embeddings, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     in_memory = PrincipalFeatures(embeddings, dtype)
-    monkeypatch.setattr(module, "_KEPT_BYTES", 1000)
+    monkeypatch.setattr(module, "KEPT_BYTES", 1000)
     with pytest.raises(FileNotFoundError):
         PrincipalFeatures(embeddings, dtype, tmp_path / "absent")
     in_file = PrincipalFeatures(embeddings, dtype, tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from torch import nn
 from cleaner.config import EmbeddingSettings
 from cleaner.dataset.store import sha256_file
 from cleaner.errors import BackboneError, CleanerError, UsageError
-from cleaner.modeling import training
 from cleaner.modeling.batches import Sample
 from cleaner.modeling.crossval import FoldedRows, cross_train, log_priors, single_job
 from cleaner.modeling.finetune import (
@@ -91,13 +91,14 @@ def trainer(
     *,
     name: str = TINY,
     objective: Any = None,
+    key: str = "k",
     **run: Any,
 ) -> Trainer:
     plan = blueprint(name)
     objective = objective or Objective(log_prior=EVEN)
     network = plan.build(CLASSES, 0)
     freeze_bias(network, objective)
-    return Trainer(network, plan, sample, recipe, objective, seed=5, key="k", run=Run(**run))
+    return Trainer(network, plan, sample, recipe, objective, seed=5, key=key, run=Run(**run))
 
 
 def predict(model: Any, rows: np.ndarray) -> np.ndarray:
@@ -143,10 +144,9 @@ def test_the_prior_is_the_frozen_bias_in_training_and_gone_in_prediction(
 ) -> None:
     prior = np.log(np.array([0.7, 0.2, 0.1], np.float32))
     seen = []
-    this = trainer(sample, objective=Objective(log_prior=prior))
+    this = trainer(sample, objective=Objective(log_prior=prior), on_step=lambda: seen.append(bias.detach().clone()))
     bias = classifier_of(this.network).bias
     assert bias is not None
-    this._run = Run(on_step=lambda: seen.append(bias.detach().clone()))
     before = classifier_of(this.network).weight.detach().clone()
     this.train()
     assert len(seen) == this.num_steps and all(np.array_equal(b.numpy(), prior) for b in seen)
@@ -258,7 +258,8 @@ def test_norm_statistics_move_by_their_momentum_and_stay_when_frozen(sample: Sam
     def moved(recipe: FinetuneRecipe) -> float:
         this = trainer(sample, replace(recipe, epochs=1))
         this.train()
-        return max(float(n.running_mean.abs().max()) for n in this._norms)
+        means = [m.running_mean for m in this.network.modules() if isinstance(m, nn.BatchNorm2d)]
+        return max(float(mean.abs().max()) for mean in means if mean is not None)
 
     assert moved(replace(QUICK, freeze_norm=True)) == 0.0
     assert moved(replace(QUICK, norm_momentum=0.999)) < 0.2 * moved(replace(QUICK, norm_momentum=0.5))
@@ -361,12 +362,11 @@ class Interrupted(Exception):
 
 @pytest.mark.parametrize("recipe", [replace(QUICK, cutmix=1.0, mixup=0.2, ema=0.9), replace(QUICK, optimizer="sgd")])
 def test_interrupted_in_mid_epoch_it_goes_on_to_the_very_weights_of_an_undisturbed_training(
-    sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: FinetuneRecipe
+    sample: Sample, tmp_path: Path, recipe: FinetuneRecipe
 ) -> None:
     recipe = replace(recipe, epochs=3)
     undisturbed = trainer(sample, recipe)
     expected = undisturbed.train().state_dict()
-    monkeypatch.setattr(training, "_SAVE_EVERY_S", 0.0)
 
     def stop_after(num: int) -> Any:
         left = [num]
@@ -380,7 +380,7 @@ def test_interrupted_in_mid_epoch_it_goes_on_to_the_very_weights_of_an_undisturb
 
     for num in (4, 9):  # steps 1-4, and (three are known of) 1-9: in the first and in the second epoch of six steps
         with pytest.raises(Interrupted):
-            trainer(sample, recipe, folder=tmp_path, on_step=stop_after(num)).train()
+            trainer(sample, recipe, folder=tmp_path, save_every_s=0.0, on_step=stop_after(num)).train()
         document = json.loads((tmp_path / "state.json").read_text())
         assert document["step"] == num - 1 and len(list(tmp_path.glob("*.safetensors"))) == 1
     resumed = trainer(sample, recipe, folder=tmp_path)
@@ -388,8 +388,9 @@ def test_interrupted_in_mid_epoch_it_goes_on_to_the_very_weights_of_an_undisturb
     assert resumed.losses == pytest.approx(undisturbed.losses)
     # a finished training is read, and none of its steps taken again
     again = trainer(sample, recipe, folder=tmp_path)
-    monkeypatch.setattr(again, "_take_step", None)
-    assert same(again.train().state_dict(), expected)
+    steps: list[int] = []
+    again.optimizer.register_step_pre_hook(lambda *_: steps.append(1))
+    assert same(again.train().state_dict(), expected) and not steps
 
 
 def test_an_interrupted_fit_of_several_models_goes_on_with_the_one_in_hand(
@@ -425,19 +426,25 @@ def test_an_interrupted_fit_of_several_models_goes_on_with_the_one_in_hand(
 
 
 def test_a_checkpoint_of_another_training_and_a_damaged_one_do_not_count(sample: Sample, tmp_path: Path) -> None:
-    first = trainer(sample, replace(QUICK, epochs=1), folder=tmp_path)
+    first_folder = tmp_path / "first"
+    first = trainer(sample, replace(QUICK, epochs=1), folder=first_folder)
     first.train()
-    other = trainer(sample, replace(QUICK, epochs=1), folder=tmp_path)
-    other._key = "another"
-    other._resume()
-    assert other.step == 0
-    (path,) = tmp_path.glob("*.safetensors")
+
+    def num_steps(folder: Path, **given: Any) -> int:
+        """How many steps a training takes that finds the checkpoint of `folder`."""
+        steps: list[int] = []
+        this = trainer(sample, replace(QUICK, epochs=1), folder=folder, **given)
+        this.optimizer.register_step_pre_hook(lambda *_: steps.append(1))
+        this.train()
+        return len(steps)
+
+    own, damaged = (Path(shutil.copytree(first_folder, tmp_path / name)) for name in ("own", "damaged"))
+    (path,) = damaged.glob("*.safetensors")
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    damaged = trainer(sample, replace(QUICK, epochs=1), folder=tmp_path)
-    damaged._resume()
-    assert damaged.step == 0
+    assert num_steps(own) == 0
+    assert num_steps(own, key="another") == num_steps(damaged) == first.num_steps
 
 
 class Guarded(Silent):
