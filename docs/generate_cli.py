@@ -17,14 +17,15 @@ _HEAD = """# Command-line reference
 Written by `python docs/generate_cli.py` from the program; do not edit.
 
 Results go to stdout, progress and messages to stderr. With `--json` stdout holds one JSON document and nothing else
-(`docs/schemas/` says of what form, `error.schema.json` for a failure); with `--log-format json` each line on stderr is
-a JSON object. `--quiet` leaves warnings and errors, `NO_COLOR=1` no colours; on a pipe each finished task is one line.
+(`docs/schemas/` holds their forms, `error.schema.json` that of a failure); with `--log-format json` each line on stderr
+is a JSON object. `--quiet` leaves warnings and errors, `NO_COLOR=1` no colours; on a pipe each finished task is one
+line.
 
 | exit code | |
 | --- | --- |
 | 0 | fine |
 | 1 | failure: another process holds the workspace, no space, a fault of the program |
-| 2 | usage: the command line or a setting makes no sense |
+| 2 | usage: the command line or a setting is not valid |
 | 3 | bad input: a file that cannot be used, a stage that is missing or stale |
 | 4 | a gate is not passed (`audit --fail-over`, `verify --fail-on-hurt`) |
 | 130 | interrupted; the same command again goes on from there |

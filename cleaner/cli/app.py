@@ -98,10 +98,8 @@ def main() -> None:
     except SystemExit as end:
         if end.code == EXIT_INTERRUPTED:  # what typer makes of Ctrl-C
             _interrupted()
-        if (
-            end.code == UsageError.exit_code and len(sys.argv) > 1
-        ):  # typer has said on stderr what it did not understand
-            _document({"what": "the command line makes no sense", "next": "see stderr, and `cleaner --help`"}, 2)
+        if end.code == UsageError.exit_code and len(sys.argv) > 1:  # typer has written to stderr what was wrong
+            _document({"what": "the command line is not valid", "next": "see stderr, and `cleaner --help`"}, 2)
         raise
     except KeyboardInterrupt:
         _interrupted()
@@ -114,7 +112,7 @@ def main() -> None:
 
 
 def _interrupted() -> None:
-    _tell("interrupted: what is finished is kept; the same command again goes on from there", "warning", before="\n")
+    _tell("interrupted: finished work is kept; the same command again goes on from there", "warning", before="\n")
 
 
 def _show(error: Exception) -> None:
@@ -130,7 +128,7 @@ def _show(error: Exception) -> None:
 
 
 def _tell(message: str, level: str, *, before: str) -> None:
-    """A line on stderr that needs no console: the settings of one may be what is wrong."""
+    """Write a line to stderr without a console, whose own options may be what is wrong."""
     arguments = " ".join(sys.argv).replace("=", " ")
     if "--log-format json" in arguments:
         print(json_line(message, level), file=sys.stderr)

@@ -41,10 +41,10 @@ def audit(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
 ) -> None:
-    """What is left behind and what was wrongly removed, from blind random samples that people look at.
+    """Estimate what is left behind and what was wrongly removed, from blind random samples that people look at.
 
-    Draws a sample if there is none for this manifest, and shows what the verdicts say so far. Look at the images with
-    `cleaner review audit`. A larger --sample adds images to a sample.
+    Draws a sample if there is none for this manifest, and shows what follows from the verdicts so far. Look at the
+    images with `cleaner review audit`. A larger --sample adds images to a sample.
 
     Example: `cleaner audit --sample 300 --fail-over 0.01`
     """

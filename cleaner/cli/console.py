@@ -1,4 +1,4 @@
-"""What people see: progress and messages on stderr, results on stdout."""
+"""What the program writes: progress and messages to stderr, results to stdout."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Bar:
 
 
 class _Count:
-    """A count that nobody sees while it runs."""
+    """A count that is not shown while it runs."""
 
     num_done = 0
 
@@ -44,7 +44,7 @@ class _Count:
 
 
 class _Aside:
-    """`sys.stdout` for everyone else: what a library prints there (Ray tells of lost nodes) lands on stderr."""
+    """Stands in for `sys.stdout`: what a library prints there (Ray reports lost nodes) goes to stderr."""
 
     def __init__(self, results: TextIO) -> None:
         self.results = results
@@ -117,7 +117,7 @@ class Console:
             write_result("\n".join(lines))
 
     def document(self, document: dict[str, Any]) -> None:
-        """Write the result as JSON to stdout, if that was asked for; call it once in a run."""
+        """With `as_json`, write the result as JSON to stdout; call it once in a run."""
         if self.as_json:
             write_document(document | {"warnings": self.warnings})
 
@@ -131,7 +131,7 @@ class Console:
         return self._stderr
 
     def listen(self, verbose: int) -> None:
-        """Show what is logged: warnings; with `verbose` 1 the notes of this library, with 2 all that it says."""
+        """Show what is logged: warnings; with `verbose` 1 this library's INFO messages, with 2 DEBUG too."""
         root = logging.getLogger()
         for handler in [h for h in root.handlers if isinstance(h, _ToConsole)]:
             root.removeHandler(handler)

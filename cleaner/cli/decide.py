@@ -18,18 +18,18 @@ def decide(
         list[str] | None,
         typer.Argument(metavar="FILE…", help="Names in the manifest, paths, or digits of an image_id."),
     ] = None,
-    label: Annotated[str, typer.Option(metavar="CLASS", help="Each of the images shows this class.")] = "",
-    noise: Annotated[bool, typer.Option("--noise", help="They belong to no class.")] = False,
-    normal: Annotated[bool, typer.Option("--normal", help="They are no noise images.")] = False,
+    label: Annotated[str, typer.Option(metavar="CLASS", help="The images show this class.")] = "",
+    noise: Annotated[bool, typer.Option("--noise", help="The images belong to no class.")] = False,
+    normal: Annotated[bool, typer.Option("--normal", help="The images are not noise images.")] = False,
     unsure: Annotated[bool, typer.Option("--unsure", help="You cannot say.")] = False,
     class_: Annotated[str, typer.Option("--class", metavar="CLASS", help="Decide on a class, not on images.")] = "",
     keep: Annotated[bool, typer.Option("--keep", help="The class stays.")] = False,
     merge_into: Annotated[str, typer.Option(metavar="CLASS", help="The class becomes part of this one.")] = "",
     drop: Annotated[bool, typer.Option("--drop", help="The images, or the class, are of no use.")] = False,
-    undo: Annotated[bool, typer.Option("--undo", help="Take back what you said last.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Take back the last verdict.")] = False,
     annotator: Annotated[str, typer.Option(help="Who decides.")] = "",
 ) -> None:
-    """Record what you say of images, or of a class. The stages obey it when they run next.
+    """Record a verdict on images or on a class. The stages follow it when they run next.
 
     Example: `cleaner decide cat/0017.jpg cat/0018.jpg --label dog`
     """
@@ -38,7 +38,7 @@ def decide(
     verdicts = [name for name, given in (on_images | on_class | {"drop": drop, "undo": undo}).items() if given]
     if len(verdicts) != 1 or bool(files) == bool(class_):
         raise UsageError(
-            "decide: on what, and what?",
+            "decide: name images or a class, and one verdict",
             expected="FILE… or --class CLASS, and one of "
             "--label, --noise, --normal, --drop, --unsure (images), --keep, --drop, --merge-into (class), --undo",
             found=" ".join(f"--{v}" for v in verdicts) or "no verdict",

@@ -13,7 +13,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 
 @app.callback()
 def _root() -> None:
-    """Bring people's decisions in and out; the stages obey them when they run next."""
+    """Import and export people's decisions; the stages follow them when they run next."""
 
 
 @app.command("import")
@@ -30,7 +30,7 @@ def import_(
     """Add the decisions of a CSV, TSV or Parquet file: all of them, or none if a row is wrong.
 
     Verdicts on images: label (with the right class in `label`), noise, normal, drop, unsure; on classes: keep, drop,
-    merge (into `label`). Rows that are there already are passed over.
+    merge (into `label`). Rows that are already recorded are passed over.
 
     Example: `cleaner decisions import looked_at.csv`
     """
@@ -47,11 +47,11 @@ def import_(
     warnings = []
     if result.num_overruled:
         warnings.append(
-            f"of {result.num_overruled} images or classes the file's last word is not in force: "
+            f"for {result.num_overruled} images or classes the file's last verdict is not in force: "
             "it was undone or changed since, or annotators differ"
         )
     if result.unknown_labels:
-        warnings.append(f"new classes, or typing errors: {', '.join(result.unknown_labels[:5])}")
+        warnings.append(f"classes that no image has, perhaps mistyped: {', '.join(result.unknown_labels[:5])}")
     session.report_counts(
         f"decisions  {file}",
         {"added": result.num_added, "there already": result.num_present},

@@ -55,6 +55,6 @@ def _fate(row: dict[str, object]) -> str:
 
 
 def _decision(d: dict[str, object]) -> str:
-    said = f"undoes decision {d['undoes_seq']}" if not d["verdict"] else f"{d['verdict']} {d['label']}".strip()
+    verdict = f"undoes decision {d['undoes_seq']}" if not d["verdict"] else f"{d['verdict']} {d['label']}".strip()
     by = f" by {d['annotator']}" if d["annotator"] else ""
-    return f"{d['seq']}  {d['kind']}: {said}{by}, {d['time_utc']}{' (in force)' if d['in_force'] else ''}"
+    return f"{d['seq']}  {d['kind']}: {verdict}{by}, {d['time_utc']}{' (in force)' if d['in_force'] else ''}"

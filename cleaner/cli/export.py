@@ -28,12 +28,13 @@ def export(
         str | None,
         typer.Option(
             **o.choice("files", "csv", "ignore"),
-            help="Repeated images: as further files (rows), in a table (column) csv, or ignore.",
+            help="How often an image counts: as further files (rows), as numbers in a table (column), or not at all.",
             show_default="files; csv with --to csv",
         ),
     ] = None,
     dropped: Annotated[
-        bool, typer.Option("--dropped", help="Write the dropped images too, by reason; train/ is a folder then.")
+        bool,
+        typer.Option("--dropped", help="Write the dropped images too, by reason; the kept ones then lie in train/."),
     ] = False,
     from_file: o.FromFile = None,
 ) -> None:
@@ -55,10 +56,10 @@ def export(
         if to == "csv":
             result = exporters.export_csv(manifest, out, repeats=how, dropped=dropped, dry_run=dry_run)
         else:
+            root, link, console = source.images_root, cast(exporters.Mode, mode), session.console
             result = exporters.export_folder(
-                manifest, source.images_root, out, mode=cast(exporters.Mode, mode), repeats=how, dropped=dropped,
-                progress=session.console, dry_run=dry_run,
-            )  # fmt: skip
+                manifest, root, out, mode=link, repeats=how, dropped=dropped, progress=console, dry_run=dry_run
+            )
     session.report_counts(
         f"export  {source.name} -> {out}",
         {

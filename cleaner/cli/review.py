@@ -41,7 +41,7 @@ def review(
         int | None, typer.Option(min=0, max=65535, help="Port to serve on.", show_default="the first free from 8765")
     ] = None,
     host: Annotated[
-        str, typer.Option(help="Address to serve on; anything else than this computer's own is a risk.")
+        str, typer.Option(help="Address to serve on; any but this computer's own is a risk.")
     ] = "127.0.0.1",
     exposed: Annotated[
         bool,
@@ -53,7 +53,7 @@ def review(
     ] = False,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
-    """Look at pictures and decide, on a web page of this computer; the stages obey when they run next.
+    """Look at pictures and decide, on a web page of this computer; the stages follow when they run next.
 
     Example: `cleaner review labels --share 0.1`
     """
@@ -67,12 +67,11 @@ def review(
     session = open_session(line)
     from cleaner.review.server import ReviewServer
 
-    name = (annotator if annotator is not None else getpass.getuser()).strip()
+    name = (getpass.getuser() if annotator is None else annotator).strip()
     server = ReviewServer(session.workspace, annotator=name, queue=queue or "", share=share, host=host, port=port)
-    if queue is not None:
-        absent = server.desk.queue(queue).absent
-        if absent:
-            raise BadInputError(f"the queue {queue} is not there yet", next_step=absent)
+    absent = server.desk.queue(queue).absent if queue else ""
+    if absent:
+        raise BadInputError(f"the queue {queue} is not there yet", next_step=absent)
     if host not in LOOPBACK:
         session.console.warn(f"served on {host}, unencrypted: anyone who gets the link decides as {name}")
     _announce(session, server, name)

@@ -1,4 +1,4 @@
-"""What a command needs before it can call its stage, and what it says afterwards."""
+"""What a command needs before it calls its stage, and how it reports the outcome."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ class Session:
         return f"cleaner {name}{where}{' ' if rest else ''}{rest}"
 
     def report(self, result: StageResult) -> None:
-        """All that the command of one stage has to say at its end."""
+        """Report the one stage that a command ran."""
         self.show(result)
         self.finish([result])
 
     def show(self, result: StageResult) -> None:
-        """What a stage did, on stdout; its warnings, on stderr."""
+        """Write what a stage did to stdout, its warnings to stderr."""
         for warning in result.warnings:
             self.console.warn(warning)
         if result.would_run:
@@ -72,7 +72,7 @@ class Session:
             self.console.result(_summary(result, self.workspace.manifest_path(result.record.stage)))
 
     def finish(self, results: list[StageResult]) -> None:
-        """What to do next; and with --json, the document of the stages that ran."""
+        """Write what to do next, and with --json the document of the stages that ran."""
         if self.options.dry_run:
             self._finish_dry_run(results)
             return
@@ -89,7 +89,7 @@ class Session:
         self.console.document({"workspace": where, "dry_run": True, "stages": stages})
 
     def report_dry_run(self, result: StageResult) -> None:
-        """Whether a stage without a summary would run."""
+        """Report whether a stage would run, for one that has a summary of its own."""
         what = f"would run: {result.would_run}" if result.would_run else "up to date"
         self.console.result([f"{result.record.stage:<8}{what}"])
         self._finish_dry_run([result])
@@ -104,7 +104,7 @@ class Session:
     def report_counts(
         self, what: str, counts: dict[str, int], *, warnings: Iterable[str] = (), following: str = ""
     ) -> None:
-        """All that a command without a stage has to say at its end: what it did, counted, and what to do next."""
+        """Report a command that runs no stage: what it did, counted, and what to do next."""
         for warning in warnings:
             self.console.warn(warning)
         dry_run = self.options.dry_run
