@@ -24,7 +24,8 @@ from PIL import Image
 
 from cleaner.audit.draw import open_audit
 from cleaner.dataset.audits import load_open_sample
-from cleaner.dataset.decisions import DecisionStore, Event
+from cleaner.dataset.decisions import DecisionStore
+from cleaner.dataset.events import Event
 from cleaner.dataset.manifest import drop_rows, with_stage_columns, write_manifest, write_table
 from cleaner.dataset.workspace import Input, StageRecord, Workspace
 

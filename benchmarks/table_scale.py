@@ -23,7 +23,8 @@ import numpy as np
 import pandas as pd
 
 from cleaner.config import BalanceSettings, LabelsSettings, NoiseSettings, ScanSettings
-from cleaner.dataset.decisions import DecisionStore, Event
+from cleaner.dataset.decisions import DecisionStore
+from cleaner.dataset.events import Event
 from cleaner.dataset.manifest import NOT_JUDGED, STAGES, drop_rows, stage_fields, write_manifest
 from cleaner.dataset.store import sha256_file
 from cleaner.dataset.verdicts import read_verdicts, used_digest
@@ -66,13 +67,13 @@ def write_stage(workspace: Workspace, frame: pd.DataFrame, stage: str, counts: d
         if f.name not in frame:
             kind = object if str(f.type) == "string" else f.type.to_pandas_dtype()
             frame[f.name] = np.full(len(frame), NOT_JUDGED[str(f.type)], dtype=kind)
+    workspace.begin(stage)
+    write_manifest(workspace.manifest_path(stage), frame, stage=stage, parent_sha256="")
     inputs = []
     if stage != "scan":
         above = workspace.manifest_path(STAGES[STAGES.index(stage) - 1])
-        decisions = used_digest(read_verdicts(workspace), stage, frame)
+        decisions = used_digest(workspace, stage, read_verdicts(workspace))
         inputs = [Input("parent", workspace.relative(above), sha256_file(above)), Input("decisions", "", decisions)]
-    workspace.begin(stage)
-    write_manifest(workspace.manifest_path(stage), frame, stage=stage, parent_sha256="")
     record = StageRecord(
         stage=stage, settings=SETTINGS[stage].as_record(), seed=0, images_root="/absent", inputs=inputs, outputs={},
         counts=row_counts(frame, stage) | counts, backbone={}, device="cpu", threads=1, seconds=1.0,

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from cleaner.dataset.decisions import EVENT_COLUMNS, DecisionStore, Event
+from cleaner.dataset.decisions import DecisionStore
+from cleaner.dataset.events import EVENT_COLUMNS, Event
 from cleaner.dataset.tables import plain_names, read_table, require_columns, write_table_file
 from cleaner.errors import BadInputError
 

@@ -1,37 +1,22 @@
-"""People's decisions: an append-only list of events in SQLite, and the verdicts that are in force.
-
-The rules, from the events of one key (an image's content or a class), oldest first:
-
-- An event that another one undoes does not count; undoing the undoing brings it back.
-- An annotator's last event counts. `unsure` is an abstention: it takes back what the annotator said before.
-- Annotators who differ, in verdict or in label, leave the key undecided.
-- An event in the queue `settle` makes everything before it history: from there on the same rules hold, with the
-  settler as one of the annotators.
-"""
+"""The store of people's decisions: an append-only list of events in SQLite."""
 
 from __future__ import annotations
 
 import datetime
-import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
+from cleaner.dataset.events import EVENT_COLUMNS, Event, agreed, differ, find_standing, find_undone
 from cleaner.dataset.store import digest_of
 from cleaner.errors import BadInputError, CleanerError
 
-VERDICTS = {"image": ("label", "noise", "normal", "drop", "unsure"), "class": ("keep", "drop", "merge")}
-"""What can be said of each kind of key."""
-EVENT_COLUMNS = ("seq", "kind", "key", "queue", "verdict", "label", "annotator", "time_utc", "undoes_seq")
-SETTLE = "settle"
-"""The queue whose events decide alone over what was said before."""
+if TYPE_CHECKING:
+    import pandas as pd
 
-_WITH_LABEL = ("label", "merge")
-_IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 _SCHEMA_VERSION = 1
 _BUSY_S = 30.0
 _SCHEMA = """
@@ -60,45 +45,6 @@ CREATE TABLE IF NOT EXISTS requests (
     request_id TEXT PRIMARY KEY, digest TEXT NOT NULL, annotator TEXT NOT NULL,
     first_seq INTEGER NOT NULL, num_events INTEGER NOT NULL, undoes TEXT NOT NULL
 )"""  # beside the events, so that stores without it stay readable and stores with it stay of the same schema
-
-
-@dataclass(frozen=True, kw_only=True)
-class Event:
-    """One thing that somebody said. `seq` is None until the store has taken it."""
-
-    kind: str
-    key: str
-    verdict: str
-    """One of `VERDICTS[kind]`; empty in an event that only undoes another."""
-    label: str = ""
-    queue: str = ""
-    annotator: str = ""
-    time_utc: str = ""
-    undoes_seq: int | None = None
-    seq: int | None = None
-
-    def check(self) -> None:
-        """Raise BadInputError unless the parts of this event fit together."""
-        if self.kind not in VERDICTS:
-            raise BadInputError(f"a decision of kind {self.kind!r}", expected=" or ".join(VERDICTS))
-        if not self.key or (self.kind == "image" and not _IMAGE_ID.fullmatch(self.key)):
-            expected = "an image_id: 64 hex digits, lower case" if self.kind == "image" else "the name of a class"
-            raise BadInputError(f"a decision on {self.kind} {self.key!r}", expected=expected)
-        if self.verdict not in VERDICTS[self.kind] and not (self.verdict == "" and self.undoes_seq is not None):
-            raise BadInputError(f"verdict {self.verdict!r} on {self._named()}", expected=", ".join(VERDICTS[self.kind]))
-        if (self.verdict in _WITH_LABEL) != bool(self.label):
-            expected = "the right class in `label`" if self.verdict in _WITH_LABEL else "no `label`"
-            raise BadInputError(
-                f"verdict {self.verdict!r} on {self._named()}", expected=expected, found=f"label {self.label!r}"
-            )
-        if self.verdict == "merge" and self.label == self.key:
-            raise BadInputError(f"class {self.key!r} cannot be merged into itself")
-        for text in (self.key, self.label, self.queue, self.annotator, self.time_utc):
-            if not text.isascii() and text != text.encode("utf-8", "replace").decode():
-                raise BadInputError(f"a decision on {self._named()} holds text that is not Unicode: {text!r}")
-
-    def _named(self) -> str:
-        return f"image {self.key[:12]}…" if self.kind == "image" else f"class {self.key!r}"
 
 
 @dataclass(frozen=True)
@@ -237,21 +183,27 @@ class DecisionStore:
         return self._in_force("class", "label")
 
     def undecided(self) -> pd.DataFrame:
-        """What annotators say who differ: columns kind, key, annotator, verdict, label, seq; sorted by kind, key."""
-        rows = []
-        for (kind, key), standing in sorted(find_standing(self._events()).items()):
-            if differ(standing):
-                rows += [(kind, key, e.annotator, e.verdict, e.label, e.seq) for e in standing]
+        """What annotators who differ say: columns kind, key, annotator, verdict, label, seq; sorted by kind, key."""
+        import pandas as pd  # takes a quarter of a second, which `status` does without
+
+        rows = [
+            (kind, key, e.annotator, e.verdict, e.label, e.seq)
+            for (kind, key), events in self.standing().items()
+            for e in (events if differ(events) else [])
+        ]
         return pd.DataFrame(rows, columns=["kind", "key", "annotator", "verdict", "label", "seq"])
 
+    def standing(self) -> dict[tuple[str, str], list[Event]]:
+        """Each annotator's last event in force, by kind and key, sorted; of one key the oldest first."""
+        return dict(sorted(find_standing(self._events()).items()))
+
     def _in_force(self, kind: str, index: str) -> pd.DataFrame:
-        rows = {
-            key: (standing[-1].verdict, standing[-1].label, standing[-1].annotator)
-            for (its_kind, key), standing in sorted(find_standing(self._events()).items())
-            if its_kind == kind and standing and not differ(standing)
-        }
-        frame = pd.DataFrame(list(rows.values()), columns=["verdict", "label", "annotator"], dtype=object)
-        return frame.set_index(pd.Index(list(rows), name=index, dtype=object))
+        import pandas as pd
+
+        found = {key: e for (of_kind, key), e in agreed(self.standing()).items() if of_kind == kind}
+        rows = [(e.verdict, e.label, e.annotator) for e in found.values()]
+        frame = pd.DataFrame(rows, columns=["verdict", "label", "annotator"], dtype=object)
+        return frame.set_index(pd.Index(list(found), name=index, dtype=object))
 
     def _events(self) -> Iterator[Event]:
         if not self.path.exists():
@@ -305,15 +257,11 @@ class DecisionStore:
 
 def events_frame(events: Iterable[Event]) -> pd.DataFrame:
     """Events as a table with the columns of `EVENT_COLUMNS`; text as Python objects, numbers nullable Int64."""
+    import pandas as pd
+
     listed = list(events)
     columns = {name: pd.Series([getattr(e, name) for e in listed], dtype=object) for name in EVENT_COLUMNS}
     return pd.DataFrame(columns).astype({"seq": "Int64", "undoes_seq": "Int64"})
-
-
-def verdicts_digest(frame: pd.DataFrame) -> str:
-    """Hex digest of verdicts in force (index: key; columns verdict, label), whatever their order and annotators."""
-    rows = zip(map(str, frame.index), map(str, frame["verdict"]), map(str, frame["label"]), strict=True)
-    return digest_of(sorted(map(list, rows)))
 
 
 def _read(connection: sqlite3.Connection, after_seq: int = 0, limit: int = -1) -> list[Event]:
@@ -365,36 +313,5 @@ def _note_request(
 
 
 def _identity(event: Event, undoes_seq: int | None) -> tuple[object, ...]:
-    return (
-        event.kind, event.key, event.queue, event.verdict, event.label, event.annotator, event.time_utc, undoes_seq,
-    )  # fmt: skip
-
-
-def find_undone(events: list[Event]) -> set[int]:
-    """The `seq` of events that do not count. An undoing names an earlier event, so the last ones are judged first."""
-    gone: set[int] = set()
-    for event in reversed(events):
-        if event.undoes_seq is not None and event.seq not in gone:
-            gone.add(event.undoes_seq)
-    return gone
-
-
-def find_standing(events: Iterable[Event]) -> dict[tuple[str, str], list[Event]]:
-    """What each annotator says now, by kind and key, oldest first; abstentions are left out."""
-    listed = list(events)
-    gone = find_undone(listed)
-    last: dict[tuple[str, str], dict[str, Event]] = {}
-    for event in listed:
-        if event.seq in gone or not event.verdict:
-            continue
-        of_key = last.setdefault((event.kind, event.key), {})
-        if event.queue == SETTLE:
-            of_key.clear()
-        of_key.pop(event.annotator, None)  # so that the order is that of the last words
-        of_key[event.annotator] = event
-    return {key: [e for e in said.values() if e.verdict != "unsure"] for key, said in last.items()}
-
-
-def differ(standing: list[Event]) -> bool:
-    """Whether those who say something about a key do not say the same."""
-    return len({(e.verdict, e.label) for e in standing}) > 1
+    e = event
+    return (e.kind, e.key, e.queue, e.verdict, e.label, e.annotator, e.time_utc, undoes_seq)

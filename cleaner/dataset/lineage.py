@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cleaner.dataset.locations import is_remote, locate, read_bytes
-from cleaner.dataset.manifest import manifest_stage, read_manifest
 from cleaner.dataset.stage_inputs import STAGE_INPUTS
 from cleaner.dataset.store import digest_of, sha256_file, write_atomic
-from cleaner.dataset.verdicts import Verdicts, stored_digest
+from cleaner.dataset.verdicts import Verdicts, used_digest
 from cleaner.dataset.workspace import MANIFEST, RECORD, Input, StageRecord, Workspace
 from cleaner.errors import BadInputError, StaleStageError
 
@@ -53,7 +52,7 @@ def why_outdated(workspace: Workspace, record: StageRecord, parent: Input | None
     """Why a stage does not match its own outputs, the `parent` it has to read, or the verdicts; '' if it does."""
     why = workspace.why_damaged(record) or _why_other_parent(workspace, record, parent)
     if not why and verdicts is not None and STAGE_INPUTS[record.stage].uses_verdicts:
-        is_same = stored_digest(workspace, record.stage, verdicts) == record.input_sha256("decisions")
+        is_same = used_digest(workspace, record.stage, verdicts) == record.input_sha256("decisions")
         why = "" if is_same else "people decided more since"
     return why
 
@@ -150,6 +149,8 @@ def _parent_now(workspace: Workspace, record: StageRecord) -> Input | None:
 
 
 def _open_file(workspace: Workspace, path: Path) -> Parent:
+    from cleaner.dataset.manifest import manifest_stage, read_manifest  # loads pandas
+
     read_manifest(path, ["file_name", "image_id", "keep"])
     beside = path.parent / RECORD
     scan = workspace.record("scan")

@@ -14,14 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cleaner.dataset.manifest_rows import read_pieces, readable
+from cleaner.dataset.stage_inputs import SCHEMA_VERSION
+from cleaner.dataset.stage_inputs import STAGES as STAGES
 from cleaner.dataset.store import atomic_writer
 from cleaner.errors import BadInputError
 
-_PIECE_ROWS = 65_536  # some 10 MB of text at once
 _GROUP_ROWS = 1 << 20  # of a Parquet row group; Arrow's own default
+_PIECE_ROWS = 65_536  # some 10 MB of text at once
 _SMALL_FILE_BYTES = 1 << 23
-SCHEMA_VERSION = 1
-STAGES = ("scan", "noise", "labels", "balance")
 
 FAULTS = (
     "", "empty", "truncated", "not_an_image", "unsupported_format", "too_large",
@@ -194,7 +195,7 @@ def read_manifest(path: Path, columns: Sequence[str] = (), optional: Sequence[st
 
     Raises BadInputError if the file is absent, no Parquet, or lacks a column of the contract.
     """
-    with _readable(path), path.open("rb") as file:
+    with readable(path), path.open("rb") as file:
         # a thread of Arrow's that is just starting while the process ends aborts it: small files do without
         many = file.seek(0, io.SEEK_END) > _SMALL_FILE_BYTES
         file.seek(0)
@@ -212,33 +213,10 @@ def read_manifest(path: Path, columns: Sequence[str] = (), optional: Sequence[st
 
 
 def read_matching(path: Path, columns: list[str], condition: pc.Expression) -> pd.DataFrame:
-    """Those rows of a manifest that meet `condition` (on `columns`), in their order; the rest never becomes Python.
-
-    Reads a piece at a time, so that a question about a few rows of a million costs little memory.
-    """
-    with _readable(path), pq.ParquetFile(path) as file:
-        pieces = [
-            pa.Table.from_batches([batch]).filter(condition)
-            for batch in file.iter_batches(_PIECE_ROWS, columns=columns, use_threads=False)
-        ]
-        schema = pa.schema([file.schema_arrow.field(name) for name in columns])
-    table = pa.concat_tables(pieces) if pieces else schema.empty_table()
+    """The rows of a manifest that meet `condition` (on `columns`), in their order; the rest never becomes Python."""
+    pieces = [piece.filter(condition) for piece in read_pieces(path, columns)]
+    table = pa.concat_tables(pieces) if pieces else pq.read_schema(path).empty_table().select(columns)
     return pd.DataFrame({name: _to_series(table.column(name)) for name in table.column_names})
-
-
-@contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """What cannot be read of the manifest at `path` is said as BadInputError."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise BadInputError(f"{path}: no such manifest", next_step="run `cleaner scan IMAGES` first") from error
-    except (pa.ArrowInvalid, OSError, KeyError) as error:
-        raise BadInputError(
-            f"{path}: not a readable manifest",
-            found=str(error),
-            next_step="run the stage that writes it again, with --force",
-        ) from error
 
 
 def manifest_stage(path: Path) -> str:

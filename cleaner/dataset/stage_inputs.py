@@ -1,8 +1,13 @@
-"""What each stage reads, declared once; the files that its settings name are declared with the settings."""
+"""The stages, and what each reads, declared once; files that its settings name are declared with the settings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+SCHEMA_VERSION = 1
+"""Of manifests and records."""
+STAGES = ("scan", "noise", "labels", "balance")
+"""The stages that write manifests, in their order."""
 
 
 @dataclass(frozen=True, kw_only=True)

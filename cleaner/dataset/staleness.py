@@ -11,10 +11,8 @@ from cleaner import __version__
 from cleaner.dataset.checkpoint_files import find_checkpoints
 from cleaner.dataset.digests import tree_stamp
 from cleaner.dataset.files import FoundFile, list_files, listing_digest
-from cleaner.dataset.importers import read_seeds, seeds_digest
 from cleaner.dataset.lineage import Parent, parent_input, why_outdated
 from cleaner.dataset.locations import is_remote, locate
-from cleaner.dataset.manifest import read_manifest
 from cleaner.dataset.verdicts import Verdicts
 from cleaner.dataset.workspace import Input, StageRecord, Workspace
 from cleaner.errors import BadInputError
@@ -127,6 +125,9 @@ def _digest(workspace: Workspace, role: str, path: Path, parent: Parent | None) 
     assert parent is not None
 
     def of_seeds() -> str:
+        from cleaner.dataset.importers import read_seeds, seeds_digest  # loads pandas
+        from cleaner.dataset.manifest import read_manifest
+
         return seeds_digest(read_seeds(path, read_manifest(parent.path, ["file_name", "image_id", "readable"])))
 
     return workspace.digests.remember(f"seeds {path}", [*tree_stamp(path), parent.sha256], of_seeds)

@@ -12,17 +12,15 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
-
-import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_tensors
-from safetensors.numpy import save as save_tensors
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from cleaner.dataset.locations import is_remote
 from cleaner.errors import CleanerError, WorkspaceLockedError
 
-Arrays = dict[str, np.ndarray[Any, Any]]
+if TYPE_CHECKING:
+    import numpy as np
+
+Arrays = dict[str, "np.ndarray[Any, Any]"]
 _CHUNK_BYTES = 1 << 20
 
 
@@ -71,9 +69,9 @@ def digest_of(*parts: Any) -> str:
     """Hex SHA-256 of JSON-like values; arrays count by their bytes, type and shape."""
     digest = hashlib.sha256()
     for part in parts:
-        if isinstance(part, np.ndarray):
+        if hasattr(part, "dtype"):
             digest.update(f"{part.dtype}{part.shape}".encode())
-            digest.update(np.ascontiguousarray(part).tobytes())
+            digest.update(part.tobytes())
         elif isinstance(part, bytes):
             digest.update(part)
         else:
@@ -142,6 +140,9 @@ class ArrayStore:
 
     def get(self, key: str) -> Arrays | None:
         """The arrays stored under `key`, or None if there are none or they are damaged."""
+        from safetensors import SafetensorError  # loads numpy, and most of the commands that use this module do not
+        from safetensors.numpy import load as load_tensors
+
         try:
             data = self.path(key).read_bytes()
         except FileNotFoundError:
@@ -156,6 +157,9 @@ class ArrayStore:
 
     def put(self, key: str, arrays: Arrays) -> None:
         """Store `arrays` under `key`, whole or not at all."""
+        import numpy as np
+        from safetensors.numpy import save as save_tensors
+
         data = save_tensors({name: np.asarray(array, order="C") for name, array in arrays.items()})
         write_atomic(self.path(key), hashlib.sha256(data).digest() + data)
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 
-import pandas as pd
-import pyarrow.compute as pc
-
-from cleaner.dataset.decisions import DecisionStore, verdicts_digest
-from cleaner.dataset.manifest import read_matching
+from cleaner.dataset.decisions import DecisionStore
+from cleaner.dataset.events import Event, agreed, differ
 from cleaner.dataset.stage_inputs import STAGE_INPUTS
 from cleaner.dataset.store import digest_of
 from cleaner.dataset.workspace import Workspace
@@ -19,65 +17,77 @@ from cleaner.errors import BadInputError
 class Verdicts:
     """The verdicts in force at one moment."""
 
-    images: pd.DataFrame
-    """Index image_id; columns verdict, label, annotator."""
-    classes: pd.DataFrame
-    """Index the class; columns verdict, label, annotator."""
+    images: dict[str, Event]
+    """By image_id."""
+    classes: dict[str, Event]
+    """By name of the class."""
+    disputed: list[str]
+    """Images and classes on which annotators differ."""
 
 
 def read_verdicts(workspace: Workspace) -> Verdicts:
     """All verdicts in force."""
-    store = DecisionStore(workspace.decisions_path)
-    return Verdicts(store.image_verdicts(), store.class_verdicts())
+    standing = DecisionStore(workspace.decisions_path).standing()
+    by_kind: dict[str, dict[str, Event]] = {"image": {}, "class": {}}
+    for (kind, key), event in agreed(standing).items():
+        by_kind[kind][key] = event
+    return Verdicts(by_kind["image"], by_kind["class"], [key for (_, key), e in standing.items() if differ(e)])
 
 
-def used_images(verdicts: Verdicts, stage: str, rows: pd.DataFrame) -> pd.DataFrame:
-    """The verdicts on images of `rows` that `stage` uses: index image_id, columns verdict and label.
+def used_images(
+    verdicts: Verdicts, stage: str, image_ids: Iterable[str], noise_ids: Collection[str] = ()
+) -> dict[str, Event]:
+    """The verdicts on the images `image_ids` that `stage` uses.
 
-    `rows` has the column image_id. For the noise stage it may have `is_noise` and `noise_evidence`: a `label` verdict
-    is used where an image is noise, or where a person's word is what keeps it from being noise.
+    `noise_ids`: those that count as noise, or that only a person's word keeps from it; for the noise stage, which uses
+    `label` verdicts on them alone. Which label it is makes no difference there, and is left out.
     """
     declared = STAGE_INPUTS[stage]
-    known = verdicts.images.loc[verdicts.images.index.isin(rows["image_id"]), ["verdict", "label"]]
-    used = known["verdict"].isin(declared.image_verdicts)
-    if not declared.labels_of_noise:
-        return known[used]
-    if "is_noise" in rows:
-        concerned = rows.loc[rows["is_noise"].to_numpy(bool) | (rows["noise_evidence"] == "person"), "image_id"]
-        used |= (known["verdict"] == "label") & known.index.isin(concerned)
-    return known[used].assign(label="")  # which label it is makes no difference to noise
+    found = {key: verdicts.images[key] for key in image_ids if key in verdicts.images}
+    used = {key: e for key, e in found.items() if e.verdict in declared.image_verdicts}
+    if declared.labels_of_noise:
+        used |= {key: replace(e, label="") for key, e in found.items() if e.verdict == "label" and key in noise_ids}
+    return used
 
 
-def used_classes(verdicts: Verdicts, stage: str) -> pd.DataFrame:
-    """The verdicts on classes that `stage` uses: index the class; columns verdict, label, annotator."""
-    return verdicts.classes[verdicts.classes["verdict"].isin(STAGE_INPUTS[stage].class_verdicts)]
+def used_classes(verdicts: Verdicts, stage: str) -> dict[str, Event]:
+    """The verdicts on classes that `stage` uses."""
+    return {key: e for key, e in verdicts.classes.items() if e.verdict in STAGE_INPUTS[stage].class_verdicts}
 
 
-def used_digest(verdicts: Verdicts, stage: str, manifest: pd.DataFrame) -> str:
-    """Digest of the verdicts that `stage` uses, given the manifest that it wrote."""
-    digest = verdicts_digest(used_images(verdicts, stage, manifest))
+def used_digest(workspace: Workspace, stage: str, verdicts: Verdicts) -> str:
+    """Digest of the verdicts that `stage` uses, given the manifest that it wrote; reads only rows decided on."""
+    image_ids: list[str] = []
+    noise_ids: set[str] = set()
+    if verdicts.images:
+        image_ids, noise_ids = _rows_decided_on(workspace, stage, list(verdicts.images))
+    digest = verdicts_digest(used_images(verdicts, stage, image_ids, noise_ids))
     if not STAGE_INPUTS[stage].class_verdicts:
         return digest
     return digest_of(digest, verdicts_digest(used_classes(verdicts, stage)))
 
 
-def stored_digest(workspace: Workspace, stage: str, verdicts: Verdicts) -> str:
-    """`used_digest` for the manifest of `stage` on the disk, of which it reads only rows that people decided on."""
-    columns = ["image_id", *(["is_noise", "noise_evidence"] if STAGE_INPUTS[stage].labels_of_noise else [])]
-    ids = verdicts.images.index.tolist()
-    rows = pd.DataFrame({name: [] for name in columns})
-    if ids:
-        rows = read_matching(workspace.manifest_path(stage), columns, pc.field("image_id").isin(ids))
-    return used_digest(verdicts, stage, rows)
+def verdicts_digest(verdicts: dict[str, Event]) -> str:
+    """Hex digest of verdicts by key, whatever their order and annotators."""
+    return digest_of(sorted([key, e.verdict, e.label] for key, e in verdicts.items()))
 
 
-def resolve_merges(class_verdicts: pd.DataFrame) -> dict[str, str]:
+def _rows_decided_on(workspace: Workspace, stage: str, ids: list[str]) -> tuple[list[str], set[str]]:
+    """Of the images `ids`, those that the manifest of `stage` has; and of these the `noise_ids` of `used_images`."""
+    from cleaner.dataset.manifest_rows import read_images  # loads Arrow, needed only where somebody decided
+
+    columns = ["is_noise", "noise_evidence"] if STAGE_INPUTS[stage].labels_of_noise else []
+    rows = read_images(workspace.manifest_path(stage), columns, ids)
+    noise = {row["image_id"] for row in rows if row.get("is_noise") or row.get("noise_evidence") == "person"}
+    return [row["image_id"] for row in rows], noise
+
+
+def resolve_merges(class_verdicts: dict[str, Event]) -> dict[str, str]:
     """For each class that people merged into another, where it ends: a into b, b into c.
 
     Raises BadInputError where merges run in a circle.
     """
-    merges = class_verdicts.loc[class_verdicts["verdict"] == "merge", "label"]
-    into = {str(name): str(end) for name, end in merges.items()}
+    into = {name: e.label for name, e in class_verdicts.items() if e.verdict == "merge"}
     ends = {}
     for name in into:
         seen, at = [name], into[name]

@@ -9,16 +9,17 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from cleaner import __version__
 from cleaner.dataset.digests import DigestCache
 from cleaner.dataset.locations import is_remote
-from cleaner.dataset.manifest import SCHEMA_VERSION, STAGES, read_manifest
+from cleaner.dataset.stage_inputs import SCHEMA_VERSION, STAGES
 from cleaner.dataset.store import exclusive_lock, write_atomic, write_json
 from cleaner.errors import BadInputError, StaleStageError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MANIFEST = "manifest.parquet"
 RECORD = "stage.json"
@@ -138,6 +139,8 @@ class Workspace:
 
     def read(self, stage: str, columns: Sequence[str] = ()) -> pd.DataFrame:
         """The manifest of `stage` as a DataFrame."""
+        from cleaner.dataset.manifest import read_manifest  # loads pandas, which takes a quarter of a second
+
         return read_manifest(self.manifest_path(stage), columns)
 
     def manifest(self, stage: str = "", columns: Sequence[str] = ()) -> pd.DataFrame:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-import pyarrow.compute as pc
-
 from cleaner.config import Config
-from cleaner.dataset.decisions import DecisionStore
-from cleaner.dataset.manifest import STAGES, read_matching
+from cleaner.dataset.stage_inputs import STAGES
 from cleaner.dataset.verdicts import Verdicts, read_verdicts
 from cleaner.dataset.workspace import StageRecord, Workspace
 from cleaner.diagnostics.repetition import repeat_command, why_repeat
@@ -140,24 +139,20 @@ def _next_command(stages: list[StageState]) -> str:
 def _find_waiting(
     workspace: Workspace, records: dict[str, StageRecord | None], verdicts: Verdicts, num_examples: int
 ) -> list[Waiting]:
-    decided = verdicts.images.index.tolist()
+    decided = verdicts.images.keys()
     waiting = []
     for queue in _image_queues(records):
         num, examples = queue.num, []
-        if num and (decided or num_examples):
-            columns, path = ["file_name", "image_id", *queue.columns], workspace.manifest_path(queue.stage)
-            with suppress(BadInputError):  # a damaged manifest makes its stage stale; the record's number stands
-                rows = read_matching(path, columns, queue.condition & ~pc.field("image_id").isin(decided))
-                num, examples = len(rows), rows["file_name"].head(num_examples).tolist()
+        with suppress(BadInputError):  # a damaged manifest makes its stage stale; the record's number stands
+            num -= queue.count_decided(workspace, decided)
+            examples = queue.find_examples(workspace, decided, min(num, num_examples))
         waiting.append(Waiting(what=queue.what, num=num, command=queue.command, examples=examples))
     balance = records["balance"]
     classes = [] if balance is None else list(balance.counts.get("classes_for_people", []))
-    classes = [c for c in classes if c not in verdicts.classes.index]
-    undecided = DecisionStore(workspace.decisions_path).undecided()
-    differ = undecided[["kind", "key"]].drop_duplicates()["key"].tolist()
+    classes = [c for c in classes if c not in verdicts.classes]
     for what, keys, command in (
         ("classes for review", classes, "review low-count"),
-        ("images or classes on which people differ", differ, "review disagreements"),
+        ("images or classes on which people differ", verdicts.disputed, "review disagreements"),
     ):
         waiting.append(Waiting(what=what, num=len(keys), command=command, examples=keys[:num_examples]))
     return [w for w in waiting if w.num]
@@ -172,42 +167,66 @@ class _Queue:
     num: int
     """How many the stage's record counts, decided ones included."""
     columns: list[str]
-    """The columns of `condition`, which picks the images."""
-    condition: pc.Expression
+    """The columns that `holds` looks at."""
+    holds: Callable[[dict[str, Any]], bool]
+    """Whether a row of the stage's manifest belongs to the queue."""
     command: str
+
+    def count_decided(self, workspace: Workspace, decided: Collection[str]) -> int:
+        """How many of its rows are among the `decided` images. Raises BadInputError for a damaged manifest."""
+        if not self.num or not decided:
+            return 0
+        from cleaner.dataset.manifest_rows import read_images  # loads Arrow, and mostly the records suffice
+
+        return sum(map(self.holds, read_images(workspace.manifest_path(self.stage), self.columns, decided)))
+
+    def find_examples(self, workspace: Workspace, decided: Collection[str], num: int) -> list[str]:
+        """The first `num` file names that are not `decided`. Raises BadInputError for a damaged manifest."""
+        if not num:
+            return []
+        from cleaner.dataset.manifest_rows import read_pieces
+
+        columns = ["file_name", "image_id", *self.columns]
+        pieces = read_pieces(workspace.manifest_path(self.stage), columns)
+        rows = (row for piece in pieces for row in piece.to_pylist())
+        return list(islice((r["file_name"] for r in rows if self.holds(r) and r["image_id"] not in decided), num))
 
 
 def _image_queues(records: dict[str, StageRecord | None]) -> list[_Queue]:
-    field, queues = pc.field, []
+    queues = []
     scan, noise, labels = records["scan"], records["noise"], records["labels"]
     if noise is not None:
-        queue = _Queue(
-            what="doubtful noise images",
-            stage="noise",
-            num=noise.counts["doubtful"],
-            columns=["noise_prob", "is_noise", "keep"],
-            condition=(field("noise_prob") > noise.settings["doubtful"]) & ~field("is_noise") & field("keep"),
-            command="review noise-doubtful",
+        above = noise.settings["doubtful"]
+        queues.append(
+            _Queue(
+                what="doubtful noise images",
+                stage="noise",
+                num=noise.counts["doubtful"],
+                columns=["noise_prob", "is_noise", "keep"],
+                holds=lambda row: row["noise_prob"] > above and not row["is_noise"] and row["keep"],
+                command="review noise-doubtful",
+            )
         )
-        queues.append(queue)
     if labels is not None:
-        queue = _Queue(
-            what="label issues that are kept",
-            stage="labels",
-            num=labels.counts["for_people"],
-            columns=["keep", "label_issue", "clean_label", "label"],
-            condition=field("keep") & (field("label_issue") != "") & (field("clean_label") == field("label")),
-            command="review labels",
+        queues.append(
+            _Queue(
+                what="label issues that are kept",
+                stage="labels",
+                num=labels.counts["for_people"],
+                columns=["keep", "label_issue", "clean_label", "label"],
+                holds=lambda row: row["keep"] and row["label_issue"] != "" and row["clean_label"] == row["label"],
+                command="review labels",
+            )
         )
-        queues.append(queue)
     if scan is not None:
-        queue = _Queue(
-            what="copies under several labels",
-            stage="scan",
-            num=scan.counts["label_conflicts"],
-            columns=["label_conflict"],
-            condition=field("label_conflict"),
-            command="review conflicts",
+        queues.append(
+            _Queue(
+                what="copies under several labels",
+                stage="scan",
+                num=scan.counts["label_conflicts"],
+                columns=["label_conflict"],
+                holds=lambda row: row["label_conflict"],
+                command="review conflicts",
+            )
         )
-        queues.append(queue)
     return queues

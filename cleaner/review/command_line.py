@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-from cleaner.dataset.decisions import VERDICTS, DecisionStore, Event
+from cleaner.dataset.decisions import DecisionStore
+from cleaner.dataset.events import VERDICTS, Event
 from cleaner.dataset.locations import locate
 from cleaner.dataset.lookup import find_images
 from cleaner.dataset.workspace import Workspace

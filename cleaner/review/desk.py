@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from cleaner.dataset.decisions import VERDICTS, DecisionStore, Event
+from cleaner.dataset.decisions import DecisionStore
+from cleaner.dataset.events import VERDICTS, Event
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, CleanerError
 from cleaner.review.catalogue import Catalogue, load_catalogue, signature

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cleaner.dataset.decisions import Event
+from cleaner.dataset.events import Event
 from cleaner.review.catalogue import Catalogue
 from cleaner.review.queue import (
     NUM_CHOICES,

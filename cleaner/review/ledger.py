@@ -6,7 +6,8 @@ import threading
 from collections import defaultdict
 from collections.abc import Hashable, Iterable
 
-from cleaner.dataset.decisions import SETTLE, DecisionStore, Event, differ, find_standing, find_undone
+from cleaner.dataset.decisions import DecisionStore
+from cleaner.dataset.events import SETTLE, Event, differ, find_standing, find_undone
 from cleaner.review.agreement import Agreement, compute_agreements
 
 Key = tuple[str, str]

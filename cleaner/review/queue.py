@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
-from cleaner.dataset.decisions import Event
+from cleaner.dataset.events import Event
 from cleaner.dataset.workspace import Workspace
 from cleaner.review.catalogue import Catalogue
 from cleaner.review.ledger import Key, Ledger

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cleaner.dataset.audits import AUDIT_QUEUE
-from cleaner.dataset.decisions import SETTLE
+from cleaner.dataset.events import SETTLE
 from cleaner.errors import BadInputError
 from cleaner.review.class_queue import find_doubtful_classes
 from cleaner.review.label_queues import (

@@ -113,10 +113,9 @@ def _judge_classes(
     classes["action"] = action
     classes["evidence"] = np.where(is_low, "model" if settings.low_count == "auto" else "setting", "").astype(object)
     _add_findings(classes, run.parent, merged)
-    decided = run.class_verdicts["verdict"]
-    decided = decided[decided.isin(["keep", "drop"]) & decided.index.isin(classes.index)]
-    classes.loc[decided.index, "action"] = decided
-    classes.loc[decided.index, "evidence"] = "person"
+    for name, event in run.class_verdicts.items():
+        if event.verdict in ("keep", "drop") and name in classes.index:
+            classes.loc[name, ["action", "evidence"]] = [event.verdict, "person"]
     return classes, machine
 
 

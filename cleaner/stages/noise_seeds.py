@@ -57,7 +57,7 @@ def read_given(settings: NoiseSettings, manifest: pd.DataFrame, judged: pd.DataF
 
 def find_labelled(run: StageRun[NoiseSettings], judged: pd.DataFrame, is_noise: np.ndarray) -> np.ndarray:
     """(M,) bool: which of the M judged rows that count as noise, by `is_noise` (M,) bool, a person gave a label."""
-    verdicts = run.image_verdicts(judged[["image_id"]].assign(is_noise=is_noise, noise_evidence=""))
+    verdicts = run.image_verdicts(judged[["image_id"]].assign(is_noise=is_noise))
     labelled: np.ndarray = judged["image_id"].map(verdicts["verdict"]).eq("label").to_numpy() & is_noise
     return labelled
 

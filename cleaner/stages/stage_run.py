@@ -14,12 +14,13 @@ from typing import Any, Generic, TypeVar
 import pandas as pd
 
 from cleaner.config import RunOptions
+from cleaner.dataset.events import Event
 from cleaner.dataset.lineage import Parent, open_parent
 from cleaner.dataset.locations import locate
 from cleaner.dataset.manifest import read_manifest, write_manifest
 from cleaner.dataset.stage_inputs import STAGE_INPUTS
 from cleaner.dataset.staleness import RunRequest, find_inputs, why_run
-from cleaner.dataset.verdicts import read_verdicts, stored_digest, used_classes, used_images
+from cleaner.dataset.verdicts import read_verdicts, used_classes, used_digest, used_images
 from cleaner.dataset.workspace import MANIFEST, Input, StageRecord, Workspace
 from cleaner.settings import Settings
 
@@ -104,12 +105,21 @@ class StageRun(Generic[S]):
         return read_manifest(self.parent.path, columns, optional)
 
     def image_verdicts(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """The verdicts on images of `rows` that this stage uses; see `used_images`."""
-        return used_images(self._request.verdicts, self.stage, rows)
+        """The verdicts that this stage uses on images of `rows`: index image_id, columns verdict and label.
+
+        `rows` has the column image_id; for the noise stage also `is_noise` where its `label` verdicts are asked for.
+        """
+        verdicts = self._request.verdicts
+        known = rows[rows["image_id"].isin(list(verdicts.images))]
+        noise_ids = set(known.loc[known["is_noise"], "image_id"]) if "is_noise" in known else set()
+        used = used_images(verdicts, self.stage, known["image_id"], noise_ids)
+        index = pd.Index(list(used), name="image_id", dtype=object)
+        values = [(e.verdict, e.label) for e in used.values()]
+        return pd.DataFrame(values, index=index, columns=["verdict", "label"], dtype=object)
 
     @property
-    def class_verdicts(self) -> pd.DataFrame:
-        """The verdicts on classes that this stage uses: index the class; columns verdict, label, annotator."""
+    def class_verdicts(self) -> dict[str, Event]:
+        """The verdicts on classes that this stage uses, by name of the class."""
         return used_classes(self._request.verdicts, self.stage)
 
     def current(self) -> StageResult | None:
@@ -192,7 +202,7 @@ class StageRun(Generic[S]):
         if not STAGE_INPUTS[self.stage].uses_verdicts:
             return []
         file = self.workspace.relative(self.workspace.decisions_path)
-        return [Input("decisions", file, stored_digest(self.workspace, self.stage, self._request.verdicts))]
+        return [Input("decisions", file, used_digest(self.workspace, self.stage, self._request.verdicts))]
 
 
 def planned(stage: str, why: str) -> StageResult:

@@ -12,7 +12,8 @@ import pytest
 from cleaner.audit.draw import open_audit
 from cleaner.audit.results import AuditResult, compute_results
 from cleaner.dataset.audits import find_open_sample, load_open_sample
-from cleaner.dataset.decisions import SETTLE, DecisionStore, Event
+from cleaner.dataset.decisions import DecisionStore
+from cleaner.dataset.events import SETTLE, Event
 from cleaner.dataset.manifest import write_manifest
 from cleaner.dataset.workspace import StageRecord, Workspace
 from cleaner.errors import BadInputError, StaleStageError

@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cleaner.dataset.decision_files import export_decisions, import_decisions
-from cleaner.dataset.decisions import DecisionStore, Event, verdicts_digest
+from cleaner.dataset.decisions import DecisionStore
+from cleaner.dataset.events import Event, agreed
+from cleaner.dataset.verdicts import verdicts_digest
 from cleaner.errors import BadInputError
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
@@ -183,14 +185,18 @@ def test_threads_may_add_at_once(store: DecisionStore) -> None:
 
 def test_the_digest_follows_verdicts_not_order_or_annotators(tmp_path: Path) -> None:
     one, two = DecisionStore(tmp_path / "one"), DecisionStore(tmp_path / "two")
-    assert verdicts_digest(one.image_verdicts()) == verdicts_digest(two.class_verdicts())
+
+    def digest(store: DecisionStore) -> str:
+        return verdicts_digest({key: event for (_, key), event in agreed(store.standing()).items()})
+
+    assert digest(one) == digest(two)
     one.add("image", A, "noise", annotator="ann")
     one.add("image", B, "drop", annotator="ann")
     two.add("image", B, "drop", annotator="bob")
     two.add("image", A, "noise", annotator="bob")
-    assert verdicts_digest(one.image_verdicts()) == verdicts_digest(two.image_verdicts())
+    assert digest(one) == digest(two)
     two.add("image", A, "normal", annotator="bob")
-    assert verdicts_digest(one.image_verdicts()) != verdicts_digest(two.image_verdicts())
+    assert digest(one) != digest(two)
 
 
 def test_import_by_file_name_and_by_class(store: DecisionStore, tmp_path: Path) -> None:

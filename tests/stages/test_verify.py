@@ -14,7 +14,8 @@ from PIL import Image
 
 from cleaner.audit.draw import open_audit
 from cleaner.config import RunOptions, ScanSettings, VerifySettings
-from cleaner.dataset.decisions import DecisionStore, Event
+from cleaner.dataset.decisions import DecisionStore
+from cleaner.dataset.events import Event
 from cleaner.dataset.manifest import drop_rows, read_manifest, write_manifest
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, UsageError
