@@ -199,7 +199,7 @@ class LabelsSettings(Settings):
         str,
         NamesFile("pred_probs"),
         Shown(metavar="FILE"),
-        "Text file with the file_name of each row of pred_probs, one a line.",
+        "Text file with the file_name of each row of pred_probs, one per line.",
     ] = ""
     clean_split: _CleanSplit = ()
     learner: _Learner = "probe"
@@ -242,13 +242,13 @@ class TrainSettings(Settings):
     ] = ""
     recipe: Annotated[str, "Optimisation and augmentation, one of those that `cleaner recipes` lists."] = "final"
     epochs: Annotated[
-        int, Shown("the recipe's"), Meta(ge=0, le=10_000), "Passes over the training images, repeats counted."
+        int, Shown("the recipe's"), Meta(ge=0, le=10_000), "Passes over the training images, repeats included."
     ] = 0
     batch_size: Annotated[
         int,
         Shown("the recipe's"),
         Meta(ge=0, le=65_536),
-        "Images a step; where memory does not hold them at once, the step is done in parts.",
+        "Images per step; where memory does not hold them at once, a step is done in parts.",
     ] = 0
     learning_rate: Annotated[float, Shown("the recipe's"), Meta(ge=0, lt=100), "Peak learning rate."] = 0.0
     prior: Annotated[
@@ -257,7 +257,7 @@ class TrainSettings(Settings):
     ] = "bias"
     tau: _Tau = 1.0
     flood: Annotated[
-        float, Shown("no flooding", metavar="B"), Meta(ge=0), "Level about which the training loss is kept."
+        float, Shown("no flooding", metavar="B"), Meta(ge=0), "Level around which the training loss is kept."
     ] = 0.0
     teacher: Annotated[
         tuple[str, ...],
