@@ -67,10 +67,9 @@ sample_data/truth.csv: | $(READY)
 	$(BIN)/python sample_data/generate.py
 
 # --- the stages ------------------------------------------------------------------------------------------------------
-# Each stage's stage.json is written last and is make's target. `cleaner scan` is always asked, because only it can tell
-# whether the images changed; if they did not it leaves its stage.json alone, and make goes on to nothing. A later stage
-# is asked if the one before it ran, or if its seeds, its options, cleaner.toml or people's decisions are newer; it may
-# still find itself up to date, and the `touch` keeps make from asking again. WORK must not hold spaces.
+# Each stage's stage.json is written last and is make's target. Every stage is asked, because the stage itself judges
+# whether it is up to date: make sees neither settings nor people's decisions. If it is, it leaves its stage.json alone
+# and takes about a second. WORK must not hold spaces.
 
 run: balance ## scan, noise, labels, balance: only what is stale. IMAGES=folder [SEEDS=file] [WORK=work]
 scan: $(WORK)/scan/stage.json ## this stage alone, after those before it (noise, labels and balance likewise)
@@ -81,25 +80,17 @@ balance: $(WORK)/balance/stage.json
 ARGS_noise   = $(if $(SEEDS),--seeds "$(SEEDS)") $(NOISE_ARGS)
 ARGS_labels  = $(LABELS_ARGS)
 ARGS_balance = $(BALANCE_ARGS)
-SETTINGS    := $(wildcard $(WORK)/cleaner.toml $(WORK)/decisions.sqlite $(WORK)/decisions.sqlite-wal)
-SEED_FILES  := $(if $(SEEDS),$(wildcard $(SEEDS) $(SEEDS)/noise/* $(SEEDS)/normal/*))
 
 $(WORK)/scan/stage.json: FORCE | $(READY)
 	@test -n "$(IMAGES)" || { echo 'which images? make $(MAKECMDGOALS) IMAGES=folder [SEEDS=file] [WORK=work]' >&2; exit 2; }
 	$(CLEANER) scan "$(IMAGES)" -C "$(WORK)" $(SCAN_ARGS)
 
-# What a stage was asked for the last time; newer only if that is something else now.
-$(WORK)/.make/%: FORCE
-	@mkdir -p $(@D)
-	@echo '$(ARGS_$*)' | cmp -s - $@ || echo '$(ARGS_$*)' > $@
-
-# $(1): the stage, $(2): the one before it, $(3): further files it depends on. A lost manifest asks, too.
+# $(1): the stage, $(2): the one before it
 define STAGE
-$(WORK)/$(1)/stage.json: $(WORK)/$(2)/stage.json $(WORK)/.make/$(1) $(SETTINGS) $(3) $(if $(wildcard $(WORK)/$(1)/manifest.parquet),,FORCE) | $(READY)
+$(WORK)/$(1)/stage.json: $(WORK)/$(2)/stage.json FORCE | $(READY)
 	$(CLEANER) $(1) -C "$(WORK)" $$(ARGS_$(1))
-	@touch $$@
 endef
-$(eval $(call STAGE,noise,scan,$(SEED_FILES)))
+$(eval $(call STAGE,noise,scan))
 $(eval $(call STAGE,labels,noise))
 $(eval $(call STAGE,balance,labels))
 

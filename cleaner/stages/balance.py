@@ -1,4 +1,4 @@
-"""`cleaner balance`: small classes, upsampling, class priors. recipe.md section 3, docs/methods.md."""
+"""`cleaner balance`: small classes, upsampling, class priors. docs/methods.md."""
 
 from __future__ import annotations
 

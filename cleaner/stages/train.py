@@ -1,4 +1,4 @@
-"""`cleaner train`: the final network on the cleaned, balanced set, and how good it is. recipe.md section 4."""
+"""`cleaner train`: the final network on the cleaned, balanced set, and how good it is. docs/training.md."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def serve() -> None:
     import cleaner.cli.app
     import cleaner.stages.balance
     import cleaner.stages.labels.run
-    import cleaner.stages.noise
+    import cleaner.stages.noise_images
     import cleaner.stages.scan  # noqa: F401
 
     sys.stdout.write("ready\n")

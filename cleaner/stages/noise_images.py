@@ -1,0 +1,147 @@
+"""Which images belong to no class: the work of the noise stage. docs/methods.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from cleaner.config import NoiseSettings
+from cleaner.dataset.manifest import drop_rows, with_stage_columns, write_table
+from cleaner.errors import BadInputError
+from cleaner.random_streams import Stream, open_stream
+from cleaner.scoring.groups import exact_groups
+from cleaner.scoring.noise_rounds import NoiseResult, NoiseRound, run_rounds
+from cleaner.stages.noise_features import compute_features
+from cleaner.stages.noise_seeds import PickedSeeds, find_labelled, pick_seeds, read_given
+from cleaner.stages.stage_run import StageResult, StageRun
+
+_FEW_SEEDS = 50
+"""With fewer seeds of a kind than this, the probabilities count as uncalibrated."""
+_ROUNDS_SCHEMA = pa.schema(
+    [("round", pa.int16()), ("file_name", pa.string()), ("noise_prob", pa.float32()), ("found", pa.bool_())]
+)
+
+
+def find_noise(run: StageRun[NoiseSettings]) -> StageResult:
+    """Find noise images, round by round, and write `noise/`.
+
+    Raises BadInputError for seeds that cannot be used, or an image that changed since the scan.
+    """
+    manifest, settings, options = run.read_parent(), run.settings, run.options
+    judged = manifest[manifest["keep"]].reset_index(drop=True)
+    if judged.empty:
+        raise BadInputError(f"{run.parent.path}: no image is kept", next_step="look at drop_reason in the manifest")
+    given = read_given(settings, manifest, judged)
+    features = compute_features(run, judged, given.outside)
+    picked = pick_seeds(run, judged, given, features.evidence)
+    folder = run.begin()
+    result = run_rounds(
+        features.for_seeds(picked.source),
+        features.evidence,
+        picked.seeds,
+        np.arange(len(features.evidence)) < len(judged),
+        threshold=settings.threshold,
+        max_rounds=settings.max_rounds,
+        rng=open_stream(options.seed, Stream.NOISE_ROUNDS),
+        on_round=lambda r: options.progress.say(_round_line(r)),
+    )
+    full = _into_manifest(manifest, _with_scores(run, judged, result, picked), settings)
+    rounds = _rounds_table(judged["file_name"].to_numpy(), result, settings)
+    write_table(folder / "rounds.parquet", rounds, _ROUNDS_SCHEMA)
+    doubtful = (full["noise_prob"] > settings.doubtful) & ~full["is_noise"] & full["keep"]
+    notes, warnings = _notes(result, picked)
+    return run.complete(
+        full,
+        files=["rounds.parquet"],
+        counts={"noise_images": int(full["is_noise"].sum()), "doubtful": int(doubtful.sum())},
+        machine=features.machine,
+        notes=notes,
+        warnings=warnings,
+    )
+
+
+def _with_scores(
+    run: StageRun[NoiseSettings], judged: pd.DataFrame, result: NoiseResult, picked: PickedSeeds
+) -> pd.DataFrame:
+    """The judged rows with the stage's columns filled in."""
+    num, noise_prob = len(judged), result.rounds[-1].noise_prob[: len(judged)]
+    first = np.full(num, -1, np.int16)
+    for r in reversed(result.rounds):
+        first[r.found[:num]] = r.number
+    is_given = (picked.seeds.is_seed & picked.seeds.is_human)[:num]
+    first[is_given] = 0
+    is_noise = np.where(is_given, picked.seeds.is_noise[:num], noise_prob > run.settings.threshold)
+    evidence = np.where(picked.by_person[:num], "person", np.where(is_given, "seed", "model")).astype(object)
+    # a label keeps the image in; an image to be dropped for another reason is dropped by the next stage
+    dropped = judged["image_id"].map(run.image_verdicts(judged)["verdict"]).eq("drop").to_numpy()
+    overruled = find_labelled(run, judged, is_noise | picked.is_refuted[:num]) | dropped
+    is_noise[overruled] = False
+    evidence[overruled] = "person"
+    return with_stage_columns(judged, "noise").assign(
+        noise_prob=noise_prob, is_noise=is_noise, noise_evidence=evidence, noise_round=first
+    )
+
+
+def _into_manifest(manifest: pd.DataFrame, judged: pd.DataFrame, settings: NoiseSettings) -> pd.DataFrame:
+    """The whole manifest: judged rows, and copies that scan dropped with the columns of the copy that stayed."""
+    full = with_stage_columns(manifest, "noise")
+    mine = manifest["keep"].to_numpy()
+    keys = pd.MultiIndex.from_arrays([manifest["split"], manifest["label"], exact_groups(manifest)])
+    # where each row's scores come from: itself, or for a copy that scan dropped the copy that stayed
+    first = pd.Series(np.arange(len(judged)), index=keys[mine])
+    source = first[~first.index.duplicated()].reindex(keys).fillna(-1).to_numpy(np.int64).copy()
+    source[mine] = np.arange(len(judged))
+    scored = mine | ((manifest["drop_reason"] == "exact_duplicate").to_numpy() & (source >= 0))
+    for name in ("noise_prob", "is_noise", "noise_evidence", "noise_round"):
+        full.loc[scored, name] = judged[name].to_numpy()[source[scored]]
+    cleaned = full["split"].isin(["train", *settings.clean_split]).to_numpy()
+    drop_rows(full, cleaned & full["is_noise"].to_numpy(), "noise", "noise_image")
+    return full
+
+
+def _rounds_table(names: np.ndarray, result: NoiseResult, settings: NoiseSettings) -> pd.DataFrame:
+    """Every image above `doubtful` in any round, in each round."""
+    num = len(names)
+    ever = np.any([r.noise_prob[:num] > settings.doubtful for r in result.rounds], axis=0)
+    parts = [
+        pd.DataFrame(
+            {
+                "round": r.number,
+                "file_name": names[ever],
+                "noise_prob": r.noise_prob[:num][ever],
+                "found": r.found[:num][ever],
+            }
+        )
+        for r in result.rounds
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _notes(result: NoiseResult, picked: PickedSeeds) -> tuple[dict[str, Any], list[str]]:
+    """Notes for the record, and warnings."""
+    given = picked.seeds.is_seed & picked.seeds.is_human
+    num_noise, num_normal = int((given & picked.seeds.is_noise).sum()), int((given & ~picked.seeds.is_noise).sum())
+    is_calibrated = min(num_noise, num_normal) >= _FEW_SEEDS
+    warning = (
+        f"noise_prob is uncalibrated: {num_noise} noise and {num_normal} normal seeds from people; "
+        f"{_FEW_SEEDS} of each are needed"
+    )
+    notes = {
+        "seeds": {"source": picked.source, "noise": num_noise, "normal": num_normal},
+        "calibration": "out-of-fold, prior by EM" if is_calibrated else "uncalibrated",
+        "rounds": [_round_note(r) for r in result.rounds],
+        "stopped": result.stopped,
+    }
+    return notes, [] if is_calibrated else [warning]
+
+
+def _round_note(r: NoiseRound) -> dict[str, Any]:
+    return {"round": r.number, "found": int(r.found.sum()), "new": r.num_new, "left": r.num_left, "prior": r.prior}
+
+
+def _round_line(r: NoiseRound) -> str:
+    counts = f"found {int(r.found.sum()):,}  new {r.num_new:,}  left {r.num_left:,}"
+    return f"  round {r.number}  {counts}  noise share {r.prior:.1%}"
