@@ -25,23 +25,21 @@ if TYPE_CHECKING:
 
 
 def task_cache(workspace: Workspace, options: RunOptions) -> Path:
-    """Where tasks put their results, wherever they run."""
+    """Where tasks store their results: within reach of every machine that runs them."""
     return locate(options.storage) if options.storage else workspace.cache.absolute()
 
 
 def inspect_with_engine(
     workspace: Workspace, files: Sequence[FoundFile], title: str, folder: str, max_pixels: int, options: RunOptions
 ) -> list[ImageFacts]:
-    """The facts of `files` in their order, found by the run's engine; `folder` of the cache remembers what was seen."""
+    """The facts of `files` in their order, found by the run's engine and remembered in `folder` of the cache."""
 
     def run(function: Any, tasks: Any, store: ArrayStore) -> Any:
         return open_engine(options).map(function, tasks, store=store)
 
+    cache = task_cache(workspace, options) / folder
     with options.progress.task(title, len(files)) as task:
-        return inspect_files(
-            files, max_pixels=max_pixels, folder=task_cache(workspace, options) / folder, map_tasks=run,
-            advance=task.advance,
-        )  # fmt: skip
+        return inspect_files(files, max_pixels=max_pixels, folder=cache, map_tasks=run, advance=task.advance)
 
 
 def image_paths(
@@ -63,16 +61,19 @@ def embed_rows(
     with_style: bool = False,
 ) -> Embeddings:
     """Embeddings of manifest rows in their order, followed by those of `outside` images (image_id, path)."""
-    # here, because torch takes seconds and most of a gigabyte, and scan and status do without
-    from cleaner.modeling.backbones import num_threads
+    from cleaner.modeling.backbones import num_threads  # loads torch, which scan does without
     from cleaner.modeling.embeddings import compute_embeddings
 
     ids, paths = image_paths(images_root, rows, outside)
     engine = open_engine(options)
     on_gpu = backbone.device.type == "cuda"
     return compute_embeddings(
-        ids, paths, backbone, task_cache(workspace, options),
-        workers=count_workers(options.workers), progress=options.progress,
+        ids,
+        paths,
+        backbone,
+        task_cache(workspace, options),
+        workers=count_workers(options.workers),
+        progress=options.progress,
         map_shards=partial(engine.map, threads=num_threads(), gpu=on_gpu) if engine.is_cluster else None,
         with_style=with_style,
-    )  # fmt: skip
+    )

@@ -1,4 +1,4 @@
-"""`cleaner plan`: what a run will take, from a short trial of its own parts on a sample of the files."""
+"""`cleaner plan`: time, memory and disk of a run, from a short trial of its parts on a sample of the files."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from cleaner.modeling.recipes import PROBE_RECIPES
 from cleaner.progress import Silent, Task
 
 _TRIAL_FILES = 6 * BATCH_SIZE
-"""Files that are tried: six batches of the network, the first of which is not timed."""
+"""Files in the sample: six batches of the network, of which the first is not timed."""
 _TRIAL_BATCH = 16
-"""Files in one task of the trial's scan: enough tasks that all workers are busy and the rate shows."""
+"""Files in one task of the trial scan: so few that all workers are busy and the rate shows."""
 _TRIAL_ROWS = 2048
-"""Rows that heads are tried on, drawn with replacement from the sample's embeddings."""
+"""Rows of the trial's heads, drawn with replacement from the sample's embeddings."""
 _TRIAL_DRAWS, _TRIAL_VALUES = 30_720, 20_000_000
-"""So many draws from those rows make an epoch, as batches grow with the set up to there; fewer for many classes."""
+"""Draws from those rows in one epoch, and values of logits at most: batches grow with the set up to that size."""
 _ROUNDS_PER_PASS = 8
 """Of the labels stage: 4 and 5 on sample_data, all 8 on tiny50 with a fifth of its labels wrong."""
 _RULE_ROUNDS = 2.5
@@ -50,18 +50,18 @@ _NOISE_ROUNDS_SHARE = 8.0
 """The rounds of the noise stage take 5 to 8 times as long as its class evidence where 4 to 9 % of images are noise
 (sample_data, tiny50, photos); where none is, they take next to nothing."""
 _NOISE_ROUNDS_IMAGES = 50_000
-"""Beyond so many images the rounds learn from no more of them."""
+"""In larger sets the rounds learn from no more images than in one of this size."""
 _EMBEDDING_COPIES = 3
-"""How often embeddings lie in memory at the peak: as read, joined, and in the rows' order."""
+"""Copies of the embeddings in memory at the peak: as read, joined, and in the rows' order."""
 _MANIFEST_ROW_BYTES = 2500
-"""Of memory for a row, copies that a stage makes included."""
+"""Memory for a row, including the copies that a stage makes."""
 _MANIFEST_DISK_BYTES = 4 * 220
-"""Of disk for a row in four manifests and the tables of the rounds."""
+"""Disk for a row in four manifests and the tables of the rounds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a run is expected to take."""
+    """Expected cost of a run."""
 
     num_files: int
     num_bytes: int
@@ -102,14 +102,13 @@ def plan_run(images_root: Path, config: Config, options: RunOptions) -> Plan:
     Reads a sample of the files, embeds it and fits heads for a few steps; writes nothing but a temporary folder.
     Raises BadInputError if there are no files, or none of the sample is an image.
     """
-    start_s, begun = time.process_time(), time.monotonic()  # what it took to import all this, it takes again
+    start_s, begun = time.process_time(), time.monotonic()  # a run takes as long again to import all this
     found = [f for f in list_files(images_root, config.scan.follow_symlinks) if not f.fault]
     if not found:
         raise BadInputError(f"{images_root}: holds no files", next_step="check the path")
     listing_s = time.monotonic() - begun
     rng = np.random.default_rng(options.seed)
-    chosen = rng.permutation(len(found))[:_TRIAL_FILES]
-    sample = [found[i] for i in chosen]
+    sample = [found[i] for i in rng.permutation(len(found))[:_TRIAL_FILES]]
     with options.progress.task("trial scan", len(sample)) as task:
         scan, facts, row_bytes = _try_scan(sample, len(found), config, options, task)
     readable = [(fact.image_id, locate(file.path)) for file, fact in zip(sample, facts, strict=True) if not fact.fault]
@@ -118,8 +117,9 @@ def plan_run(images_root: Path, config: Config, options: RunOptions) -> Plan:
             f"{images_root}: none of {len(sample)} files tried is an image", next_step="run `cleaner scan IMAGES`"
         )
     num_images = math.ceil(len(found) * len(readable) / len(sample))
-    sizes = Counter(read_folders(found, config.scan.label_from)[0])
-    num_classes, num_small = max(2, len(sizes)), sum(size < config.balance.min_count for size in sizes.values())
+    class_sizes = Counter(read_folders(found, config.scan.label_from)[0])
+    num_classes = max(2, len(class_sizes))
+    num_small = sum(size < config.balance.min_count for size in class_sizes.values())
     with options.progress.task("trial embedding", len(readable)) as task:
         network, embeddings = _try_embedding(readable, config, options, task)
     heads = _try_heads(embeddings, num_images, num_classes, config, rng)
@@ -133,13 +133,20 @@ def plan_run(images_root: Path, config: Config, options: RunOptions) -> Plan:
     }
     memory, disk = _sizes(len(found), num_images, embeddings, row_bytes)
     return Plan(
-        num_files=len(found), num_bytes=sum(f.size for f in found), num_classes=num_classes,
-        num_tried=len(sample), trial_s=time.monotonic() - begun,
-        scan_rate=1 / scan.each_s, embedding_rate=1 / network.each_s,
-        seconds=seconds, total_s=sum(seconds.values()),
-        memory_bytes=memory, total_memory_bytes=sum(memory.values()),
-        disk_bytes=disk, total_disk_bytes=sum(disk.values()),
-    )  # fmt: skip
+        num_files=len(found),
+        num_bytes=sum(f.size for f in found),
+        num_classes=num_classes,
+        num_tried=len(sample),
+        trial_s=time.monotonic() - begun,
+        scan_rate=1 / scan.each_s,
+        embedding_rate=1 / network.each_s,
+        seconds=seconds,
+        total_s=sum(seconds.values()),
+        memory_bytes=memory,
+        total_memory_bytes=sum(memory.values()),
+        disk_bytes=disk,
+        total_disk_bytes=sum(disk.values()),
+    )
 
 
 def _sizes(
@@ -164,7 +171,7 @@ def _sizes(
 def _try_scan(
     sample: list[FoundFile], num_files: int, config: Config, options: RunOptions, task: Task
 ) -> tuple[_Rate, list[ImageFacts], int]:
-    """Its rate with as many processes as the run will have, the sample's facts, and bytes kept for each."""
+    """The scan's rate with as many processes as the run will have, the sample's facts, and bytes stored for each."""
     workers = 1 if num_files <= BATCH_FILES else count_workers(options.workers)
     parts = [tuple(sample[i : i + _TRIAL_BATCH]) for i in range(0, len(sample), _TRIAL_BATCH)]
     tasks = [(str(i), (part, config.scan.max_pixels)) for i, part in enumerate(parts)]
@@ -181,7 +188,7 @@ def _try_scan(
 def _try_embedding(
     readable: list[tuple[str, Path]], config: Config, options: RunOptions, task: Task
 ) -> tuple[_Rate, Embeddings]:
-    """Its rate, where the start is that of loading the network, and the sample's embeddings."""
+    """The embedding's rate, whose start is the loading of the network, and the sample's embeddings."""
     begun = time.monotonic()
     backbone = load_backbone(config.embedding, options.device)
     loaded = time.monotonic()
@@ -191,15 +198,15 @@ def _try_embedding(
         embeddings = compute_embeddings(
             ids, paths, backbone, Path(folder), workers=count_workers(options.workers), progress=clock, with_style=True
         )
-    # the network is paid for by batches, full or not
+    # a batch takes the same time whether it is full or not
     rate = _rate([loaded, *clock.stamps], [BATCH_SIZE] * len(clock.stamps))
     return dataclasses.replace(rate, start_s=loaded - begun), embeddings
 
 
 def _rate(stamps: list[float], steps: list[int], at_once: int = 1) -> _Rate:
-    """From the times at which steps of so many things were done, the first time being the beginning.
+    """The rate, given the time of the beginning and of the end of each step; `steps` are the things done in each.
 
-    The first `at_once` steps hold the start of whatever does the work; without more there is nothing to tell it from.
+    The first `at_once` steps include the start of the workers; without further steps the two cannot be told apart.
     """
     if len(steps) <= at_once:
         return _Rate(0.0, max(stamps[-1] - stamps[0], 1e-6) / sum(steps))
@@ -208,7 +215,7 @@ def _rate(stamps: list[float], steps: list[int], at_once: int = 1) -> _Rate:
 
 
 class _Clock(Silent):
-    """Progress that notes when steps are done, and passes them on."""
+    """Progress that records when steps are done and passes them on."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
@@ -216,11 +223,11 @@ class _Clock(Silent):
 
     @contextmanager
     def task(self, name: str, total: int) -> Iterator[Task]:
-        """Whatever runs, it is this clock's one task."""
+        """Every task is this clock's one task."""
         yield self
 
     def advance(self, num: int = 1) -> None:
-        """Note the time."""
+        """Record the time."""
         self.stamps.append(time.monotonic())
         self._task.advance(num)
 
@@ -232,7 +239,7 @@ def _try_heads(
     config: Config,
     rng: np.random.Generator,
 ) -> dict[str, float]:
-    """Seconds of the noise and the labels stage without embedding, from one epoch each on a few thousand rows."""
+    """Seconds of the noise and labels stages without embedding, from one epoch each on a few thousand rows."""
     num_rows = min(num_images, _TRIAL_ROWS)
     some = embeddings.take(rng.integers(0, len(embeddings.plain), num_rows))
     targets = rng.integers(0, num_classes, num_rows)
@@ -252,7 +259,7 @@ def _try_heads(
         job = FitJob(rows=drawn, targets=targets[drawn], sample_weights=weights, log_prior=prior, recipe=recipe, seed=0)
         learner.fit(job)
         epoch_s.append((time.monotonic() - begun) * num_images / len(drawn))
-    _, folds_s, round_s = epoch_s  # the very first fit also pays for what torch sets up once
+    _, folds_s, round_s = epoch_s  # the first fit also includes what torch sets up once
     epochs = [recipe.epochs for recipe in PROBE_RECIPES]
     one_pass = epochs[0] * folds_s + _ROUNDS_PER_PASS * float(np.mean(epochs)) * round_s
     num_passes = sum(k == 1 or 2 * k < num_classes for k in config.labels.top_k)
@@ -262,6 +269,6 @@ def _try_heads(
 
 
 def _peak_memory_bytes() -> int:
-    """The most that this process has held."""
+    """Peak memory of this process so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

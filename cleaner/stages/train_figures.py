@@ -1,4 +1,4 @@
-"""What `train` writes about how good its network is: metrics.json, and tables by class, of curves and confusions."""
+"""How good the network of `train` is: metrics.json, and tables of classes, precision-recall curves and confusions."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _NUM_CONFUSIONS = 100
 
 @dataclass(frozen=True)
 class Figures:
-    """A network's predictions on m held-out images, and what it learned from."""
+    """A network's predictions on m held-out images, and the sizes of its training set."""
 
     classes: list[str]
     sizes: np.ndarray
     """(K,) int64: training images of each class."""
     sampled: np.ndarray
-    """(K,) int64: how many an epoch shows, repeats counted."""
+    """(K,) int64: images that an epoch shows, repeats included."""
     source: str
     """Where the held-out images are from."""
     targets: np.ndarray
@@ -52,7 +52,7 @@ class Figures:
 
 
 def write_figures(folder: Path, figures: Figures) -> list[str]:
-    """Write metrics.json, and where something was held out classes.csv, pr_curves.csv, confusions.csv; their names."""
+    """Write metrics.json and, with held-out images, classes.csv, pr_curves.csv and confusions.csv; return the names."""
     table, curves = _by_class(figures)
     write_json(folder / METRICS, _metrics(figures, table))
     if not len(figures.targets):
@@ -72,7 +72,7 @@ def write_figures(folder: Path, figures: Figures) -> list[str]:
 
 
 def _by_class(f: Figures) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """One row a class; and the curves of all images together (label '') and of each class."""
+    """A table with one row for each class, and the curves of all images together (label '') and of each class."""
     correct = f.predicted == f.targets
     num_val = np.bincount(f.targets, minlength=len(f.classes))
     curves = [("", precision_recall(correct, f.confidence, len(f.targets)))]
@@ -90,15 +90,8 @@ def _by_class(f: Figures) -> tuple[pd.DataFrame, pd.DataFrame]:
             "average_precision": [c.average_precision for _, c in curves[1:]],
         }
     )
-    parts = [
-        pd.DataFrame(
-            {
-                "label": name, "threshold": c.threshold, "precision": c.precision, "recall": c.recall,
-                "envelope": c.envelope,
-            }
-        )
-        for name, c in curves
-    ]  # fmt: skip
+    columns = ("threshold", "precision", "recall", "envelope")
+    parts = [pd.DataFrame({"label": label} | {name: getattr(c, name) for name in columns}) for label, c in curves]
     return table, pd.concat(parts, ignore_index=True)
 
 
