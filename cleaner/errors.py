@@ -1,13 +1,15 @@
-"""Errors that a user can cause or mend: each says what is wrong, where, and what to do next."""
+"""Errors that a user can cause or fix: each says what is wrong, where, and what to do next."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class CleanerError(Exception):
-    """A failure to be shown to the user without a traceback.
+    """A failure that is shown to the user without a traceback.
 
-    `what` names the problem and the file or row; `expected` and `found` are added where they help;
-    `next_step` is the command or the change that mends it. `exit_code` is the process's.
+    `what` names the problem and the file or row; `expected` and `found` are given where they help; `next_step` is the
+    command or the change that fixes it. `exit_code` is that of the process.
     """
 
     exit_code = 1
@@ -20,18 +22,12 @@ class CleanerError(Exception):
         self.next_step = next_step
 
     def __str__(self) -> str:
-        lines = [self.what]
-        if self.expected:
-            lines.append(f"  expected: {self.expected}")
-        if self.found:
-            lines.append(f"  found: {self.found}")
-        if self.next_step:
-            lines.append(f"  next: {self.next_step}")
-        return "\n".join(lines)
+        rest = {"expected": self.expected, "found": self.found, "next": self.next_step}
+        return "\n".join([self.what, *(f"  {name}: {text}" for name, text in rest.items() if text)])
 
 
 class UsageError(CleanerError):
-    """The command line or the settings make no sense (exit 2)."""
+    """The command line or the settings cannot be used (exit 2)."""
 
     exit_code = 2
 
@@ -51,10 +47,16 @@ class WorkspaceLockedError(CleanerError):
 
 
 class GateError(CleanerError):
-    """A gate that the user asked for is not passed (exit 4)."""
+    """A gate that the user set is not passed (exit 4)."""
 
     exit_code = 4
 
 
 class BackboneError(CleanerError):
     """A backbone or its weights cannot be loaded (exit 1)."""
+
+
+def first_few(names: Sequence[str], most: int = 5) -> str:
+    """The first `most` of `names`, and how many more there are, for a message: `a, b and 3 more`."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")

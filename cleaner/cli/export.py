@@ -44,6 +44,7 @@ def export(
     """
     session = open_session(line)
     from cleaner.dataset import exporters
+    from cleaner.dataset.export_files import Mode
     from cleaner.dataset.lineage import open_parent
     from cleaner.dataset.manifest import read_manifest
     from cleaner.dataset.verdicts import read_verdicts
@@ -56,7 +57,7 @@ def export(
         if to == "csv":
             result = exporters.export_csv(manifest, out, repeats=how, dropped=dropped, dry_run=dry_run)
         else:
-            root, link, console = source.images_root, cast(exporters.Mode, mode), session.console
+            root, link, console = source.images_root, cast(Mode, mode), session.console
             result = exporters.export_folder(
                 manifest, root, out, mode=link, repeats=how, dropped=dropped, progress=console, dry_run=dry_run
             )

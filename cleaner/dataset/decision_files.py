@@ -11,11 +11,10 @@ import pandas as pd
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.events import EVENT_COLUMNS, Event
 from cleaner.dataset.tables import plain_names, read_table, require_columns, write_table_file
-from cleaner.errors import BadInputError
+from cleaner.errors import BadInputError, first_few
 
 _KEYS = ("image_id", "file_name", "class")
 _OPTIONAL = ("label", "queue", "annotator", "time_utc", "seq", "undoes_seq")
-_MAX_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,18 +138,17 @@ def _image_ids(path: Path, file_names: pd.Series[str], manifest: pd.DataFrame | 
     _refuse_unknown(path, file_names, set(known), "file_name", "a file_name of the manifest")
     empty = [f"{name!r} (row {row})" for row, name in file_names.items() if not known[name]]
     if empty:
-        raise BadInputError(f"{path}: files without content cannot be decided on", found=", ".join(empty[:_MAX_SHOWN]))
+        raise BadInputError(f"{path}: files without content cannot be decided on", found=first_few(empty))
     return [known[name] for name in file_names]
 
 
 def _refuse_unknown(path: Path, names: pd.Series[str], known: set[str], column: str, expected: str) -> None:
     unknown = [f"{name!r} (row {row})" for row, name in names.items() if name not in known]
     if unknown:
-        more = f" and {len(unknown) - _MAX_SHOWN} more" if len(unknown) > _MAX_SHOWN else ""
         raise BadInputError(
             f"{path}: {len(unknown)} rows with an unknown {column}",
             expected=expected,
-            found=", ".join(unknown[:_MAX_SHOWN]) + more,
+            found=first_few(unknown),
             next_step="mend the rows and import again; nothing was imported",
         )
 

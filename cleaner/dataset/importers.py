@@ -9,7 +9,7 @@ import pandas as pd
 
 from cleaner.dataset.store import digest_of, sha256_file
 from cleaner.dataset.tables import plain_names, read_table, require_columns
-from cleaner.errors import BadInputError
+from cleaner.errors import BadInputError, first_few
 
 SEED_KINDS = {"noise": True, "normal": False}
 """The folders of a folder of seeds, and what each says."""
@@ -17,7 +17,6 @@ _TRUTH = {
     "true": True, "1": True, "1.0": True, "yes": True,
     "false": False, "0": False, "0.0": False, "no": False,
 }  # fmt: skip
-_MAX_SHOWN = 5
 
 
 def read_seeds(path: Path, manifest: pd.DataFrame) -> pd.DataFrame:
@@ -66,7 +65,7 @@ def _seeds_in_folder(path: Path, manifest: pd.DataFrame) -> pd.DataFrame:
         raise BadInputError(
             f"{path}: no folder {' and no folder '.join(f'{kind}/' for kind in absent)}",
             expected="noise/ with images of no class and normal/ with good ones",
-            found=", ".join(sorted(p.name for p in path.iterdir())[:_MAX_SHOWN]) or "nothing",
+            found=first_few(sorted(p.name for p in path.iterdir())) or "nothing",
         )
     files = [(file, is_noise) for kind, is_noise in SEED_KINDS.items() for file in _files_below(path / kind)]
     image_ids = [sha256_file(file) for file, _ in files]
@@ -120,11 +119,10 @@ def _check_kinds(path: Path, seeds: pd.DataFrame) -> None:
 def _refuse(path: Path, wrong: list[str], what: str, expected: str) -> None:
     """Raise BadInputError if there are `wrong` ones, showing the first few."""
     if wrong:
-        more = f" and {len(wrong) - _MAX_SHOWN} more" if len(wrong) > _MAX_SHOWN else ""
         raise BadInputError(
             f"{path}: {len(wrong)} {what}",
             expected=expected,
-            found=", ".join(wrong[:_MAX_SHOWN]) + more,
+            found=first_few(wrong),
             next_step="mend or remove them, then run again",
         )
 

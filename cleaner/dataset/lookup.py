@@ -12,10 +12,9 @@ import pyarrow.compute as pc
 
 from cleaner.dataset.files import escape_name
 from cleaner.dataset.manifest import read_matching
-from cleaner.errors import BadInputError
+from cleaner.errors import BadInputError, first_few
 
 _DIGITS = re.compile(r"[0-9a-f]{6,64}")
-_MAX_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def _pick(text: str, names: list[str], rows: pd.DataFrame, manifest: Path) -> Fo
         if len(ids) > 1:
             raise BadInputError(
                 f"{text}: the first digits of {len(ids)} images",
-                found=", ".join(i[: len(text) + 4] + "…" for i in ids[:_MAX_SHOWN]),
+                found=first_few([i[: len(text) + 4] + "…" for i in ids]),
                 next_step="give more digits",
             )
     if hit.empty:
@@ -80,4 +79,4 @@ def _alike(text: str, manifest: Path) -> str:
     """Files of the same name in other folders."""
     name = re.escape(PurePosixPath(text).name)
     rows = read_matching(manifest, ["file_name"], pc.match_substring_regex(pc.field("file_name"), f"(^|/){name}$"))
-    return ", ".join(rows["file_name"].head(_MAX_SHOWN))
+    return first_few(rows["file_name"].tolist())
