@@ -1,166 +1,273 @@
-"""The trial of the noise stage: precision and recall by round, from few seeds to many and from none.
+"""The trial of the noise stage over unlike sets, each judged by default weights that were learned on the others.
 
-    python benchmarks/noise_decisions.py DATA [--sets own native] [--seeds 0 1 2] [--noise-seeds 0 10 30 100]
-                                            [--work DIR] [--rows FILE]
+    python benchmarks/noise_decisions.py DATA [--sets NAME …] [--draws 5] [--work DIR] [--weights]
 
-DATA is the folder with lay_out.py and the packs (../shared/data). Sets, both tiny50 with 20 % wrong labels and 300
-off-topic images from seven sources: `own` (junk in the pack's own size, 2 %) and `native` (junk in its own sizes, 9 %,
-among photos upscaled to 400 x 533). Seeds are drawn as lay_out.py draws them: noise from every second source, seven
-normal ones for each; 0: `auto`, the cold start. Every run is the stage itself with its default settings, on embeddings
-computed once. With --rows each result is appended to FILE and what it holds is not run again, so that the trial can be
-run in pieces; the table is of all rows in it (a new version of the stage needs a new file). All figures are of images
-that no seed names, means of the layout seeds ± their standard deviation:
+DATA is the folder with lay_out.py and the packs (../shared/data). Sets: tiny50 (junk in the pack's own size, 2 %),
+three sets of real photographs with 8 % junk and 10 % wrong labels, a natural crawl of 22 sports judged by eye, and
+sample_data. Embeddings and evidence are computed once for each set; then seeds are drawn from two thirds of it, by hash
+of the name, and all figures are of the other third. `half`: noise seeds from every second source of junk only. Figures,
+means over draws:
 
-  P1/R1, P2/R2, P/R  precision and recall of the first round (a one-shot classifier), the second and the last
-  with seeds         P/R of the last round over all images, seeds counted as found
-  drift              the last round's precision less the second's
-  seen, unseen       recall among sources that the seeds showed, and that they did not
-  doubt, people      unseen sources in the band of doubt (doubtful .. threshold); all images in it
-  AUROC              of noise_prob, and of cleanlab's out-of-distribution score on the same embeddings
-  cleanlab P         precision of as many images as we found, taken from the top of cleanlab's score
+  P, R         precision and recall above 0.9, after the last round, and after the first one
+  AP           average precision of noise_prob; of logistic regression on embedding, style and both (C by
+               cross-validation on the seeds); of the mean similarity to the three nearest noise seeds, less that to the
+               nearest normal ones; of cleanlab's out-of-distribution score
+  plain P, R   the recipe's plain loop: logistic regression on both, above 0.9, finds join, until nothing new comes out
+  left         noise among the kept, in per cent, over all images, unclear ones aside
+  out          right images thrown out, in per cent
+  share        estimated and true share of noise
+  cold, clean  without seeds: precision and recall; images flagged, in per cent, once all noise is taken out of the set
+
+With --weights the default weights learned on all sets are printed, as cleaner/scoring/noise_evidence.py holds them.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import hashlib
+import subprocess
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from cleanlab.outlier import OutOfDistribution
-from quality import lay_out
-from scores import precision_recall_f1
-from sklearn.metrics import roc_auc_score
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+from sklearn.metrics import average_precision_score
+from threadpoolctl import threadpool_limits
 
-from cleaner.config import EmbeddingSettings, NoiseSettings, RunOptions, ScanSettings
+from cleaner.config import EmbeddingSettings, RunOptions, ScanSettings
 from cleaner.dataset.manifest import read_manifest
 from cleaner.dataset.workspace import Workspace
 from cleaner.modeling.backbones import load_backbone
+from cleaner.scoring.noise_evidence import EVIDENCE, rank_evidence
+from cleaner.scoring.noise_model import NoiseModel, NoiseSeeds, Sight
+from cleaner.scoring.noise_rounds import NoiseResult, run_rounds
 from cleaner.stages.inputs import embed_rows
-from cleaner.stages.noise import run_noise
+from cleaner.stages.noise_features import gather_sight
 from cleaner.stages.scan import run_scan
 
-LAYOUTS = {"own": "tiny50", "native": "native"}
-NORMAL_FOR_EACH = 7
+SAMPLE = Path(__file__).resolve().parent.parent / "sample_data"
+JUNK = ["--flip", "0.1", "--offtopic", "120", "--offtopic-from"]
+SETS = {
+    "grocery+photos": ["realphotos:grocery", *JUNK, "offtopic_photos"],
+    "objects+offtopic": ["realphotos:objects", *JUNK, "offtopic"],
+    "objects+photos": ["realphotos:objects", *JUNK, "offtopic_photos"],
+    "trash+offtopic": ["realphotos:trash", *JUNK, "offtopic"],
+    "crawl_sports": ["crawl_sports"],
+    "tiny50": ["tiny50", "--flip", "0.2", "--offtopic", "300"],
+    "sample_data": [],
+}
+"""Arguments of lay_out.py."""
+TRIALS = [(60, 7, False), (30, 7, True), (10, 7, False)]
+CRAWL_TRIALS = [(45, 2, False), (20, 2, False), (10, 2, False)]
+"""Noise seeds, normal seeds for each, and whether half the sources are known."""
+FEWEST_UNSEEN = 30
+THRESHOLD = 0.9
+
+
+@dataclass(frozen=True)
+class Set:
+    """One set, N images."""
+
+    sight: Sight
+    is_noise: np.ndarray
+    is_clear: np.ndarray
+    """(N,) bool: not called unclear by whoever judged by eye."""
+    source: np.ndarray
+    is_test: np.ndarray
+    odd: np.ndarray
+    """(N,) float: cleanlab's out-of-distribution score, higher is more like noise."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--sets", nargs="+", choices=list(LAYOUTS), default=list(LAYOUTS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--noise-seeds", nargs="+", type=int, default=[0, 10, 30, 100])
-    parser.add_argument("--work", type=Path, default=Path("/tmp/cleaner-quality"))
-    parser.add_argument("--rows", type=Path)
+    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
+    parser.add_argument("--draws", type=int, default=5)
+    parser.add_argument("--work", type=Path, default=Path("/tmp/cleaner-noise"))
+    parser.add_argument("--weights", action="store_true")
     args = parser.parse_args()
-    kept = args.rows.read_text().splitlines() if args.rows and args.rows.exists() else []
-    rows = [json.loads(line) for line in kept]
-    done = {(row["set"], row["layout"], row["noise seeds"]) for row in rows}
+    warnings.filterwarnings("ignore")
+    sets = {name: load(name, args.data, args.work) for name in SETS}
+    if args.weights:
+        model = fit_weights(list(sets.values()))
+        print(dict(zip(EVIDENCE, model.coef_[0].round(2).tolist(), strict=True)), model.intercept_.round(2).tolist())
+    rows = []
     for name in args.sets:
-        for seed in args.seeds:
-            missing = [count for count in args.noise_seeds if (name, seed, count or "auto") not in done]
-            for row in trial(args.data, name, seed, missing, args.work) if missing else ():
-                rows.append(row)
-                print(json.dumps(row), file=sys.stderr, flush=True)
-                if args.rows:
-                    with args.rows.open("a") as file:
-                        file.write(json.dumps(row) + "\n")
-    print(shown(pd.DataFrame(rows)).to_string())
+        family = name.split("+")[0]
+        one = with_weights(sets[name], fit_weights([s for n, s in sets.items() if n.split("+")[0] != family]))
+        cold = cold_start(one)
+        for num, ratio, half in CRAWL_TRIALS if name == "crawl_sports" else TRIALS:
+            if (one.is_noise & one.is_test).sum() < FEWEST_UNSEEN:
+                continue
+            drawn = [trial(one, draw(one, num, ratio, half, i), i) for i in range(args.draws)]
+            figures = pd.DataFrame(drawn).mean().to_dict()
+            row = {"set": name, "seeds": f"{num}+{num * ratio}{' half' if half else ''}"} | figures | cold
+            rows.append(row)
+            print(row, file=sys.stderr, flush=True)
+    print(pd.DataFrame(rows).set_index(["set", "seeds"]).T.to_string(float_format="{:.3f}".format))
 
 
-def trial(data: Path, name: str, seed: int, counts: list[int], work: Path) -> Iterator[dict[str, object]]:
-    """One layout under each number of noise seeds."""
-    folder = work / f"{LAYOUTS[name]}-{seed}"
-    lay_out(data, LAYOUTS[name], seed, folder)
-    truth = pd.read_csv(folder / "truth.csv", keep_default_na=False, dtype=str).set_index("file_name")
-    place = folder / "noise-trial"
-    (place / "cache").mkdir(parents=True, exist_ok=True)
-    shared = work / "embeddings"
-    shared.mkdir(exist_ok=True)
-    if not (place / "cache" / "embeddings").exists():
-        (place / "cache" / "embeddings").symlink_to(shared.resolve())
-    workspace, options = Workspace(place), RunOptions(workers=1, device="cpu")
-    run_scan(workspace, folder / "train", ScanSettings(), options)
-    theirs = cleanlab_scores(workspace, folder / "train", options)
-    for count in counts:
-        yield {"set": name, "noise seeds": count or "auto", "layout": seed} | score(
-            workspace, truth, draw_seeds(truth, count, seed), theirs
-        )
-
-
-def cleanlab_scores(workspace: Workspace, images: Path, options: RunOptions) -> pd.Series:
-    """Cleanlab's out-of-distribution score (nearest neighbours), turned: higher is more like noise."""
+def load(name: str, data: Path, work: Path) -> Set:
+    """Lay out a set, scan and embed it, or take up what an earlier run left in `work`."""
+    folder = work / name.replace("+", "-")
+    images = SAMPLE / "images" if name == "sample_data" else folder / "train"
+    if not images.exists():
+        subprocess.run([sys.executable, data / "lay_out.py", *SETS[name], "--out", folder], check=True)
+    truth_file = SAMPLE / "truth.csv" if name == "sample_data" else folder / "truth.csv"
+    truth = pd.read_csv(truth_file, keep_default_na=False, dtype=str).set_index("file_name")
+    workspace, options = Workspace(folder / "work"), RunOptions(workers=1, device="cpu")
+    workspace.root.mkdir(parents=True, exist_ok=True)
+    run_scan(workspace, images, ScanSettings(), options)
     manifest = read_manifest(workspace.manifest_path("scan"))
-    judged = manifest[manifest["keep"]]
-    views = embed_rows(workspace, images, judged, load_backbone(EmbeddingSettings(), "cpu"), options)
-    features = (views.plain.astype(np.float32) + views.mirrored.astype(np.float32)) / 2
-    scores = OutOfDistribution().fit_score(features=features, verbose=False)
-    return pd.Series(-scores, index=judged["file_name"])
+    judged = manifest[manifest["keep"]].reset_index(drop=True)
+    backbone = load_backbone(EmbeddingSettings(), "cpu")
+    embeddings = embed_rows(workspace, images, judged, backbone, options, with_style=True)
+    sight = gather_sight(embeddings, judged, 0)
+    truth = truth.reindex(judged["file_name"])
+    content = sight.contents[0](np.arange(len(judged)))
+    return Set(
+        sight,
+        (truth["is_noise_image"].str.lower() == "true").to_numpy(),
+        (truth["verdict"] != "unclear").to_numpy() if "verdict" in truth else np.ones(len(judged), bool),
+        truth["source"].to_numpy() if "source" in truth else np.full(len(judged), ""),
+        np.array([hashlib.sha256(n.encode()).digest()[-1] % 3 == 0 for n in judged["file_name"]]),
+        -OutOfDistribution().fit_score(features=content, verbose=False),
+    )
 
 
-def draw_seeds(truth: pd.DataFrame, count: int, seed: int) -> pd.Series:
-    """What lay_out.py writes into seeds.csv with --seeds-noise `count`: is_noise by file name."""
-    is_noise = truth["is_noise_image"] == "True"
-    junk, good = truth[is_noise], truth[~is_noise]
-    known = junk[junk["source"].isin(junk["source"].value_counts().index[::2])]
-    noise = known.sample(min(count, len(known)), random_state=seed)
-    normal = good.sample(NORMAL_FOR_EACH * count, random_state=seed)
-    return is_noise[[*noise.index, *normal.index]].rename("is_noise")
+def fit_weights(sets: list[Set]) -> LogisticRegression:
+    """Default weights of the evidence: every set, and both kinds in it, count the same."""
+    ranks = np.concatenate([s.sight.ranks[s.is_clear] for s in sets])
+    truths = [s.is_noise[s.is_clear] for s in sets]
+    weights = [np.where(t, 150 / t.sum(), 150 / (~t).sum()) for t in truths]
+    return LogisticRegression(C=1, max_iter=3000).fit(
+        ranks, np.concatenate(truths), sample_weight=np.concatenate(weights)
+    )
 
 
-def score(workspace: Workspace, truth: pd.DataFrame, seeds: pd.Series, theirs: pd.Series) -> dict[str, object]:
-    """Run the stage with `seeds` and compare with the truth."""
-    path = ""
-    if len(seeds):
-        path = str(workspace.root / "seeds.csv")
-        seeds.to_csv(path)
-    settings = NoiseSettings(seeds=path)
-    run_noise(workspace, settings, RunOptions(workers=1, device="cpu", force=True))
-    noise = read_manifest(workspace.manifest_path("noise")).set_index("file_name")
-    noise = noise[noise["keep"] | (noise["drop_stage"] == "noise")]
-    junk = (truth.loc[noise.index, "is_noise_image"] == "True").to_numpy()
-    source = truth.loc[noise.index, "source"]
-    showed = set(truth.loc[seeds.index[seeds.to_numpy()], "source"])
-    free = ~noise.index.isin(seeds.index)
-    found, prob = noise["is_noise"].to_numpy(), noise["noise_prob"].to_numpy()
-    rounds = pd.read_parquet(workspace.root / "noise" / "rounds.parquet")
-    by_round = [
-        precision_recall_f1(noise.index.isin(r.loc[r["found"], "file_name"])[free], junk[free])[:2]
-        for _, r in rounds.groupby("round")
+def with_weights(one: Set, model: LogisticRegression) -> Set:
+    return replace(one, sight=replace(one.sight, default_log_odds=model.decision_function(one.sight.ranks)))
+
+
+def draw(one: Set, num: int, ratio: int, half: bool, seed: int) -> NoiseSeeds:
+    rng = np.random.default_rng(seed)
+    free = ~one.is_test & one.is_clear
+    noise = free & one.is_noise
+    if half:
+        known = pd.Series(one.source[one.is_noise]).value_counts().index[::2]
+        noise &= np.isin(one.source, known)
+    picked = [rng.permutation(np.flatnonzero(noise))[:num]]
+    picked.append(rng.permutation(np.flatnonzero(free & ~one.is_noise))[: num * ratio])
+    is_seed = np.isin(np.arange(len(free)), np.concatenate(picked))
+    return NoiseSeeds(is_seed, is_seed & one.is_noise)
+
+
+def rounds_of(sight: Sight, seeds: NoiseSeeds, draw_number: int) -> NoiseResult:
+    rng = np.random.default_rng(draw_number)
+    model = NoiseModel(sight, seeds, rng)
+    return run_rounds(
+        model, seeds, sight.countable, threshold=THRESHOLD, max_rounds=10, rng=rng, on_round=lambda _: None
+    )
+
+
+def trial(one: Set, seeds: NoiseSeeds, draw_number: int) -> dict[str, float]:
+    """One draw of seeds: ours, and the plain ways beside it."""
+    rounds = rounds_of(one.sight, seeds, draw_number).rounds
+    unseen = one.is_test & one.is_clear
+    truth = one.is_noise[unseen]
+
+    def ap(score: np.ndarray) -> float:
+        return float(average_precision_score(truth, score[unseen]))
+
+    last = rounds[-1].noise_prob
+    free = ~seeds.is_seed & one.is_clear
+    dropped = np.where(seeds.is_seed, seeds.is_noise, last > THRESHOLD)
+    kept = ~dropped & one.is_clear
+    figures = dict(zip(("P", "R"), precision_recall((last > THRESHOLD)[unseen], truth), strict=True))
+    first = precision_recall((rounds[0].noise_prob > THRESHOLD)[unseen], truth)
+    figures |= dict(zip(("P first", "R first"), first, strict=True)) | {"AP": ap(last)}
+    embedding, style = (kind(np.arange(len(free))) for kind in one.sight.contents)
+    both = np.concatenate([embedding, style], 1)
+    for name, x in (("embedding", embedding), ("style", style), ("both", both)):
+        figures[f"AP {name}"] = ap(regression(x, seeds))
+    figures |= {"AP nearest": ap(nearest(embedding, seeds)), "AP cleanlab": ap(one.odd)}
+    plain = precision_recall(plain_loop(both, seeds)[unseen], truth)
+    return (
+        figures
+        | dict(zip(("plain P", "plain R"), plain, strict=True))
+        | {
+            "left": 100 * one.is_noise[kept].mean(),
+            "out": 100 * (dropped & ~one.is_noise & free).sum() / (~one.is_noise & one.is_clear).sum(),
+            "share": rounds[-1].prior,
+            "true share": one.is_noise.mean(),
+            "rounds": len(rounds),
+        }
+    )
+
+
+def cold_start(one: Set) -> dict[str, float]:
+    none = np.zeros(len(one.is_noise), bool)
+    found = rounds_of(one.sight, NoiseSeeds(none, none), 0).rounds[-1].noise_prob > THRESHOLD
+    p, r = precision_recall(found[one.is_clear], one.is_noise[one.is_clear])
+    clean = np.flatnonzero(~one.is_noise & one.is_clear)
+    sight = one.sight
+    taken = replace(
+        sight,
+        contents=[part_of(kind, clean) for kind in sight.contents],
+        ranks=rank_evidence(sight.ranks[clean].astype(np.float64)),
+        default_log_odds=sight.default_log_odds[clean],
+        groups=sight.groups[clean],
+        countable=sight.countable[clean],
+    )
+    none = np.zeros(len(clean), bool)
+    flagged = rounds_of(taken, NoiseSeeds(none, none), 0).rounds[-1].noise_prob > THRESHOLD
+    return {"cold P": p, "cold R": r, "clean flagged": 100 * float(flagged.mean())}
+
+
+def part_of(kind: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda wanted: kind(rows[wanted])
+
+
+def regression(x: np.ndarray, seeds: NoiseSeeds) -> np.ndarray:
+    head = LogisticRegressionCV(
+        Cs=[0.001, 0.01, 0.1, 1.0], cv=3, scoring="average_precision", class_weight="balanced", max_iter=500
+    )
+    with threadpool_limits(1):
+        scores: np.ndarray = head.fit(x[seeds.is_seed], seeds.is_noise[seeds.is_seed]).decision_function(x)
+    return scores
+
+
+def nearest(x: np.ndarray, seeds: NoiseSeeds) -> np.ndarray:
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    near = [
+        np.sort(unit @ unit[seeds.is_seed & (seeds.is_noise == kind)].T, 1)[:, -3:].mean(1) for kind in (True, False)
     ]
-    seen = (junk & source.isin(showed).to_numpy())[free]
-    unseen = (junk & ~source.isin(showed).to_numpy())[free]
-    doubtful = (prob > settings.doubtful) & (prob <= settings.threshold)
-    all_p, all_r, _ = precision_recall_f1(found, junk)
-    second = by_round[min(1, len(by_round) - 1)]
-    top = np.argsort(-theirs[noise.index].to_numpy()[free], kind="stable")[: int(found[free].sum())]
-    return {
-        "P1": by_round[0][0], "R1": by_round[0][1], "P2": second[0], "R2": second[1],
-        "P": by_round[-1][0], "R": by_round[-1][1], "P with seeds": all_p, "R with seeds": all_r,
-        "drift": by_round[-1][0] - second[0], "rounds": len(by_round),
-        "seen": mean(found[free][seen]), "unseen": mean(found[free][unseen]),
-        "doubt": mean(doubtful[free][unseen]), "people": int(doubtful[free].sum()),
-        "AUROC": roc_auc_score(junk[free], prob[free]),
-        "cleanlab AUROC": roc_auc_score(junk[free], theirs[noise.index].to_numpy()[free]),
-        "cleanlab P": float(junk[free][top].mean()),
-        "by round": " ".join(f"{p:.3f}/{r:.3f}" for p, r in by_round),
-    }  # fmt: skip
+    difference: np.ndarray = near[0] - near[1]
+    return difference
 
 
-def mean(flags: np.ndarray) -> float:
-    """Share of true flags; NaN of none."""
-    return float(flags.mean()) if len(flags) else float("nan")
+def plain_loop(x: np.ndarray, seeds: NoiseSeeds) -> np.ndarray:
+    """recipe.md, section 1, as it stands: (N,) bool of what is found."""
+    found = np.zeros(len(x), bool)
+    for _ in range(10):
+        rows = np.flatnonzero(seeds.is_seed | found)
+        with threadpool_limits(1):
+            head = LogisticRegression(C=0.01, max_iter=500).fit(x[rows], (seeds.is_noise | found)[rows])
+        now = (head.predict_proba(x)[:, 1] > THRESHOLD) & ~seeds.is_seed
+        if not (now & ~found).any():
+            break
+        found |= now
+    return found
 
 
-def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """Means and standard deviations over the layout seeds, a column for each set and number of seeds."""
-    groups = table.drop(columns=["layout", "by round"]).groupby(["set", "noise seeds"], sort=False)
-    means, spreads = groups.mean(), groups.std(ddof=1).fillna(0)
-    result: pd.DataFrame = (means.map("{:.3f}".format) + spreads.map(" ±{:.3f}".format)).T
-    return result
+def precision_recall(found: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    right = float((found & truth).sum())
+    return right / found.sum() if found.any() else float("nan"), right / max(1, truth.sum())
 
 
 if __name__ == "__main__":

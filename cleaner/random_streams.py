@@ -16,7 +16,6 @@ class Stream(IntEnum):
 
     NOISE_EVIDENCE_FOLDS = 0
     NOISE_ROUNDS = 1
-    NOISE_COLD_START = 2
     LABEL_FOLDS = 3
     SMALL_CLASSES = 4
     REPEATS = 5

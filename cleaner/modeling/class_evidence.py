@@ -1,4 +1,4 @@
-"""How well each image fits its own class, and any class: closed-form ridge heads, out of fold."""
+"""How well each image fits its own class, any class, and its neighbours: ridge heads out of fold, nearest images."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from cleaner.modeling.features import feature_moments, standardise
 _RIDGE = 0.2
 """Penalty as a share of the number of training rows; 3,000 for 15,000 rows did well, see docs/experiments.md."""
 _CHUNK = 2048
+_NUM_NEIGHBOURS = 10
+_MAX_REFERENCES = 10_000
+"""Neighbours are looked for among this many images at most, evenly spaced: the time grows with images x references."""
 
 
 class MeanViewFeatures:
@@ -60,6 +63,38 @@ def compute_class_evidence(
             result[part, 1] = scores.max(1)
     standard: np.ndarray = (result - np.nanmean(result, axis=0)) / np.maximum(np.nanstd(result, axis=0), 1e-6)
     return standard
+
+
+def compute_neighbour_agreement(features: MeanViewFeatures, targets: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Share, 0 .. 1, of the ten nearest images that bear the most frequent label among them; (N,) float32.
+
+    Nearness is the cosine of the standardised features. `targets` (N,) class numbers, -1 where a row has none: it is
+    nobody's neighbour; `groups` (N,): rows that share a number are copies, and no neighbours. NaN where a set is too
+    small.
+    """
+    labelled = np.flatnonzero(targets >= 0)
+    spaced = np.linspace(0, len(labelled) - 1, min(len(labelled), _MAX_REFERENCES)).astype(np.int64)
+    references = labelled[spaced]
+    if len(references) <= 2 * _NUM_NEIGHBOURS:
+        return np.full(len(targets), np.nan, np.float32)
+    known = torch.cat([_unit(features.tensor(part)) for part in _chunks(references)])
+    group, labels = torch.from_numpy(groups[references]), torch.from_numpy(targets[references])
+    shares = []
+    for part in _chunks(np.arange(len(targets))):
+        cosines = _unit(features.tensor(part)) @ known.T
+        cosines[torch.from_numpy(groups[part])[:, None] == group] = -2
+        nearest = labels[cosines.topk(_NUM_NEIGHBOURS).indices]  # (B, 10)
+        shares.append((nearest[:, :, None] == nearest[:, None, :]).sum(2).amax(1) / _NUM_NEIGHBOURS)
+    agreement: np.ndarray = torch.cat(shares).float().numpy()
+    return agreement
+
+
+def _chunks(rows: np.ndarray) -> list[np.ndarray]:
+    return [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
+
+
+def _unit(x: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.normalize(x, dim=1)
 
 
 def _normal_equations(

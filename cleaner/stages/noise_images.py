@@ -13,6 +13,7 @@ from cleaner.dataset.manifest import drop_rows, with_stage_columns, write_table
 from cleaner.errors import BadInputError
 from cleaner.random_streams import Stream, open_stream
 from cleaner.scoring.groups import exact_groups
+from cleaner.scoring.noise_model import NoiseModel
 from cleaner.scoring.noise_rounds import NoiseResult, NoiseRound, run_rounds
 from cleaner.stages.noise_features import compute_features
 from cleaner.stages.noise_seeds import PickedSeeds, find_labelled, pick_seeds, read_given
@@ -20,6 +21,7 @@ from cleaner.stages.stage_run import StageResult, StageRun
 
 _FEW_SEEDS = 50
 """With fewer seeds of a kind than this, the probabilities count as uncalibrated."""
+_NOTHING_FOUND = "no noise image was found, which does not prove that there is none: cleaner review noise-seeds"
 _ROUNDS_SCHEMA = pa.schema(
     [("round", pa.int16()), ("file_name", pa.string()), ("noise_prob", pa.float32()), ("found", pa.bool_())]
 )
@@ -36,16 +38,16 @@ def find_noise(run: StageRun[NoiseSettings]) -> StageResult:
         raise BadInputError(f"{run.parent.path}: no image is kept", next_step="look at drop_reason in the manifest")
     given = read_given(settings, manifest, judged)
     features = compute_features(run, judged, given.outside)
-    picked = pick_seeds(run, judged, given, features.evidence)
+    picked = pick_seeds(run, judged, given)
     folder = run.begin()
+    rng = open_stream(options.seed, Stream.NOISE_ROUNDS)
     result = run_rounds(
-        features.for_seeds(picked.source),
-        features.evidence,
+        NoiseModel(features.sight, picked.seeds, rng),
         picked.seeds,
-        np.arange(len(features.evidence)) < len(judged),
+        features.sight.countable,
         threshold=settings.threshold,
         max_rounds=settings.max_rounds,
-        rng=open_stream(options.seed, Stream.NOISE_ROUNDS),
+        rng=rng,
         on_round=lambda r: options.progress.say(_round_line(r)),
     )
     full = _into_manifest(manifest, _with_scores(run, judged, result, picked), settings)
@@ -53,6 +55,8 @@ def find_noise(run: StageRun[NoiseSettings]) -> StageResult:
     write_table(folder / "rounds.parquet", rounds, _ROUNDS_SCHEMA)
     doubtful = (full["noise_prob"] > settings.doubtful) & ~full["is_noise"] & full["keep"]
     notes, warnings = _notes(result, picked)
+    if not full["is_noise"].any():
+        warnings.append(_NOTHING_FOUND)
     return run.complete(
         full,
         files=["rounds.parquet"],
@@ -71,7 +75,7 @@ def _with_scores(
     first = np.full(num, -1, np.int16)
     for r in reversed(result.rounds):
         first[r.found[:num]] = r.number
-    is_given = (picked.seeds.is_seed & picked.seeds.is_human)[:num]
+    is_given = picked.seeds.is_seed[:num]
     first[is_given] = 0
     is_noise = np.where(is_given, picked.seeds.is_noise[:num], noise_prob > run.settings.threshold)
     evidence = np.where(picked.by_person[:num], "person", np.where(is_given, "seed", "model")).astype(object)
@@ -122,7 +126,7 @@ def _rounds_table(names: np.ndarray, result: NoiseResult, settings: NoiseSetting
 
 def _notes(result: NoiseResult, picked: PickedSeeds) -> tuple[dict[str, Any], list[str]]:
     """Notes for the record, and warnings."""
-    given = picked.seeds.is_seed & picked.seeds.is_human
+    given = picked.seeds.is_seed
     num_noise, num_normal = int((given & picked.seeds.is_noise).sum()), int((given & ~picked.seeds.is_noise).sum())
     is_calibrated = min(num_noise, num_normal) >= _FEW_SEEDS
     warning = (
@@ -135,7 +139,10 @@ def _notes(result: NoiseResult, picked: PickedSeeds) -> tuple[dict[str, Any], li
         "rounds": [_round_note(r) for r in result.rounds],
         "stopped": result.stopped,
     }
-    return notes, [] if is_calibrated else [warning]
+    warnings = [] if is_calibrated else [warning]
+    if result.stopped == "max_rounds":
+        warnings.append(f"the rounds ended at --max-rounds {len(result.rounds)}, and still changed what they found")
+    return notes, warnings
 
 
 def _round_note(r: NoiseRound) -> dict[str, Any]:

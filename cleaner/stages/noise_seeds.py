@@ -1,4 +1,4 @@
-"""What the rounds of the noise stage begin with: people's decisions, a file of seeds, or a cold start."""
+"""What the rounds of the noise stage learn from: people's decisions and a file of seeds, if there are any."""
 
 from __future__ import annotations
 
@@ -11,12 +11,8 @@ import pandas as pd
 from cleaner.config import NoiseSettings
 from cleaner.dataset.importers import read_seeds
 from cleaner.errors import BadInputError
-from cleaner.random_streams import Stream, open_stream
-from cleaner.scoring.noise_rounds import NoiseSeeds, pick_cold_seeds
+from cleaner.scoring.noise_model import NoiseSeeds
 from cleaner.stages.stage_run import StageRun
-
-_FEWEST_FOR_COLD_START = 4
-_THREE_CHANNEL = ("RGB", "YCbCr")
 
 
 @dataclass(frozen=True)
@@ -62,14 +58,11 @@ def find_labelled(run: StageRun[NoiseSettings], judged: pd.DataFrame, is_noise: 
     return labelled
 
 
-def pick_seeds(
-    run: StageRun[NoiseSettings], judged: pd.DataFrame, given: GivenSeeds, evidence: np.ndarray
-) -> PickedSeeds:
-    """People's decisions first, then the seeds `given`, else a cold start by `evidence` (N, 2).
+def pick_seeds(run: StageRun[NoiseSettings], judged: pd.DataFrame, given: GivenSeeds) -> PickedSeeds:
+    """People's decisions first, then the seeds `given`. Without one kind or both, the evidence has to start alone.
 
-    A `label` verdict takes a noise seed of the file away, for the image belongs to a class; it leaves normal seeds and
-    those of a cold start as they are. A `drop` verdict takes any seed away. Raises BadInputError where seeds were given
-    and one kind is missing, or where there are too few images for a cold start.
+    A `label` verdict takes a noise seed of the file away, for the image belongs to a class; it leaves normal seeds as
+    they are. A `drop` verdict takes any seed away. Raises BadInputError where seeds were given and one kind is missing.
     """
     num, num_outside = len(judged), len(given.outside)
     verdict = judged["image_id"].map(run.image_verdicts(judged)["verdict"])
@@ -80,41 +73,19 @@ def pick_seeds(
     refuted = find_labelled(run, judged, kind[:num] == 1)
     kind[:num][refuted] = -1
     none = np.zeros(num_outside, bool)
-    by_person = np.concatenate([decided >= 0, none])
-    is_refuted = np.concatenate([refuted, none])
-    if (kind == 1).any() and (kind == 0).any():
-        is_seed = kind >= 0
-        source = "file" if given.from_file else "people"
-        return PickedSeeds(NoiseSeeds(is_seed, kind == 1, is_seed), source, by_person, is_refuted)
-    if given.from_file:
-        absent = "normal" if (kind == 1).any() else "noise"
-        raise BadInputError(
-            f"there are no {absent} seeds among the images that are kept",
-            next_step=f"add some {absent} images to the seeds, or decide on some, and run `cleaner noise` again",
-        )
-    run.options.progress.warn(_cold_start_warning(int((kind == 1).sum()), int((kind == 0).sum())))
-    cold = _pick_cold_seeds(judged, evidence, run.options.seed)
-    # what people decided stands, although it is too little to start from
-    seeds = NoiseSeeds(
-        (cold.is_seed & (verdict != "drop").to_numpy()) | by_person,
-        np.where(by_person, kind == 1, cold.is_noise),
-        by_person,
-    )
-    return PickedSeeds(seeds, "auto", by_person, is_refuted)
-
-
-def _pick_cold_seeds(judged: pd.DataFrame, evidence: np.ndarray, seed: int) -> NoiseSeeds:
-    candidates = (judged["split"] == "train").to_numpy()
-    if int(candidates.sum()) < _FEWEST_FOR_COLD_START:
-        raise BadInputError(
-            "too few images of split train for a cold start",
-            expected=f"{_FEWEST_FOR_COLD_START} at least",
-            found=str(int(candidates.sum())),
-            next_step="give --seeds FILE, or a list with a column split (cleaner scan --labels)",
-        )
-    odd_mode = ~judged["mode"].isin(_THREE_CHANNEL).to_numpy()
-    rng = open_stream(seed, Stream.NOISE_COLD_START)
-    return pick_cold_seeds(_looks_like_noise(judged), odd_mode, evidence, candidates, rng)
+    by_person, is_refuted = np.concatenate([decided >= 0, none]), np.concatenate([refuted, none])
+    num_noise, num_normal = int((kind == 1).sum()), int((kind == 0).sum())
+    source = "file" if given.from_file else "people"
+    if not (num_noise and num_normal):
+        if given.from_file:
+            absent = "normal" if num_noise else "noise"
+            raise BadInputError(
+                f"there are no {absent} seeds among the images that are kept",
+                next_step=f"add some {absent} images to the seeds, or decide on some, and run `cleaner noise` again",
+            )
+        source = "auto"
+        run.options.progress.warn(_cold_start_warning(num_noise, num_normal))
+    return PickedSeeds(NoiseSeeds(kind >= 0, kind == 1), source, by_person, is_refuted)
 
 
 def _cold_start_warning(num_noise: int, num_normal: int) -> str:
@@ -125,11 +96,3 @@ def _cold_start_warning(num_noise: int, num_normal: int) -> str:
         num = num_noise + num_normal
         missing = f"no {absent} seeds (only {num} {given} seed{'s' if num > 1 else ''} from decisions)"
     return f"{missing}: a cold start from the images' own evidence; a hundred seeds from a person do better (--seeds)"
-
-
-def _looks_like_noise(judged: pd.DataFrame) -> np.ndarray:
-    """(M, 4) float: the looks that `pick_cold_seeds` ranks; NaN where the parent is older than a column."""
-    looks = judged.reindex(columns=["information", "num_colors", "flat_share", "aspect"]).to_numpy(np.float64)
-    looks[:, 1] = np.where(looks[:, 1] > 0, looks[:, 1], np.nan)
-    result: np.ndarray = looks * np.array([-1, -1, 1, -1])
-    return result

@@ -1,14 +1,12 @@
-"""Noise images: the rounds on made-up features with planted noise, and the stage on real files."""
+"""The noise stage on real files."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -20,9 +18,6 @@ from cleaner.dataset.workspace import Workspace
 from cleaner.diagnostics.neighbours import find_neighbours
 from cleaner.errors import BackboneError, BadInputError, StaleStageError
 from cleaner.progress import Silent
-from cleaner.scoring import noise_rounds
-from cleaner.scoring.noise_posterior import NoisePosterior, compute_noise_posterior
-from cleaner.scoring.noise_rounds import NoiseResult, NoiseSeeds, pick_cold_seeds, run_rounds
 from cleaner.stages.labels.run import run_labels
 from cleaner.stages.noise import run_noise
 from cleaner.stages.scan import run_scan
@@ -41,223 +36,6 @@ class Heard(Silent):
 
     def say(self, message: str) -> None:
         self.lines.append(message)
-
-
-# --- probabilities and the share of noise -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("share", [0.01, 0.05, 0.2, 0.4])
-def test_the_share_of_noise_is_recovered_from_scores(share: float) -> None:
-    rng = np.random.default_rng(0)
-    num = 40_000
-    is_noise = rng.random(num) < share
-    scores = rng.normal(np.where(is_noise, 6.0, 0.0), np.where(is_noise, 1.5, 1.0))
-    noise_seeds, normal_seeds = np.zeros(num, bool), np.zeros(num, bool)
-    noise_seeds[np.flatnonzero(is_noise)[:50]] = True
-    normal_seeds[np.flatnonzero(~is_noise)[:150]] = True
-    posterior = compute_noise_posterior(scores, noise_seeds, normal_seeds, np.ones(num, bool))
-    assert posterior.prior == pytest.approx(share, rel=0.15)
-    # a probability means what it says: of the images at about p, a share p is noise
-    for low, high in ((0.0, 0.1), (0.3, 0.7), (0.9, 1.0)):
-        band = (posterior.probs >= low) & (posterior.probs <= high) & ~noise_seeds & ~normal_seeds
-        if band.sum() >= 100:
-            assert is_noise[band].mean() == pytest.approx(posterior.probs[band].mean(), abs=0.15)
-
-
-def test_probabilities_rise_with_the_score() -> None:
-    rng = np.random.default_rng(0)
-    scores = np.concatenate([rng.normal(0, 1, 900), rng.normal(8, 0.2, 100), np.linspace(-20, 40, 200)])
-    seeds = np.zeros(1200, bool)
-    seeds[900:930] = True
-    posterior = compute_noise_posterior(scores, seeds, np.arange(1200) < 50, np.arange(1200) < 1000)
-    order = np.argsort(scores)
-    middle = scores[order] > np.median(scores)
-    assert (np.diff(posterior.probs[order][middle]) >= -1e-6).all() and 0 < posterior.prior < 1
-
-
-def test_seeds_that_all_lie_far_out_outvote_odd_images_halfway() -> None:
-    rng = np.random.default_rng(0)
-    scores = np.concatenate([rng.normal(0, 1.5, 1360), rng.normal(5.9, 0.5, 15), rng.normal(10, 0.7, 100)])
-    seeds, none = np.arange(1475) >= 1425, np.zeros(1475, bool)
-    probs = compute_noise_posterior(scores, seeds, none, ~none).probs
-    assert (probs[1360:1375] > 0.9).sum() <= 2 and (probs[1375:] > 0.9).all()
-
-
-def test_a_long_tail_below_hides_no_noise_above() -> None:
-    upper = np.abs(np.random.default_rng(0).normal(0, 1, 10_000))
-    found = []
-    for spread in (1, 4):
-        below = -np.abs(np.random.default_rng(1).normal(0, spread, 10_000))
-        scores = np.concatenate([upper, below, np.random.default_rng(2).normal(6, 1, 300)])
-        seeds, none = np.arange(20_300) >= 20_270, np.zeros(20_300, bool)
-        probs = compute_noise_posterior(scores, seeds, none, ~none).probs
-        found.append((probs[20_000:] > 0.9).mean())
-    assert found[1] >= 0.9 and found[1] == pytest.approx(found[0], abs=0.02)
-
-
-# --- the rounds -------------------------------------------------------------------------------------------------------
-
-NUM, NUM_NOISE = 1200, 120
-ROWS = np.arange(NUM, dtype=np.float32)[:, None]
-
-
-def planted(seed: int = 0, distance: float = 9.0) -> tuple[np.ndarray, np.ndarray]:
-    """Features (NUM, 16) and which rows are noise: the first NUM_NOISE, in two clusters."""
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(NUM, 16))
-    is_noise = np.arange(NUM) < NUM_NOISE
-    x[is_noise, 0] += distance
-    x[: NUM_NOISE // 2, 1] += distance
-    return x.astype(np.float32), is_noise
-
-
-def seeds_of(noise: list[int], normal: list[int], *, human: bool = True) -> NoiseSeeds:
-    is_seed, is_noise = np.zeros(NUM, bool), np.zeros(NUM, bool)
-    is_seed[noise + normal] = True
-    is_noise[noise] = True
-    return NoiseSeeds(is_seed, is_noise, is_seed.copy() if human else np.zeros(NUM, bool))
-
-
-def run(x: np.ndarray, seeds: NoiseSeeds, countable: np.ndarray | None = None, max_rounds: int = 10) -> NoiseResult:
-    return run_rounds(
-        [lambda rows: x[rows]],
-        np.full((len(x), 2), np.nan, np.float32),
-        seeds,
-        np.ones(len(x), bool) if countable is None else countable,
-        threshold=0.9,
-        max_rounds=max_rounds,
-        rng=np.random.default_rng(0),
-        on_round=lambda _: None,
-    )
-
-
-def test_planted_noise_is_found_and_the_rounds_end_by_themselves() -> None:
-    x, is_noise = planted()
-    seeds = seeds_of(list(range(0, 120, 6)), list(range(120, 1200, 12)))
-    result = run(x, seeds)
-    assert result.stopped in ("stable", "repeats") and len(result.rounds) < 10
-    last = result.rounds[-1]
-    free = ~seeds.is_seed
-    assert last.found[is_noise & free].mean() >= 0.95 and not last.found[seeds.is_seed].any()
-    assert is_noise[last.found].mean() >= 0.95
-    assert last.prior == pytest.approx(0.1, abs=0.03)
-    counts = [int(r.found.sum()) for r in result.rounds]
-    before = [0, *counts]
-    assert [r.num_new - r.num_left for r in result.rounds] == [b - a for a, b in zip(before, counts, strict=False)]
-
-
-def test_rows_that_do_not_count_are_scored_but_never_found() -> None:
-    x, is_noise = planted()
-    countable = np.arange(NUM) % 2 == 0
-    result = run(x, seeds_of(list(range(0, 120, 6)), list(range(120, 1200, 12))), countable)
-    last = result.rounds[-1]
-    assert not last.found[~countable].any() and (last.noise_prob[is_noise & ~countable] > 0.5).mean() > 0.9
-
-
-def scripted(monkeypatch: pytest.MonkeyPatch, above: Callable[[int], dict[int, float]]) -> list[list[int]]:
-    """Let round n give the rows of `above(n)` their probability and all others 0.01.
-
-    Returns the list that the rows which train as noise are put into, round by round.
-    """
-    trained: list[list[int]] = []
-    num_judged = 0
-
-    class Model:
-        """Takes row numbers for features; the first model of each round learns from all rows that train."""
-
-        def __init__(self, **_: object) -> None:
-            pass
-
-        def fit(self, rows: np.ndarray, is_noise: np.ndarray) -> Model:
-            if len(trained) == num_judged:
-                trained.append(rows[is_noise, 0].astype(int).tolist())
-            return self
-
-        def decision_function(self, rows: np.ndarray) -> np.ndarray:
-            return np.zeros(len(rows))
-
-    def judge(*_: object) -> NoisePosterior:
-        nonlocal num_judged
-        num_judged += 1
-        probs = np.full(NUM, 0.01, np.float32)
-        for row, prob in above(len(trained)).items():
-            probs[row] = prob
-        return NoisePosterior(probs, 0.1)
-
-    monkeypatch.setattr(noise_rounds, "LogisticRegression", Model)
-    monkeypatch.setattr(noise_rounds, "compute_noise_posterior", judge)
-    return trained
-
-
-def test_an_added_image_leaves_again_when_its_later_score_falls(monkeypatch: pytest.MonkeyPatch) -> None:
-    trained = scripted(monkeypatch, lambda number: {50: 0.99 if number == 1 else 0.9, 51: 0.99})
-    result = run(ROWS, seeds_of([0, 1], [200, 201]))
-    first, second, *_ = result.rounds
-    assert np.flatnonzero(first.found).tolist() == [50, 51] and (first.num_new, first.num_left) == (2, 0)
-    assert np.flatnonzero(second.found).tolist() == [51] and (second.num_new, second.num_left) == (0, 1)
-    assert trained == [[0, 1], [0, 1, 50, 51], [0, 1, 51]]
-    assert result.stopped == "stable" and len(result.rounds) == 3
-
-
-def test_rounds_that_go_in_a_circle_end_and_so_do_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    seeds = seeds_of([0, 1], [200, 201])
-
-    def circle(number: int) -> dict[int, float]:
-        return {50: 0.99, 51: 0.99} if number == 1 else {50 + number % 2: 0.99}
-
-    scripted(monkeypatch, circle)
-    result = run(ROWS, seeds, max_rounds=20)
-    assert result.stopped == "repeats" and len(result.rounds) == 4
-    # which image it would end with hangs on when one looks: neither was found in each round of the circle
-    assert not result.rounds[-1].found.any() and (result.rounds[-1].noise_prob[50:52] <= 0.9).all()
-    scripted(monkeypatch, circle)
-    result = run(ROWS, seeds, max_rounds=2)
-    assert result.stopped == "max_rounds" and len(result.rounds) == 2
-
-
-def test_rounds_do_not_drift_to_what_the_seeds_speak_against(monkeypatch: pytest.MonkeyPatch) -> None:
-    scripted(monkeypatch, lambda number: {50: 0.99} if number == 1 else {50: 0.99, 60: 0.99})
-    result = run(ROWS, seeds_of([0, 1], [200, 201]))
-    assert all(np.flatnonzero(r.found).tolist() == [50] for r in result.rounds)
-    assert result.rounds[-1].noise_prob[60] == pytest.approx(0.9)  # doubtful: for people
-
-
-def test_a_persons_seed_keeps_its_kind_whatever_the_model_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    trained = scripted(monkeypatch, lambda _: {200: 0.99})
-    result = run(ROWS, seeds_of([0, 1], [200, 201]))
-    assert not any(r.found.any() for r in result.rounds) and trained == [[0, 1]]
-
-
-# --- the cold start ---------------------------------------------------------------------------------------------------
-
-
-def test_cold_seeds_are_the_images_with_most_evidence() -> None:
-    rng = np.random.default_rng(0)
-    num = 4000
-    looks, evidence, odd_mode = rng.normal(size=(num, 4)), rng.normal(size=(num, 2)), np.zeros(num, bool)
-    suspicious = rng.choice(num, 60, replace=False)
-    looks[suspicious, :3] += 4
-    looks[::7, 2] = np.nan  # not every file says everything
-    evidence[suspicious] -= 3
-    odd_mode[suspicious[::2]] = True
-    candidates = np.ones(num, bool)
-    candidates[suspicious[:10]] = False
-    seeds = pick_cold_seeds(looks, odd_mode, evidence, candidates, np.random.default_rng(1))
-    noise, normal = np.flatnonzero(seeds.is_noise), np.flatnonzero(seeds.is_seed & ~seeds.is_noise)
-    assert len(noise) >= 10 and np.isin(noise, suspicious[10:]).mean() >= 0.95 and not seeds.is_human.any()
-    assert len(normal) >= 5 * len(noise) and not set(normal) & set(suspicious)
-
-
-@pytest.mark.parametrize("num", [8, 41])
-def test_cold_seeds_of_few_images_leave_normal_ones(num: int) -> None:
-    rng = np.random.default_rng(0)
-    seeds = pick_cold_seeds(
-        rng.normal(size=(num, 4)), np.zeros(num, bool), rng.normal(size=(num, 2)), np.ones(num, bool), rng
-    )
-    assert 1 <= seeds.is_noise.sum() <= num // 4 and (seeds.is_seed & ~seeds.is_noise).sum() >= seeds.is_noise.sum()
-
-
-# --- the stage --------------------------------------------------------------------------------------------------------
 
 
 def noise_of(workspace: Path) -> pd.DataFrame:

@@ -28,15 +28,19 @@ def features_of(work: Path, num_style: int, monkeypatch: pytest.MonkeyPatch) -> 
     return compute_features(run, judged, [])
 
 
-def test_a_cold_start_looks_at_content_too_and_without_style_at_content_alone(
+def test_heads_look_at_content_and_at_style_where_there_is_some(
     small_copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    features = features_of(small_copy, 6, monkeypatch)
-    assert [type(f) for f in features.for_seeds("file")] == [StyleFeatures]
-    assert [type(f) for f in features.for_seeds("auto")] == [StyleFeatures, MeanViewFeatures]
-    without = features_of(small_copy, 0, monkeypatch)
-    for source in ("people", "auto"):
-        assert [type(f) for f in without.for_seeds(source)] == [MeanViewFeatures]
+    assert [type(f) for f in features_of(small_copy, 6, monkeypatch).sight.contents] == [
+        MeanViewFeatures,
+        StyleFeatures,
+    ]
+    assert [type(f) for f in features_of(small_copy, 0, monkeypatch).sight.contents] == [MeanViewFeatures]
+
+
+def test_every_kind_of_evidence_varies_over_the_images(small_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ranks = features_of(small_copy, 6, monkeypatch).sight.ranks
+    assert np.isfinite(ranks).all() and (ranks.std(0) > 0).all()
 
 
 def test_the_style_of_some_rows_goes_with_them() -> None:
