@@ -32,7 +32,7 @@ from torch import nn
 from torch.nn import functional
 
 from cleaner.dataset.store import Arrays
-from cleaner.modeling.crossval import FoldedRows, cross_train, fit_and_predict, single_job
+from cleaner.modeling.crossval import FoldedRows, cross_train, fit_and_predict
 from cleaner.modeling.learner import FitJob, ModelJob, Predictor
 from cleaner.modeling.networks import seeded
 from cleaner.modeling.predictions import HeldOut, predict_each
@@ -177,7 +177,7 @@ def find_wrong(
     for number in range(1, ROUNDS + 1):
         negatives = np.flatnonzero(~positive)
         learned = np.flatnonzero(positive)
-        job = single_job(learned, given[learned], 10, recipe, seed=seed * 1009 + number)
+        job = job_of(learned, given[learned], recipe, seed * 1009 + number)
         again = fit_and_predict(learner, job, negatives, given[negatives])
         back = negatives[again.given_rank == 0]
         positive[back] = True
@@ -185,6 +185,12 @@ def find_wrong(
         if not len(back):
             break
     return ~positive, predictions.predicted
+
+
+def job_of(rows: np.ndarray, targets: np.ndarray, recipe: ProbeRecipe, seed: int) -> FitJob:
+    """One model, for which all rows count the same."""
+    weights = np.ones((1, len(rows)), np.float32)
+    return FitJob(rows=rows, targets=targets, sample_weights=weights, num_classes=10, recipe=recipe, seed=seed)
 
 
 def f1_of(flagged: np.ndarray, wrong: np.ndarray) -> str:
@@ -232,7 +238,7 @@ def test_accuracy(
 ) -> float:
     """Accuracy on the test images of a network that learned the kept ones, after the last epoch."""
     rows = np.flatnonzero(keep)
-    (model,) = learner.fit(single_job(rows, given[rows], 10, recipe, seed=seed + 77))
+    (model,) = learner.fit(job_of(rows, given[rows], recipe, seed + 77))
     test = len(given) + np.arange(len(data.test))
     return float((np.concatenate([p.argmax(1) for _, p in model.predict(test)]) == data.test).mean())
 

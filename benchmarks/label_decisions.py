@@ -43,9 +43,9 @@ from sklearn.metrics import average_precision_score
 from cleaner.config import RELABEL_ABOVE, EmbeddingSettings
 from cleaner.dataset.store import ArrayStore
 from cleaner.modeling.backbones import load_backbone, resolve_precision
-from cleaner.modeling.crossval import FoldedRows, cross_train, single_job
+from cleaner.modeling.crossval import FoldedRows, cross_train
 from cleaner.modeling.embeddings import BATCH_SIZE, Embeddings
-from cleaner.modeling.learner import Predictor
+from cleaner.modeling.learner import FitJob, Predictor
 from cleaner.modeling.probe import ProbeLearner
 from cleaner.modeling.recipes import PROBE_RECIPES
 from cleaner.progress import Silent
@@ -177,7 +177,15 @@ def head_accuracy(
     num_classes = int(targets.max()) + 1
     learner = ProbeLearner(both, num_classes, PRECISION)
     kept = np.flatnonzero(~dropped)
-    (model,) = learner.fit(single_job(kept, targets[kept], num_classes, PROBE_RECIPES[1], seed=0))
+    job = FitJob(
+        rows=kept,
+        targets=targets[kept],
+        sample_weights=np.ones((1, len(kept)), np.float32),
+        num_classes=num_classes,
+        recipe=PROBE_RECIPES[1],
+        seed=0,
+    )
+    (model,) = learner.fit(job)
     test_rows = len(targets) + np.arange(len(test_targets))
     found = np.concatenate([probs.argmax(1) for _, probs in model.predict(test_rows)])
     return float((found == test_targets).mean())

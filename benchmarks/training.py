@@ -30,8 +30,8 @@ import torch
 from cleaner.config import EmbeddingSettings
 from cleaner.dataset.store import sha256_file
 from cleaner.modeling.batches import Sample
-from cleaner.modeling.crossval import log_priors
 from cleaner.modeling.finetune import FinetuneLearner, Views
+from cleaner.modeling.learner import log_priors
 from cleaner.modeling.networks import load_blueprint
 from cleaner.modeling.objective import Objective
 from cleaner.modeling.pixels import load_pixels
@@ -219,7 +219,7 @@ def fit(bench: Bench, variant: Variant, *, seed: int, teacher: Any) -> tuple[tor
     repeats = np.ones(len(rows), np.int64)
     if variant.balance:
         repeats = compute_repeats(bench.targets, num_classes, 1 / 3, 20, np.random.default_rng(seed)).astype(np.int64)
-    prior = log_priors(bench.targets, repeats[None].astype(np.float32), num_classes)[0]
+    prior = log_priors(np.bincount(bench.targets, repeats, num_classes))
     sample = Sample(bench.learner.pixels, rows, bench.targets, np.ones(len(rows), np.float32), repeats)
     objective = Objective(
         log_prior=prior, prior_form=variant.prior, flood=variant.flood, label_smoothing=recipe.label_smoothing,

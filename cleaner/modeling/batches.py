@@ -40,7 +40,7 @@ def count_steps(num_shown: int, recipe: FinetuneRecipe) -> int:
 
 
 class Batches:
-    """All batches of a training, by step; each draws from generators of its own, so that any step can be the first."""
+    """All batches of a training, by step; each has its own random generators, so a training can resume at any step."""
 
     def __init__(self, sample: Sample, recipe: FinetuneRecipe, group: Group, seed: int) -> None:
         self._sample, self._recipe, self._group, self._seed = sample, recipe, group, seed

@@ -1,10 +1,11 @@
-"""Checkpoints of a training: tensors as safetensors, everything else as JSON, and no moment without a whole one."""
+"""Checkpoints of a training: tensors as safetensors, everything else as JSON; at every moment one is whole."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -15,20 +16,21 @@ from cleaner.dataset.store import sha256_file, write_atomic, write_json
 
 _DOCUMENT = "state.json"
 Tensors = dict[str, torch.Tensor]
+T = TypeVar("T")
 
 
 def save_checkpoint(folder: Path, tensors: Tensors, document: dict[str, Any], *, step: int) -> None:
-    """Write a checkpoint: the tensors first, then the JSON that names them; the one before goes last of all."""
+    """Write a checkpoint: the tensors, then the JSON that names them; then the previous one is removed."""
     path = folder / f"state_{step:08d}.safetensors"
     write_atomic(path, save_tensors({k: v.detach().cpu().contiguous() for k, v in tensors.items()}))
     write_json(folder / _DOCUMENT, document | {"step": step, "file": path.name, "sha256": sha256_file(path)})
     for old in folder.glob("state_*.safetensors"):
         if old.name != path.name:
-            old.unlink(missing_ok=True)  # where a node counts as lost but lives on, two may do this
+            old.unlink(missing_ok=True)  # two do this if a node that counts as lost is alive
 
 
 def load_checkpoint(folder: Path, key: str) -> tuple[Tensors, dict[str, Any]] | None:
-    """The tensors and the JSON of a checkpoint whose `key` this is; None if there is none, or it is damaged."""
+    """The tensors and the JSON of the checkpoint with this `key`; None if there is none, or it is damaged."""
     try:
         document = json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))
         path = folder / document["file"]
@@ -40,7 +42,7 @@ def load_checkpoint(folder: Path, key: str) -> tuple[Tensors, dict[str, Any]] | 
 
 
 def checkpoint_step(folder: Path) -> int:
-    """The step of the checkpoint in a folder, whatever training it is of; 0 if there is none."""
+    """The step of the checkpoint in a folder, of whichever training; 0 if there is none."""
     try:
         return int(json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))["step"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -48,7 +50,7 @@ def checkpoint_step(folder: Path) -> int:
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> Tensors:
-    """An optimizer's moments as tensors by name; what else it holds follows from its settings."""
+    """An optimizer's moments as tensors by name; the rest of its state follows from its settings."""
     state = optimizer.state_dict()["state"]
     return {
         f"{number}.{name}": value
@@ -67,11 +69,11 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors) -> None
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def with_prefix(prefix: str, tensors: Tensors) -> Tensors:
-    """The tensors under `prefix.`name."""
-    return {f"{prefix}.{name}": value for name, value in tensors.items()}
+def with_prefix(prefix: str, values: Mapping[str, T]) -> dict[str, T]:
+    """Tensors or arrays under the names `prefix.name`."""
+    return {f"{prefix}.{name}": value for name, value in values.items()}
 
 
-def under_prefix(prefix: str, tensors: Tensors) -> Tensors:
-    """Those tensors that with_prefix put under `prefix`, by their own names."""
-    return {k.removeprefix(f"{prefix}."): v for k, v in tensors.items() if k.startswith(f"{prefix}.")}
+def under_prefix(prefix: str, values: Mapping[str, T]) -> dict[str, T]:
+    """The inverse of with_prefix: those of `values` under `prefix`, by their own names."""
+    return {k.removeprefix(f"{prefix}."): v for k, v in values.items() if k.startswith(f"{prefix}.")}

@@ -9,7 +9,7 @@ from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.features import feature_moments, standardise
 
 _RIDGE = 0.2
-"""Penalty as a share of the number of training rows; 3,000 for 15,000 rows did well, see docs/experiments.md."""
+"""Penalty as a share of the number of training rows; 3,000 for 15,000 rows did well (docs/experiments.md)."""
 _CHUNK = 2048
 _NUM_NEIGHBOURS = 10
 _MAX_REFERENCES = 10_000
@@ -37,9 +37,9 @@ def compute_class_evidence(
 ) -> np.ndarray:
     """Out-of-fold ridge scores of the given class and of the best class, each standardised over all rows.
 
-    `targets` (N,) class numbers, -1 where a row has none (its own-class score is NaN); `fold` (N,) from 0;
-    `learns` (N,) bool: rows that are learned from; the others are only scored. Returns (N, 2) float32, higher fits
-    better. Normal equations are summed once and each fold's share taken away, so memory is D x D a fold, never
+    `targets` (N,) class numbers, -1 for a row without one (its own-class score is NaN); `fold` (N,) from 0;
+    `learns` (N,) bool: rows to learn from; the others are only scored. Returns (N, 2) float32, higher fits better.
+    Normal equations are summed once and each fold's share is subtracted, so memory is D x D per fold, never
     images x classes.
     """
     num_folds = int(fold.max()) + 1

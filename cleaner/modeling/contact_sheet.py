@@ -1,4 +1,4 @@
-"""A picture of what each augmentation and each recipe does to some images."""
+"""A picture of the effect of each augmentation and each recipe on some images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HEAD_PX = 16
 
 
 def draw_contact_sheet(images: np.ndarray, recipes: Sequence[FinetuneRecipe], seed: int) -> np.ndarray:
-    """A sheet (H, W, 3) uint8: a row an image, with the original, each augmentation alone and each recipe by column.
+    """A sheet (H, W, 3) uint8 with a row for each image: the original, each augmentation alone, each recipe.
 
     `images` (N, TILE_PX, TILE_PX, 3) uint8; recipes that mix images mix these.
     """

@@ -1,4 +1,4 @@
-"""What batch norm did to a trained network: dead channels, and statistics that lag behind. recipe.md section 4."""
+"""Batch norm faults of a trained network: dead channels, and statistics that lag behind. recipe.md section 4."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import torch
 from torch import nn
 
 _DEAD_SPREAD = 1e-3
-"""A channel that varies less than this over a sample of images is dead; a live one varies by about its scale, 1."""
+"""A channel whose range over a sample of images is smaller is dead; a live one's is about its scale, 1."""
 _GAP = 0.2
 """Training recall this far above validation recall is worth a warning."""
 
 
 @dataclass(frozen=True)
 class NormHealth:
-    """How the batch norms of a network stand after training."""
+    """The state of a network's batch norms after training."""
 
     num_channels: int
     num_dead: int
-    """Channels whose output is the same for every image and place: their scale decayed, or they fell below zero."""
+    """Channels with the same output for every image and position: their scale decayed, or they fell below zero."""
     recall_batch_statistics: float
-    """Mean recall of training images where norms take the statistics of the batch at hand, as in training; 0 .. 1."""
+    """Mean recall of training images with the statistics of the batch, as in training; 0 .. 1."""
     recall_running_statistics: float
-    """The same where they take the running ones, as in prediction."""
+    """The same with the running statistics, as in prediction."""
 
     def warnings(self, val_recall: float | None) -> list[str]:
-        """What a user should hear. `val_recall` 0 .. 1, or None where nothing was held out."""
+        """Warnings for the user. `val_recall` 0 .. 1, or None if nothing was held out."""
         out = []
         if self.num_dead:
             out.append(
@@ -54,10 +54,10 @@ class NormHealth:
 def diagnose_norms(
     network: nn.Module, batches: Iterable[tuple[torch.Tensor, np.ndarray]], num_classes: int
 ) -> NormHealth | None:
-    """Look at the batch norms of a trained network; None if it has none.
+    """Examine the batch norms of a trained network; None if it has none.
 
-    `batches` of what the network takes, (B, 3, S, S), and class numbers (B,): a sample of the training images, not
-    augmented. The network is left as it was.
+    `batches` of network inputs (B, 3, S, S) and class numbers (B,): a sample of the training images, not augmented.
+    The network is not changed.
     """
     network = copy.deepcopy(network).eval()
     norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]

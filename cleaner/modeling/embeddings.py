@@ -222,11 +222,7 @@ def _load_once(settings: EmbeddingSettings, device: str) -> Backbone:
 
 
 def _embed(
-    ids: Sequence[str],
-    paths: Sequence[str | Path],
-    backbone: Backbone,
-    workers: int,
-    advance: Callable[[int], None],
+    ids: Sequence[str], paths: Sequence[str | Path], backbone: Backbone, workers: int, advance: Callable[[int], None]
 ) -> Iterator[Arrays]:
     """The shards of images, in order, at most `SHARD_SIZE` each; images are decoded while the network runs."""
     batches = _decoded_batches(ids, paths, backbone.image_size, workers)

@@ -1,10 +1,9 @@
-"""What linear heads learn from: cached embeddings, square-rooted, standardised and turned to their main directions."""
+"""Features of linear heads: cached embeddings, square-rooted, standardised and rotated to principal directions."""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,38 +12,21 @@ from cleaner.modeling.embeddings import VIEWS, Embeddings
 
 _NUM_DIRECTIONS = (128, 640)
 _ROWS_A_DIRECTION = 32
-"""Heads learn from a principal direction for so many images, within bounds: with few images, the last directions are
-what a head learns wrong labels from; beyond 640, more cost time and gain little (docs/experiments.md)."""
+"""Heads learn from one principal direction for this many images, within bounds: with few images, a head learns wrong
+labels from the last directions; beyond 640, more of them cost time and gain little (docs/experiments.md)."""
 _SQUARED_LENGTH = 640.0
 _SAMPLE_ROWS = 10_000
 """Rows that the directions are computed from."""
 _CHUNK_ROWS = 2048
 KEPT_BYTES = 1 << 30
-"""Features that take more than this are kept in a file without a name, which ends with this process."""
-
-
-class HeadFeatures(Protocol):
-    """Features that a linear head takes."""
-
-    dim: int
-    views: tuple[str, ...]
-    """plain and mirrored, or plain alone."""
-    mean: torch.Tensor
-    std: torch.Tensor
-    """(D,) float32: what square-rooted embeddings are standardised by."""
-
-    def __call__(self, view: str, rows: np.ndarray) -> torch.Tensor:
-        """Features (n, dim) float32 of rows (n,) of a view, plain or mirrored."""
-
-    def channel_weights(self, weight: torch.Tensor) -> torch.Tensor:
-        """The head's weights (K, dim) as weights (K, D) of the standardised channels."""
+"""Larger features are kept in a temporary file, which ends with this process."""
 
 
 class Standardised:
-    """Square-rooted and standardised embeddings of N images, computed when asked for.
+    """Square-rooted and standardised embeddings of N images, computed on demand.
 
-    The square root (the Hellinger map) because embeddings are averages of rectified activations, heavy-tailed; mean
-    and deviation are those of the plain views.
+    The square root (the Hellinger map) because embeddings are averages of rectified activations, heavy-tailed.
+    `mean` and `std` (D,) float32 are those of the square roots of the plain views.
     """
 
     def __init__(self, embeddings: Embeddings) -> None:
@@ -58,17 +40,17 @@ class Standardised:
         return standardise(self._of_view[view][rows], self.mean, self.std)
 
     def channel_weights(self, weight: torch.Tensor) -> torch.Tensor:
-        """See HeadFeatures.channel_weights."""
+        """A head's weights (K, D), which are those of the standardised channels."""
         return weight
 
 
 class PrincipalFeatures:
-    """Standardised features along their principal directions (Pearson 1901), kept ready for all views.
+    """Standardised features along their principal directions (Pearson 1901), precomputed for all views.
 
-    Steps of equal size in every coordinate, as Adam's are, are worth more along these than along single channels, and
-    with the last directions most of the work and some of the noise is gone. Scaled to one mean length whatever D is, so
-    that steps are worth the same. Kept in `dtype`, float32 or bfloat16; beyond 1 GB in a file of the folder `scratch`
-    (the system's for temporary files if it is None).
+    Steps of equal size in every coordinate, as Adam's, do more along these than along single channels, and without
+    the last directions most of the work and some of the noise is gone. Scaled to the same mean length for any D, so
+    that steps do the same. Kept in `dtype`, float32 or bfloat16; beyond 1 GB in a file in the folder `scratch` (by
+    default the system's for temporary files). `mean`, `std` as in Standardised.
     """
 
     def __init__(self, embeddings: Embeddings, dtype: torch.dtype = torch.float32, scratch: Path | None = None) -> None:
@@ -77,7 +59,7 @@ class PrincipalFeatures:
         self.views, self._num_rows = standardised.views, standardised.num_rows
         self._directions = _find_directions(standardised)
         self.dim = self._directions.shape[1]
-        self._kept = _make_room(len(self.views) * self._num_rows, self.dim, dtype, scratch)  # plain above mirrored
+        self._kept = _allocate(len(self.views) * self._num_rows, self.dim, dtype, scratch)  # plain above mirrored
         directions = self._directions.to(dtype)
         for start in range(0, self._num_rows, _CHUNK_ROWS):
             part = np.arange(start, min(start + _CHUNK_ROWS, self._num_rows))
@@ -86,7 +68,7 @@ class PrincipalFeatures:
                 self._kept[first : first + len(part)] = standardised(view, part).to(dtype) @ directions
 
     def take(self, rows: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:
-        """Features (n, d) in `dtype` of rows (n,), of the mirrored view, if any, where `mirrored` (n,) bool says so."""
+        """Features (n, d) in `dtype` of rows (n,); of the mirrored view, if any, where `mirrored` (n,) bool is set."""
         if len(self.views) == 1:
             return self._kept.index_select(0, rows)
         return self._kept.index_select(0, rows + mirrored * self._num_rows)
@@ -96,8 +78,11 @@ class PrincipalFeatures:
         return self.take(torch.from_numpy(rows), torch.full((len(rows),), view == "mirrored")).float()
 
     def channel_weights(self, weight: torch.Tensor) -> torch.Tensor:
-        """See HeadFeatures.channel_weights."""
+        """A head's weights (K, d) as weights (K, D) of the standardised channels."""
         return weight @ self._directions.T
+
+
+HeadFeatures = Standardised | PrincipalFeatures
 
 
 class StyleFeatures:
@@ -113,7 +98,7 @@ class StyleFeatures:
 
 
 def feature_moments(embeddings: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and deviation (D,) float32 of the square-rooted embeddings (N, D), chunks summed in float64."""
+    """Mean and standard deviation (D,) float32 of the square-rooted embeddings (N, D); chunks are summed in float64."""
     total, squares = torch.zeros(2, embeddings.shape[1], dtype=torch.float64)
     for start in range(0, len(embeddings), _CHUNK_ROWS):
         x = hellinger(torch.from_numpy(embeddings[start : start + _CHUNK_ROWS]).float())
@@ -136,7 +121,7 @@ def hellinger(x: torch.Tensor) -> torch.Tensor:
 
 
 def _find_directions(standardised: Standardised) -> torch.Tensor:
-    """Principal directions (D, d) float32, the widest first, such that squared features add up to 640 on average."""
+    """Principal directions (D, d) float32, the widest first, scaled so that squared features sum to 640 on average."""
     num, dim = standardised.num_rows, standardised.dim
     rows = np.linspace(0, num - 1, min(num, _SAMPLE_ROWS)).astype(np.int64)
     gram = torch.zeros(dim, dim)
@@ -150,10 +135,10 @@ def _find_directions(standardised: Standardised) -> torch.Tensor:
     return directions
 
 
-def _make_room(num_rows: int, dim: int, dtype: torch.dtype, scratch: Path | None) -> torch.Tensor:
-    """Room for features (num_rows, dim): in memory, or in a file where that is too much."""
+def _allocate(num_rows: int, dim: int, dtype: torch.dtype, scratch: Path | None) -> torch.Tensor:
+    """An uninitialised tensor (num_rows, dim): in memory or, if it is too large, in a file."""
     if num_rows * dim * dtype.itemsize <= KEPT_BYTES:
         return torch.empty(num_rows, dim, dtype=dtype)
-    with tempfile.TemporaryFile(dir=scratch) as file:  # without a name, it lives as long as its map
+    with tempfile.TemporaryFile(dir=scratch) as file:  # it has no name and lives as long as its map
         raw = np.memmap(file, np.uint8, "w+", shape=(num_rows, dim * dtype.itemsize))
         return torch.from_numpy(raw).view(dtype)

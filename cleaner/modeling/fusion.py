@@ -1,4 +1,4 @@
-"""A frozen convolutional network made ready for fast inference on a CPU: batch norm and activation inside oneDNN."""
+"""Fast inference of a frozen convolutional network on a CPU: batch norm and activation fused by oneDNN."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from cleaner.modeling.style import StagedNetwork
 
 FORMAT = "onednn-1"
-"""Part of every cache key; a change of what is computed here gets a new one."""
+"""Part of every cache key; changes with what is computed here."""
 
 
 def can_fuse(device: torch.device) -> bool:
@@ -24,14 +24,14 @@ def can_fuse(device: torch.device) -> bool:
 def fuse_network(network: nn.Module, dtype: torch.dtype, stages: Sequence[str] = ()) -> nn.Module:
     """`network` (in eval mode, on the CPU) with its batch norms folded into the convolutions before them.
 
-    The weights of these convolutions are kept as `dtype`, float32 or bfloat16. The network itself is left as it is.
-    With `stages`, names of modules, it returns what they put out too, as `StagedNetwork` does. A network whose
-    `forward` torch.fx cannot follow is run as it is.
+    The weights of these convolutions are kept as `dtype`, float32 or bfloat16. The network itself is not changed.
+    With `stages`, names of modules, the result returns their outputs too, as `StagedNetwork` does. A network whose
+    `forward` torch.fx cannot trace runs unfused.
     """
     try:
         tracer = _Tracer(stages)
         graph = tracer.trace(network)
-    except Exception:  # whatever a network's own code raises when it is given a proxy
+    except Exception:  # a network's own code may raise anything when it gets a proxy
         return StagedNetwork(network, stages) if stages else network
     if stages:
         (end,) = (node for node in graph.nodes if node.op == "output")
@@ -54,7 +54,7 @@ def fuse_network(network: nn.Module, dtype: torch.dtype, stages: Sequence[str] =
 
 
 class FusedConvolution(nn.Module):
-    """A convolution, its batch norm and, where oneDNN has it, the activation after it, in one pass over memory."""
+    """A convolution, its batch norm and, if oneDNN supports it, the activation, in one pass over memory."""
 
     def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d, dtype: torch.dtype) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ _ONEDNN_NAME: dict[type[nn.Module], tuple[str, list[float]]] = {
 
 
 class _Tracer(fx.Tracer):
-    """Remembers where stages end."""
+    """Records where stages end."""
 
     def __init__(self, stages: Sequence[str]) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ def _is_plain(module: nn.Module) -> bool:
 
 
 def _is_norm(module: nn.Module) -> bool:
-    """A batch norm of torch or timm's one with an activation, whose statistics are fixed."""
+    """Torch's batch norm, or timm's with an activation, with fixed statistics."""
     name = type(module).__name__
     if not isinstance(module, nn.BatchNorm2d) or name not in ("BatchNorm2d", "BatchNormAct2d"):
         return False

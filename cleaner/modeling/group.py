@@ -1,4 +1,4 @@
-"""Workers that train one network together: each takes its part of every batch, and all take the same step."""
+"""Workers that train one network together: each computes its part of every batch, and all take the same step."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from torch.nn.parallel import DistributedDataParallel
 
 @dataclass(frozen=True)
 class Group:
-    """A worker among those of its training; by itself, one that trains alone."""
+    """A worker's place in its group; by default the only one."""
 
     rank: int = 0
-    """From 0; worker 0 writes checkpoints."""
+    """From 0; worker 0 writes the checkpoints."""
     size: int = 1
 
     def part(self, num: int) -> tuple[np.ndarray, int]:
-        """Places (m,) int64 in a batch of `num` rows that this worker takes, and how many go before its own.
+        """Places (m,) int64 in a batch of `num` rows that this worker computes, and how many of them precede its own.
 
-        What goes before is only mixed with: MixUp and CutMix mix each row with the one before it (torchvision rolls
-        the batch by one).
+        Those are only mixed with: MixUp and CutMix mix each row with the one before it (torchvision rolls the batch
+        by one).
         """
         if self.size == 1:
             return np.arange(num), 0
@@ -32,14 +32,14 @@ class Group:
         return np.concatenate([[mine[0] - 1], mine]) % num, 1
 
     def adapt(self, network: nn.Module) -> nn.Module:
-        """The network whose batch norms, on a GPU, see the whole batch; on a CPU torch has none that do."""
+        """The network with batch norms over the whole batch; on a CPU, where torch has no such norms, unchanged."""
         if self.size == 1 or next(network.parameters()).device.type != "cuda":
             return network
         adapted: nn.Module = convert_sync_batchnorm(network)
         return adapted
 
     def wrap(self, network: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
-        """The network as it is called: what `backward` leaves in its parameters is the mean over the workers."""
+        """The network to be called: `backward` leaves the mean gradient over the workers in its parameters."""
         return network if self.size == 1 else DistributedDataParallel(network)
 
     def total(self, value: float, device: torch.device) -> float:
@@ -51,7 +51,7 @@ class Group:
         return float(held)
 
     def align(self, network: nn.Module) -> None:
-        """Give the network the running statistics of worker 0's."""
+        """Give the network the running statistics of worker 0."""
         if self.size > 1:
             for buffer in network.buffers():
                 distributed.broadcast(buffer, 0)
@@ -61,7 +61,7 @@ ALONE = Group()
 
 
 def join_group() -> Group:
-    """The group that this process was started in, if it was; else alone."""
+    """The group that this process was started in, if any."""
     if not distributed.is_initialized():
         return ALONE
     return Group(distributed.get_rank(), distributed.get_world_size())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,8 @@ from cleaner.scoring.out_of_fold import OutOfFold
 
 NEVER = -1e4
 """Bias of a class without training rows: its probability is 0."""
+_NO_ROWS = -30.0
+"""Log prior of a class that a model has no rows of."""
 
 
 class Predictor(Predicts, Protocol):
@@ -53,14 +56,24 @@ class FitJob:
     """(n,) int64 class numbers in 0 .. K-1."""
     sample_weights: np.ndarray
     """(M, n) float32 >= 0; 0 leaves a row out of a model."""
-    log_prior: np.ndarray
-    """(M, K) float32: added to the logits in training, left out in prediction (logit adjustment, Menon et al. 2021)."""
+    num_classes: int
+    """K."""
     recipe: Recipe
     seed: int
     checkpoint_dir: Path | None = None
     """Where an interrupted fit is resumed from; None: nowhere."""
     on_epoch: Callable[[], None] = lambda: None
     """Called after each epoch of all models."""
+
+    @cached_property
+    def class_weights(self) -> np.ndarray:
+        """(M, K) float64: the total weight of each class in each model; 0: the model cannot learn it."""
+        return np.stack([np.bincount(self.targets, w, self.num_classes) for w in self.sample_weights])
+
+    @cached_property
+    def log_prior(self) -> np.ndarray:
+        """(M, K) float32: added to the logits in training, left out in prediction (Menon et al. 2021)."""
+        return log_priors(self.class_weights)
 
     def models(self) -> list[ModelJob]:
         """The M models one by one, each with a seed and a checkpoint folder of its own."""
@@ -76,6 +89,12 @@ class FitJob:
             )
             for number, (weights, log_prior) in enumerate(zip(self.sample_weights, self.log_prior, strict=True))
         ]
+
+
+def log_priors(counts: np.ndarray) -> np.ndarray:
+    """Log of each class's share, (..., K) float32, from counts or weights (..., K)."""
+    shares = counts / np.maximum(counts.sum(-1, keepdims=True), 1e-12)
+    return np.where(counts > 0, np.log(np.maximum(shares, 1e-12)), _NO_ROWS).astype(np.float32)
 
 
 class Learner(Protocol):

@@ -1,4 +1,4 @@
-"""What torch finds on this machine, for `cleaner doctor`."""
+"""Torch's view of this machine, for `cleaner doctor`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from cleaner.modeling.backbones import EMBEDDED, num_threads, resolve_device, re
 
 
 def describe_torch(settings: EmbeddingSettings, device_name: str) -> dict[str, Any]:
-    """Devices, precision, threads, and the backbone with where its weights come from. Loads no network.
+    """Devices, precision, threads, and the backbone with the source of its weights. Loads no network.
 
-    Raises UsageError for a device that is not there, BackboneError for an unknown backbone or absent weights.
+    Raises UsageError for a device that this machine lacks, BackboneError for an unknown backbone or missing weights.
     """
     device = resolve_device(device_name)
     return {

@@ -12,6 +12,7 @@ from typing import Any, cast
 from cleaner.dataset.locations import is_remote
 from cleaner.dataset.store import Arrays, ArrayStore, digest_of
 from cleaner.modeling.backbones import num_threads, other_network, set_num_threads
+from cleaner.modeling.checkpoints import under_prefix, with_prefix
 from cleaner.modeling.embeddings import Mapper
 from cleaner.modeling.finetune import FinetunedModel, FinetuneLearner, LearnerPlan, load_learner
 from cleaner.modeling.learner import FitJob, ModelJob, Predictor
@@ -21,7 +22,7 @@ from cleaner.modeling.predictions import HeldOut, predict_held_out
 from cleaner.progress import Progress, Silent
 from cleaner.scoring.out_of_fold import OutOfFold
 
-_STATE, _PREDICTIONS = "state.", "predictions."
+_STATE, _PREDICTIONS = "state", "predictions"
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,9 @@ def fit_model(task: ModelTask) -> Arrays:
     """
     set_num_threads(task.plan.threads)
     model = _open_once(task.plan).fit_one(task.job)
-    result = {f"{_STATE}{name}": values for name, values in model.state().items()}
+    result = with_prefix(_STATE, model.state())
     if task.held_out is not None:
-        predictions = predict_held_out(model, task.held_out)
-        result |= {f"{_PREDICTIONS}{name}": values for name, values in predictions.arrays().items()}
+        result |= with_prefix(_PREDICTIONS, predict_held_out(model, task.held_out).arrays())
     return result
 
 
@@ -99,7 +99,7 @@ class ClusterLearner:
     def fit_and_predict(self, job: FitJob, held_out: Sequence[HeldOut]) -> list[tuple[Predictor, OutOfFold]]:
         """See Learner.fit_and_predict; each model predicts where it was trained."""
         return [
-            (self._model(arrays), OutOfFold.from_arrays(images.given, _under(_PREDICTIONS, arrays)))
+            (self._model(arrays), OutOfFold.from_arrays(images.given, under_prefix(_PREDICTIONS, arrays)))
             for arrays, images in zip(self._fit(job, held_out), held_out, strict=True)
         ]
 
@@ -116,7 +116,7 @@ class ClusterLearner:
         return results
 
     def _model(self, arrays: Arrays) -> Predictor:
-        return FinetunedModel(self._here, _under(_STATE, arrays))
+        return FinetunedModel(self._here, under_prefix(_STATE, arrays))
 
 
 def load_cluster_learner(
@@ -162,7 +162,3 @@ def _open_once(plan: WorkerPlan) -> FinetuneLearner:
     if learner.identity != plan.identity:
         raise other_network()
     return learner
-
-
-def _under(prefix: str, arrays: Arrays) -> Arrays:
-    return {name.removeprefix(prefix): values for name, values in arrays.items() if name.startswith(prefix)}

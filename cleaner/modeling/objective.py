@@ -1,4 +1,4 @@
-"""What a training minimises: cross-entropy under logit adjustment, smoothing, distillation; and flooding."""
+"""The loss of a training: cross-entropy under logit adjustment, smoothing, distillation, and flooding."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch
 
 PriorForm = Literal["bias", "loss", "none"]
 MIN_PRIOR = -20.0
-"""A log prior below this stands for a class without rows."""
+"""A log prior below this means a class without rows."""
 
 
 class Teacher(Protocol):
-    """Gives the class probabilities that a student learns from."""
+    """Provides the class probabilities that a student learns from."""
 
     def probs(self, images: torch.Tensor) -> torch.Tensor:
         """Probabilities (B, K) of images (B, 3, H, W) float in 0 .. 255, without a prior."""
@@ -25,12 +25,12 @@ class Objective:
     """The loss of one training."""
 
     log_prior: np.ndarray
-    """(K,) float32: tau times the log of each class's share of what the sampler yields."""
+    """(K,) float32: tau times the log of each class's share of the images shown."""
     prior_form: PriorForm = "bias"
     """Where it is added in training: as the last layer's frozen bias (recipe.md section 3), in the loss, or nowhere."""
     label_smoothing: float = 0.0
     flood: float = 0.0
-    """The loss of a batch is kept about this level: |loss - b| + b (Ishida et al. 2020); 0: none."""
+    """The loss of a batch is kept around this level: |loss - b| + b (Ishida et al. 2020); 0: none."""
     teacher: Teacher | None = None
     teacher_share: float = 0.5
     """Weight of the teacher's probabilities against the labels."""
@@ -40,9 +40,9 @@ class Objective:
     def losses(self, logits: torch.Tensor, targets: torch.Tensor, teacher: torch.Tensor | None) -> torch.Tensor:
         """The loss (B,) of each row.
 
-        `logits` (B, K) as the network yields them, with its bias; `targets` (B, K) float, rows sum to the row's
-        weight; `teacher` (B, K) probabilities, or None. The student's balanced logits, those without the prior, are
-        held against the teacher, which knows no prior either.
+        `logits` (B, K) of the network, with its bias; `targets` (B, K) float, rows sum to the row's weight; `teacher`
+        (B, K) probabilities, or None. The teacher has no prior, so it is compared with the student's logits without
+        the prior.
         """
         prior = torch.as_tensor(self.log_prior, device=logits.device)
         adjusted = logits + prior if self.prior_form == "loss" else logits

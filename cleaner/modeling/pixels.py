@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -20,20 +19,9 @@ from cleaner.progress import Progress
 _SHARD_IMAGES = 512
 
 
-class Pixels(Protocol):
-    """Pixels of N images, by row number."""
-
-    @property
-    def digest(self) -> str:
-        """A digest of the images in their order and the size: equal for equal pixels."""
-
-    def take(self, rows: np.ndarray) -> np.ndarray:
-        """Pixels (n, size, size, 3) uint8 RGB of rows (n,) int64."""
-
-
 @dataclass(frozen=True)
 class MappedPixels:
-    """Pixels mapped from disk."""
+    """Pixels of N images, by row number, mapped from disk."""
 
     size_px: int
     shards: list[np.ndarray]
@@ -43,13 +31,13 @@ class MappedPixels:
     offset: np.ndarray
     """(N,) int64: its place in the shard."""
     digest: str
-    """See Pixels."""
+    """Of the images in their order and the size: equal for equal pixels."""
 
     def __len__(self) -> int:
         return len(self.shard)
 
     def take(self, rows: np.ndarray) -> np.ndarray:
-        """See Pixels."""
+        """Pixels (n, size, size, 3) uint8 RGB of rows (n,) int64."""
         out = np.empty((len(rows), self.size_px, self.size_px, 3), np.uint8)
         for i, (shard, offset) in enumerate(zip(self.shard[rows], self.offset[rows], strict=True)):
             out[i] = self.shards[shard][offset]
@@ -59,16 +47,19 @@ class MappedPixels:
 class PixelsLater:
     """Pixels that are opened, and decoded if the cache lacks them, when some are first taken."""
 
-    def __init__(self, digest: str, load: Callable[[], Pixels]) -> None:
+    def __init__(self, digest: str, load: Callable[[], MappedPixels]) -> None:
         self.digest, self._load = digest, load
 
     def take(self, rows: np.ndarray) -> np.ndarray:
-        """See Pixels."""
+        """See MappedPixels.take."""
         return self._opened.take(rows)
 
     @cached_property
-    def _opened(self) -> Pixels:
+    def _opened(self) -> MappedPixels:
         return self._load()
+
+
+Pixels = MappedPixels | PixelsLater
 
 
 @dataclass(frozen=True)
@@ -120,7 +111,7 @@ def load_pixels(
 
 
 def digest_pixels(image_ids: Sequence[str], size_px: int) -> str:
-    """`Pixels.digest` of images in their order."""
+    """`digest` of the pixels of images in their order."""
     return digest_of(size_px, "".join(image_ids).encode())
 
 

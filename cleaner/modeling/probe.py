@@ -82,7 +82,7 @@ class ProbeLearner:
             lr=recipe.learning_rate,
             fused=True,
         )
-        y, prior = torch.from_numpy(job.targets), torch.from_numpy(job.log_prior.astype(np.float32)).unsqueeze(2)
+        y, prior = torch.from_numpy(job.targets), torch.from_numpy(job.log_prior).unsqueeze(2)
         w = torch.from_numpy(job.sample_weights.astype(np.float32))
         w = w / w.sum(1, keepdim=True).clamp_min(1e-12) * len(job.rows)
         batch_size = _batch_size(len(job.rows))
@@ -104,7 +104,7 @@ class ProbeLearner:
                 if (step + 1) % steps_per_epoch == 0:
                     job.on_epoch()
         # a model must not predict a class that it never saw
-        absent = torch.from_numpy(_class_weight(job.targets, job.sample_weights, num_classes) <= 0)  # (M, K)
+        absent = torch.from_numpy(job.class_weights <= 0)  # (M, K)
         heads_w = weight.view(num_models, num_classes, dim)
         heads_b = bias.view(num_models, num_classes).masked_fill(absent, NEVER)
         return [Probe(self.features, heads_w[m].clone(), heads_b[m].clone()) for m in range(num_models)]
@@ -204,10 +204,6 @@ def _slope(logits: torch.Tensor, y: torch.Tensor, w: torch.Tensor, batch: _Batch
     for weights, rows in ((own_w, own), (other_w, other)):
         slope.scatter_add_(1, y[rows].expand(len(logits), 1, -1), -weights.unsqueeze(1))
     return slope
-
-
-def _class_weight(targets: np.ndarray, sample_weights: np.ndarray, num_classes: int) -> np.ndarray:
-    return np.stack([np.bincount(targets, weights=w, minlength=num_classes) for w in sample_weights])
 
 
 def _one_cycle(progress: float) -> float:

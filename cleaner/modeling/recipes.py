@@ -44,9 +44,9 @@ class FinetuneRecipe:
     name: str
     view: str = field(default="plain", init=False)
     """Always the image itself; augmentation mirrors it."""
-    learning_rate: float
+    learning_rate: float = 1e-3
     weight_decay: float
-    mixup: float
+    mixup: float = 0.0
     """Beta parameter of MixUp (Zhang et al. 2018); 0: none."""
     epochs: int
     augment: Steps = (("mirror", 0.5),)
@@ -94,76 +94,40 @@ CLOSED_FORM_RECIPES = (
 """Rotation of the closed-form learner's recipes."""
 
 _CROPPED: Steps = (("crop", 1.0), ("mirror", 0.5))
-_VARIED: Steps = (*_CROPPED, ("jitter", 0.5), ("quality", 0.2), ("paste", 0.2), ("grid_shuffle", 0.1))
+_JITTERED: Steps = (*_CROPPED, ("jitter", 0.5))
+_TURNED: Steps = (*_CROPPED, ("rot90", 0.5))
+_WORSENED: Steps = (*_CROPPED, ("quality", 0.5))
+_CUT: Steps = (("mirror", 0.5), ("grid_shuffle", 0.3), ("erase", 0.5))
+_PASTED: Steps = (("mirror", 0.5), ("paste", 0.5), ("jitter", 0.5))
+_ALL: Steps = (*_JITTERED, ("quality", 0.2), ("paste", 0.2), ("grid_shuffle", 0.1))
 
 FINETUNE_RECIPES = (
+    FinetuneRecipe(name="crop", weight_decay=0.05, epochs=8, augment=_CROPPED, label_smoothing=0.1),
+    FinetuneRecipe(name="cutmix", weight_decay=0.02, epochs=10, augment=_JITTERED, cutmix=1.0),
     FinetuneRecipe(
-        name="crop",
-        learning_rate=1e-3,
-        weight_decay=0.05,
-        mixup=0.0,
-        epochs=8,
-        augment=_CROPPED,
-        label_smoothing=0.1,
+        name="turned-sgd", optimizer="sgd", learning_rate=2e-2, weight_decay=1e-4, epochs=10, augment=_TURNED
     ),
-    FinetuneRecipe(
-        name="cutmix",
-        learning_rate=1e-3,
-        weight_decay=0.02,
-        mixup=0.0,
-        epochs=10,
-        augment=(*_CROPPED, ("jitter", 0.5)),
-        cutmix=1.0,
-    ),
-    FinetuneRecipe(
-        name="turned-sgd",
-        learning_rate=2e-2,
-        weight_decay=1e-4,
-        mixup=0.0,
-        epochs=10,
-        augment=(*_CROPPED, ("rot90", 0.5)),
-        optimizer="sgd",
-    ),
-    FinetuneRecipe(
-        name="quality-mixup",
-        learning_rate=1e-3,
-        weight_decay=0.05,
-        mixup=0.2,
-        epochs=10,
-        augment=(*_CROPPED, ("quality", 0.5)),
-        layer_decay=0.8,
-    ),
+    FinetuneRecipe(name="quality-mixup", weight_decay=0.05, mixup=0.2, epochs=10, augment=_WORSENED, layer_decay=0.8),
     FinetuneRecipe(
         name="grid-erase",
         learning_rate=5e-4,
         weight_decay=0.1,
-        mixup=0.0,
         epochs=10,
-        augment=(("mirror", 0.5), ("grid_shuffle", 0.3), ("erase", 0.5)),
+        augment=_CUT,
         label_smoothing=0.1,
         ema=0.99,
     ),
     FinetuneRecipe(
         name="paste-sgd",
+        optimizer="sgd",
         learning_rate=1e-2,
         weight_decay=5e-4,
         mixup=0.2,
         epochs=12,
-        augment=(("mirror", 0.5), ("paste", 0.5), ("jitter", 0.5)),
-        optimizer="sgd",
+        augment=_PASTED,
         ema=0.99,
     ),
-    FinetuneRecipe(
-        name="final",
-        learning_rate=1e-3,
-        weight_decay=0.05,
-        mixup=0.0,
-        epochs=20,
-        augment=_VARIED,
-        cutmix=1.0,
-        layer_decay=0.9,
-        ema=0.995,
-    ),
+    FinetuneRecipe(name="final", weight_decay=0.05, epochs=20, augment=_ALL, cutmix=1.0, layer_decay=0.9, ema=0.995),
 )
 """All of them: consecutive ones differ in optimisation and in augmentation; the last is for `train`."""
 ROUND_RECIPES = FINETUNE_RECIPES[:-1]

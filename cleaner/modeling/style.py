@@ -1,7 +1,7 @@
-"""An image's style: mean and deviation of each channel in the inner stages of a network.
+"""An image's style: mean and standard deviation of each channel in the inner stages of a network.
 
-What an embedding leaves out on purpose, whether a picture is a photograph, a drawing, a scan or a page of text, these
-statistics keep: they are what style transfer matches (Huang & Belongie 2017), and out-of-distribution detectors read
+These statistics tell whether a picture is a photograph, a drawing, a scan or a page of text, which an embedding
+leaves out by design. Style transfer matches them (Huang & Belongie 2017), and out-of-distribution detectors use them
 (Lee et al. 2018).
 """
 
@@ -20,8 +20,8 @@ _MOST_STAGES = 4
 def find_stages(network: nn.Module) -> dict[str, int]:
     """Names of the modules that end the inner stages of a timm network, with their numbers of channels.
 
-    Neither the first stage, which is costly and says little, nor the last, which the embedding is made of; four at
-    most, evenly spread. Empty where timm does not tell.
+    Neither the first stage, which is costly and tells little, nor the last, which the embedding is made of; at most
+    four, evenly spread. Empty if timm does not name them.
     """
     known: Any = getattr(network, "feature_info", None) or []
     inner = [(str(f["module"]), int(f["num_chs"])) for f in known][1:-1]
@@ -32,7 +32,7 @@ def find_stages(network: nn.Module) -> dict[str, int]:
 
 
 class StagedNetwork(nn.Module):
-    """A network that also returns what its stages put out."""
+    """A network that also returns the outputs of its stages."""
 
     def __init__(self, network: nn.Module, stages: Sequence[str]) -> None:
         super().__init__()
@@ -45,13 +45,13 @@ class StagedNetwork(nn.Module):
         hooks = [stage.register_forward_hook(lambda module, given, out: maps.append(out)) for stage in self._stages]
         try:
             return self.network(x), maps
-        finally:  # the network is others' too
+        finally:  # the network is used elsewhere too
             for hook in hooks:
                 hook.remove()
 
 
 def compute_style(maps: Sequence[torch.Tensor], num_channels: Sequence[int]) -> torch.Tensor:
-    """Mean and deviation (B, S) float32 of every channel over all places of its map.
+    """Mean and standard deviation (B, S) float32 of every channel over all positions of its map.
 
     `maps`: (B, C, H, W), (B, H, W, C) or tokens (B, N, C), with C as `num_channels` has it.
     """

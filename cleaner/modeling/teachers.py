@@ -32,7 +32,7 @@ class NetworkTeacher:
     network: nn.Module
     blueprint: Blueprint
     columns: torch.Tensor
-    """(K,) int64: where each of the student's classes stands among the teacher's."""
+    """(K,) int64: the teacher's class number for each of the student's classes."""
 
     @torch.no_grad()
     def probs(self, images: torch.Tensor) -> torch.Tensor:
@@ -72,11 +72,11 @@ class Ensemble:
     """The mean of several teachers."""
 
     teachers: list[tuple[Teacher, int]]
-    """Each with how many checkpoints it stands for."""
+    """Each with the number of its checkpoints."""
 
     @property
     def size(self) -> int:
-        """Checkpoints in all."""
+        """Number of checkpoints."""
         return sum(num for _, num in self.teachers)
 
     def probs(self, images: torch.Tensor) -> torch.Tensor:
@@ -85,9 +85,9 @@ class Ensemble:
 
 
 def load_teachers(files: Sequence[Path], classes: Sequence[str], settings: EmbeddingSettings, device: str) -> Ensemble:
-    """The teachers in `files`, asked for `classes` in their order; probes look through their own backbone.
+    """The teachers in `files`, for `classes` in their order; probes use their own backbone.
 
-    Raises BadInputError, naming the file, if one cannot be read, lacks a class or looks through another backbone.
+    Raises BadInputError, naming the file, if one cannot be read, lacks a class or needs another backbone.
     """
     teachers: list[tuple[Teacher, int]] = []
     probes: list[tuple[Path, dict[str, Any]]] = []
@@ -105,7 +105,7 @@ def load_teachers(files: Sequence[Path], classes: Sequence[str], settings: Embed
 
 
 def read_card(path: Path) -> dict[str, Any]:
-    """What lies beside a checkpoint and says what it takes and yields: `NAME.json`, or class_map.json of its folder."""
+    """The JSON that describes a checkpoint: `NAME.json` beside it, or class_map.json of its folder."""
     for beside in (path.with_suffix(".json"), path.with_name(CLASS_MAP)):
         if beside.is_file():
             try:
@@ -114,8 +114,8 @@ def read_card(path: Path) -> dict[str, Any]:
                     return card
             except ValueError:
                 pass
-            raise BadInputError(f"{beside}: says nothing of classes", next_step=_NEXT)
-    raise BadInputError(f"{path}: nothing beside it says which classes it knows", next_step=_NEXT)
+            raise BadInputError(f"{beside}: does not list the classes", next_step=_NEXT)
+    raise BadInputError(f"{path}: no file beside it lists its classes", next_step=_NEXT)
 
 
 def _columns(theirs: list[str], ours: Sequence[str], path: Path) -> torch.Tensor:
@@ -141,7 +141,7 @@ def _network_teacher(path: Path, card: dict[str, Any], columns: torch.Tensor, de
         )
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise BadInputError(
-            f"{path}: does not fit what lies beside it", found=str(error)[:300], next_step=_NEXT
+            f"{path}: does not fit the JSON beside it", found=str(error)[:300], next_step=_NEXT
         ) from error
     network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
     return NetworkTeacher(network, blueprint, columns.to(device))
@@ -155,7 +155,7 @@ def _probe_teacher(
     for path, card in probes:
         if card["backbone"]["weights_sha256"] != b.weights_sha256 or card["classes"] != probes[0][1]["classes"]:
             raise BadInputError(
-                f"{path}: a probe of other classes or on another backbone than is at hand",
+                f"{path}: a probe with other classes or another backbone",
                 expected=f"{b.name} with weights {b.weights_sha256[:12]}…",
                 found=str(card["backbone"]["name"]),
                 next_step="give the same --backbone and --weights as to `cleaner labels`",
@@ -165,7 +165,7 @@ def _probe_teacher(
 
 
 def _probe_settings(card: dict[str, Any], settings: EmbeddingSettings) -> EmbeddingSettings:
-    """What a probe looks through, by its card; weights from a file only where this run's network has them, too."""
+    """The settings of a probe's backbone, by its card; weights from a file only if this run's network is the same."""
     same = replace(settings, image_size=card["image_size"], precision=card["precision"])
     if architecture_of(settings) == card["name"]:
         return same

@@ -13,6 +13,7 @@ from cleaner.config import TrainSettings
 from cleaner.dataset.store import Arrays, digest_of
 from cleaner.modeling.backbones import other_network, set_num_threads
 from cleaner.modeling.batches import Sample, count_steps
+from cleaner.modeling.checkpoints import under_prefix, with_prefix
 from cleaner.modeling.diagnosis import NormHealth
 from cleaner.modeling.embeddings import Mapper
 from cleaner.modeling.finetune import FinetuneLearner, Views, portable_state
@@ -26,7 +27,7 @@ from cleaner.modeling.teachers import load_teachers
 from cleaner.modeling.training import Run
 from cleaner.progress import Progress, Silent
 
-_STATE, _HEALTH = "state.", "health."
+_STATE, _HEALTH = "state", "health"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,18 +102,17 @@ class Trained:
 
     def arrays(self) -> Arrays:
         """As named arrays, for an ArrayStore."""
-        result = {f"{_STATE}{name}": values for name, values in self.state.items()}
-        result |= {"losses": np.array(self.losses), "predicted": self.predicted, "confidence": self.confidence}
-        health = {} if self.health is None else vars(self.health)
-        return result | {f"{_HEALTH}{name}": np.array(value) for name, value in health.items()}
+        figures = {"losses": np.array(self.losses), "predicted": self.predicted, "confidence": self.confidence}
+        health = {} if self.health is None else {name: np.array(value) for name, value in vars(self.health).items()}
+        return with_prefix(_STATE, self.state) | figures | with_prefix(_HEALTH, health)
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Trained:
         """The inverse of `arrays`."""
-        state = {k.removeprefix(_STATE): v for k, v in arrays.items() if k.startswith(_STATE)}
-        values = {k.removeprefix(_HEALTH): v.item() for k, v in arrays.items() if k.startswith(_HEALTH)}
+        values = {name: value.item() for name, value in under_prefix(_HEALTH, arrays).items()}
         health = NormHealth(**values) if values else None
-        return cls(state, arrays["losses"].tolist(), arrays["predicted"], arrays["confidence"], health)
+        state, losses = under_prefix(_STATE, arrays), arrays["losses"].tolist()
+        return cls(state, losses, arrays["predicted"], arrays["confidence"], health)
 
 
 def train_elsewhere(task: TrainTask) -> Arrays:

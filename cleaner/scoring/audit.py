@@ -1,9 +1,9 @@
-"""What a random sample says of a whole set: exact intervals, weighted totals, and how many looks a goal needs.
+"""Inference from a random sample to a whole set: exact intervals, weighted totals, and looks needed for a goal.
 
 Sources: Clopper & Pearson, Biometrika 26 (1934) 404-413, in the beta form of Brown, Cai & DasGupta, Statistical
 Science 16 (2001) 101-133, section 4.2.1; Bonferroni's inequality for the weighted total. Draws are without replacement
-from a finite set: the number found is then hypergeometric, less spread than the binomial that the intervals assume, so
-they are wider than need be, never narrower. A stratum of which every image was looked at has no uncertainty left.
+from a finite set: the number found is then hypergeometric, with less variance than the binomial that the intervals
+assume, so they are too wide, never too narrow. A stratum of which every image was looked at has no uncertainty.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import numpy as np
 from scipy.stats import beta
 
 CONFIDENCE = 0.95
-"""Of every interval and bound, unless told otherwise."""
+"""Of every interval and bound by default."""
 _MOST_LOOKS = 1 << 40
 
 
 @dataclass(frozen=True)
 class Stratum:
-    """A part of the set, and what was found in a random sample of it."""
+    """A part of the set, and the result of a random sample of it."""
 
     size: int
     """Images in this part."""
     num_looks: int
-    """How many of them were judged; all of them: the share is known exactly."""
+    """How many of them were looked at; if all, the share is known exactly."""
     num_bad: int
-    """How many of the judged ones are bad."""
+    """How many of those are bad."""
 
     def __post_init__(self) -> None:
         assert 0 <= self.num_bad <= self.num_looks <= self.size, self
@@ -39,7 +39,7 @@ class Estimate:
     """A share of bad images, all values in 0 .. 1."""
 
     share: float | None
-    """The best guess; None where a part was not looked at."""
+    """The best estimate; None if some part was not looked at."""
     low: float
     high: float
     """Ends of the two-sided interval."""
@@ -69,9 +69,9 @@ def upper_bound(num_bad: int, num_looks: int, confidence: float = CONFIDENCE) ->
 
 
 def count_looks_needed(num_bad: int, goal: float, confidence: float = CONFIDENCE) -> int:
-    """The fewest looks with which `num_bad` found leave an upper bound of at most `goal` (above 0).
+    """The fewest looks for which `num_bad` finds give an upper bound of at most `goal` (above 0).
 
-    It is what the goal needs if no further look finds anything; each further find raises it.
+    That is enough for the goal if no further look finds anything; each further find raises it.
     """
     low, high = num_bad, num_bad + 1
     while upper_bound(num_bad, high, confidence) > goal:
@@ -87,7 +87,7 @@ def estimate_total(strata: Sequence[Stratum], confidence: float = CONFIDENCE) ->
     """The share of bad images over all strata, weighted by their sizes W_h = N_h / N.
 
     share = sum W_h k_h / n_h. Each bound is sum W_h b_h, with b_h the stratum's own exact bound at the confidence
-    1 - (1 - confidence) / H, where H counts the strata that were sampled (those looked at in full are exact). By
+    1 - (1 - confidence) / H, where H counts the sampled strata (those looked at in full are exact). By
     Bonferroni's inequality all H bounds hold at once with probability `confidence` at least, and then so does their
     sum: conservative, and for H = 1 the plain Clopper-Pearson interval.
     """
@@ -113,7 +113,7 @@ def _bounds(stratum: Stratum, confidence: float) -> tuple[float, float, float]:
 
 
 def draw_rows(size: int, num: int, *, seed: int, stream: int) -> np.ndarray:
-    """`num` of `size` rows (n,) int64, at random without repetition; all of them if there are no more.
+    """`num` of `size` rows (n,) int64, at random without repetition; all of them if there are fewer.
 
     A larger `num` with the same seed and stream gives the same rows first, so that a sample can grow.
     """

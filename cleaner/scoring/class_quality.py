@@ -49,11 +49,11 @@ def compute_rank_p(hits: np.ndarray, pool: np.ndarray, rng: np.random.Generator,
 
 
 def judge_low_count(coherence_p: float, rank_p: float, kept_coherence_p: float) -> str:
-    """What happens to a class under the minimum count: keep, drop or review.
+    """The action for a class under the minimum count: keep, drop or review.
 
-    Clearly coherent: keep. No more coherent than random draws, neither as a whole nor in what labels left of it
-    (`kept_coherence_p`), and, where ranks are known, recognised worse than random draws: a jumble, drop. Everything
-    else is a person's to say.
+    Clearly coherent: keep. No more coherent than random draws, neither as a whole nor in what the labels stage kept
+    of it (`kept_coherence_p`), and, if ranks are known, recognised worse than random draws: a jumble, drop.
+    Everything else is for people to review.
     """
     if np.isnan(coherence_p):
         return "review"

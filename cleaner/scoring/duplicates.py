@@ -1,9 +1,9 @@
 """Near duplicates among perceptual hashes, without comparing all pairs.
 
-Two hashes that differ in at most r bits differ in few bits of at least one band of theirs: with b bands, band k being
-allowed t_k differing bits, that is certain as soon as sum(t_k + 1) > r (the pigeonhole principle; Norouzi, Punjani
-and Fleet, "Fast search in Hamming space with multi-index hashing", 2012). So pairs are looked for band by band in a
-table addressed by the band's value, and verified on all bits: no pair within the radius is missed.
+Two hashes that differ in at most r bits differ in few bits of at least one of their bands: with b bands, band k being
+allowed t_k differing bits, that is certain if sum(t_k + 1) > r (the pigeonhole principle; Norouzi, Punjani and Fleet,
+"Fast search in Hamming space with multi-index hashing", 2012). So pairs are looked up band by band in a table indexed
+by the band's value, and verified on all bits: no pair within the radius is missed.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import numpy as np
 
 HASH_BITS = 128
 _MAX_BAND_BITS = 20  # a table of 2^20 starts stays within a core's cache
-CHUNK_PAIRS = 1 << 20  # candidate pairs looked at in one go: about 60 MB
-MAX_PAIRS = 1 << 23  # pairs held at once: 128 MB; more, and the images are taken in halves
-MIN_BLOCK = 1024  # images of which all pairs can always be held
+CHUNK_PAIRS = 1 << 20  # candidate pairs compared at once: about 60 MB
+MAX_PAIRS = 1 << 23  # pairs held at once: 128 MB; if there are more, the images are split in halves
+MIN_BLOCK = 1024  # for this many images all pairs can be held
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -27,10 +27,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 def find_near_duplicates(hashes: Array, radius: int) -> Array:
     """Groups of near duplicates: (N,) int64, numbered from 0 by first member, -1 for images without a near duplicate.
 
-    `hashes` is (N, 16) uint8, 128 bits each, in the order in which images come first. In that order, an image joins
-    the first leader within `radius` differing bits (0..127); if there is none it becomes a leader itself. So every
-    member lies within `radius` of its group's first image and there are no chains. Memory is bounded whatever the
-    hashes are; time grows with the number of images and the size of the largest crowd of similar ones.
+    `hashes` is (N, 16) uint8, 128 bits each, in the images' order of precedence. In that order, an image joins the
+    first leader within `radius` differing bits (0..127); if there is none it becomes a leader itself. So every member
+    lies within `radius` of its group's first image and there are no chains. Memory is bounded for any hashes; time
+    grows with the number of images and the size of the largest crowd of similar ones.
     """
     hashes = np.ascontiguousarray(hashes, dtype=np.uint8)
     assert hashes.ndim == 2 and hashes.shape[1] * 8 == HASH_BITS, "hashes must be (N, 16) uint8"
@@ -72,7 +72,7 @@ def _leaders(words: Array, radius: int) -> Array:
         low, high = blocks.pop()
         items = low + np.flatnonzero(leader[low:high] < 0)
         pairs = _pairs_within(words[items], radius)
-        if pairs is None:  # a crowd: settle the first half, which takes in most of the second
+        if pairs is None:  # a crowd: group the first half, which takes most of the second
             middle = items[len(items) // 2]
             blocks += [(middle, high), (low, middle)]
             continue
@@ -86,7 +86,7 @@ def _leaders(words: Array, radius: int) -> Array:
 
 
 def _join_earlier(words: Array, leader: Array, heads: Array, rest: Array, radius: int) -> None:
-    """Give those of `rest` that lie within the radius of one of `heads` the first such head, in place."""
+    """Give each of `rest` within the radius of one of `heads` the first such head, in place."""
     nearest = np.full(len(rest), len(heads), dtype=np.int64)
     for head, item in _near_pairs(words[heads], words[rest], radius):
         np.minimum.at(nearest, item, head)
@@ -95,7 +95,7 @@ def _join_earlier(words: Array, leader: Array, heads: Array, rest: Array, radius
 
 
 def _pairs_within(words: Array, radius: int) -> tuple[Array, Array] | None:
-    """All pairs i < j (with repetitions) within the radius, or None if they are too many to hold."""
+    """All pairs i < j (with repetitions) within the radius, or None if there are too many to hold."""
     left, right, total = [], [], 0
     for i, j in _near_pairs(words, None, radius):
         left.append(np.minimum(i, j))
@@ -117,7 +117,7 @@ def _first_leaders(num: int, left: Array, right: Array) -> Array:
         head = left[start]
         if leader[head] == head:
             near = right[start:end]
-            near = near[leader[near] == near]  # later items that nobody leads yet
+            near = near[leader[near] == near]  # later items without a leader
             leader[near] = head
     return leader
 
@@ -129,13 +129,13 @@ class _Band:
 
 
 def _plan_bands(num: int, radius: int) -> list[_Band]:
-    """The bands that make the search over `num` hashes cheapest, by expected table look-ups and candidates."""
+    """The bands for which the search over `num` hashes is cheapest, by expected table look-ups and candidates."""
     best: tuple[float, list[int]] | None = None
     for allowed in range(4):
         num_bands = -(-(radius + 1) // (allowed + 1))
         if num_bands > HASH_BITS // 2:
             continue
-        spare = num_bands * (allowed + 1) - (radius + 1)  # bands that can do with one difference less
+        spare = num_bands * (allowed + 1) - (radius + 1)  # bands that may allow one difference less
         budget = [allowed] * (num_bands - spare) + [allowed - 1] * spare
         bits = min(HASH_BITS // num_bands, _MAX_BAND_BITS)
         cost = sum(len(_masks(bits, t)) for t in budget) * (1 + num / 2**bits)
@@ -143,7 +143,7 @@ def _plan_bands(num: int, radius: int) -> list[_Band]:
             best = cost, budget
     assert best is not None
     budget = best[1]
-    # bits are dealt out in turn: neighbours in the hash go together, and would make a band's values uneven
+    # bits are dealt in turn: neighbouring bits of a hash correlate, and would make a band's values uneven
     return [
         _Band(bits, _masks(len(bits), t))
         for t, bits in ((t, np.arange(k, HASH_BITS, len(budget))[:_MAX_BAND_BITS]) for k, t in enumerate(budget))
@@ -156,7 +156,7 @@ def _masks(bits: int, allowed: int) -> Array:
 
 
 def _near_pairs(index: Array, queries: Array | None, radius: int) -> Iterator[tuple[Array, Array]]:
-    """Pairs (i, j) of positions in `index` (D, 2) and `queries` (Q, 2) within the radius, in chunks, some repeatedly.
+    """Pairs (i, j) of positions in `index` (D, 2) and `queries` (Q, 2) within the radius, in chunks, with repetitions.
 
     Without `queries`: pairs of different positions in `index`, each in one of its two orders.
     """

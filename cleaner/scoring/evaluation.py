@@ -1,4 +1,4 @@
-"""How good a classifier is on held-out images: by class, by class size, by confidence, and what it confuses."""
+"""How good a classifier is on held-out images: by class, by class size, by confidence, and its confusions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SIZES = ("head", "medium", "tail")
 
 @dataclass(frozen=True)
 class Curve:
-    """Precision against recall as the confidence that a prediction needs falls."""
+    """Precision against recall as the confidence threshold falls."""
 
     threshold: np.ndarray
     """(p,) float64, falling: predictions at least this confident count."""
@@ -43,10 +43,10 @@ def class_recalls(targets: np.ndarray, predicted: np.ndarray, num_classes: int) 
 
 
 def precision_recall(correct: np.ndarray, confidence: np.ndarray, num_positives: int) -> Curve:
-    """The curve of n predictions: `correct` (n,) bool, `confidence` (n,) in 0 .. 1; `num_positives` is all there was.
+    """The curve of n predictions: `correct` (n,) bool, `confidence` (n,) in 0 .. 1; `num_positives` in all.
 
     For one class, the predictions are the images predicted as it and the positives its own images. Equal confidences
-    make one point. Everything is empty where nothing was predicted or nothing could be found.
+    make one point. The curve is empty without predictions or positives.
     """
     order = np.argsort(-confidence, kind="stable")
     level, hit = confidence[order].astype(np.float64), correct[order]

@@ -1,4 +1,4 @@
-"""Quality findings of images: which are blurry, dark, bright, low in information, of odd shape or of odd size.
+"""Quality findings of images: blurry, dark, bright, low in information, of odd shape or of odd size.
 
 Formulae, and what the thresholds were chosen on: docs/methods.md, "Image quality".
 """
@@ -13,13 +13,13 @@ and blurred copies (at most .20), of all classes; on the tune half: plain .1 % q
 DARK_BELOW = 0.32
 """99th percentile of brightness; cleanvision's."""
 BRIGHT_ABOVE = 0.80
-"""5th percentile of brightness. cleanvision asks for 0.95, which washed-out photographs seldom reach: those
-altered on tiny50's tune half lie above .84, 99.9 % of plain ones below .65."""
+"""5th percentile of brightness. cleanvision requires 0.95, which washed-out photographs seldom reach: those altered on
+tiny50's tune half are above .84, 99.9 % of plain ones below .65."""
 FLAT_BELOW = 0.04
 """Standard deviation of greys, 0..0.5. Tiny50's tune half: plain images .045 and more, with a tenth of their contrast
 .038 and less."""
 LOW_INFORMATION_BELOW = 3.5
-"""Bits; 4 of 2,100 plain images of tiny50's tune half lie below."""
+"""Bits; 4 of 2,100 plain images of tiny50's tune half are below."""
 BLANK_BELOW = 3.0
 """The same for pictures that are dark or bright; cleanvision's limit, though for the entropy of all channels."""
 ODD_ASPECT_BELOW = 0.35
@@ -27,7 +27,7 @@ ODD_ASPECT_BELOW = 0.35
 ODD_SIZE_FACTOR = 3.0
 """Times the median size, or a part of it; a choice, not fitted (planted odd sizes are fourfold and more)."""
 ODD_SIZE_IQRS = 3.0
-"""In interquartile ranges of the log size beyond the quartiles, so that sets of many sizes have a wider band."""
+"""In interquartile ranges of the log size beyond the quartiles, so that sets of varied sizes get a wider band."""
 
 
 def compute_aspect(width: np.ndarray, height: np.ndarray) -> np.ndarray:
@@ -58,8 +58,8 @@ def find_issues(
 ) -> dict[str, np.ndarray]:
     """Each of config.QUALITY_ISSUES to (N,) bool. All arguments are (N,) float; NaN is never a finding.
 
-    A dark or bright picture has little contrast of necessity and is called low in information only where hardly
-    anything is left; one with low information is not also called blurry: what contrast it has may be noise.
+    A dark or bright picture necessarily has little contrast and counts as low in information only if hardly anything
+    is left; one low in information does not count as blurry too: its contrast may be noise.
     """
     bright, dark = brightness_low > BRIGHT_ABOVE, brightness_high < DARK_BELOW
     poor = (information < LOW_INFORMATION_BELOW) | (pixel_std < FLAT_BELOW)

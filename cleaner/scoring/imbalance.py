@@ -9,7 +9,7 @@ import numpy as np
 
 
 def compute_target(largest: int, floor: float) -> int:
-    """The count that every class is repeated up to: ceil(floor x largest), free of rounding (1/3 is 1/3)."""
+    """The count up to which every class is repeated: ceil(floor x largest), exact (1/3 is 1/3)."""
     return math.ceil(Fraction(floor).limit_denominator(10_000) * largest)
 
 
@@ -18,8 +18,8 @@ def compute_repeats(
 ) -> np.ndarray:
     """How often each of n images is repeated so that each class reaches the floor: (n,) int32, at least 1.
 
-    `targets` (n,) class numbers. Within a class repeats differ by one at most; who gets the extra one is drawn. No
-    image gets more than `max_repeats`, even if its class then stays short.
+    `targets` (n,) class numbers. Within a class repeats differ by at most one; which images get the extra one is
+    random. No image gets more than `max_repeats`, even if its class then falls short.
     """
     sizes = np.bincount(targets, minlength=num_classes)
     goal = compute_target(int(sizes.max(initial=0)), floor)

@@ -1,4 +1,4 @@
-"""Rules on what judged labels mean: which classes are spared, which copy of a conflict stays. Arrays in, arrays out."""
+"""Rules on label issues: which classes are spared, which copy of a conflict stays. Arrays in, arrays out."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import numpy as np
 
 _FEWEST_POSITIVES = 5
 SHARE_BY_RANK, SHARE_BY_PROBABILITY = 0.3, 0.1
-"""A class that would keep less is spared; the second where the probability of a wrong label judges, which knows that in
-a small class of a noisy set most labels can be wrong (docs/experiments.md)."""
+"""A class that would keep a smaller share is spared; the second for the probability of a wrong label, which accounts
+for small classes of a noisy set in which most labels are wrong (docs/experiments.md)."""
 
 
 def find_spared_classes(
     targets: np.ndarray, positive: np.ndarray, num_classes: int, smallest_share: float = SHARE_BY_RANK
 ) -> np.ndarray:
-    """Classes that the judgement would all but empty, and which are therefore not cut: (K,) bool.
+    """Classes from which nothing is dropped because hardly anything would be left: (K,) bool.
 
-    `targets` (n,) class numbers; `positive` (n,) bool. A class is spared where its positives are fewer than
-    max(5, `smallest_share` of its images): there the model knows too little of it to be trusted.
+    `targets` (n,) class numbers; `positive` (n,) bool. A class is spared if its positives are fewer than
+    max(5, `smallest_share` of its images): the model knows too little of it to be trusted.
     """
     images = np.bincount(targets, minlength=num_classes)
     positives = np.bincount(targets, weights=positive, minlength=num_classes)
@@ -25,9 +25,9 @@ def find_spared_classes(
 
 
 def find_conflict_losers(groups: np.ndarray, contested: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Which rows give way to an exact copy of theirs: (n,) bool.
+    """Which rows are dropped in favour of an exact copy: (n,) bool.
 
-    `groups` (n,) int64: exact copies within one split share a number; `contested` (n,) bool: rows that take part;
+    `groups` (n,) int64: exact copies within one split share a number; `contested` (n,) bool: rows that compete;
     `order` (n,): rows sorted from the one with the best claim to the worst. The best contested row of each group
     stays, the others lose.
     """

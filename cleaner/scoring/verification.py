@@ -1,17 +1,17 @@
-"""Is one model better than another: paired differences over test images and training seeds, with intervals.
+"""Whether one model is better than another: paired differences over test images and training seeds, with intervals.
 
-Both models of a pair are trained with the same seed and asked about the same images, so that only their difference
-d (seed, image) in {-1, 0, 1} counts: right after less right before. Its mean varies with the images and with the
-seeds, which are crossed: images and seeds are drawn again independently (the pigeonhole bootstrap: Owen, Annals of
-Applied Statistics 1 (2007) 386-411; conservative, it counts the interaction of both three times). Three details make
-the interval hold with few seeds and few images:
+Both models of a pair are trained with the same seed and predict the same images, so only their difference
+d (seed, image) in {-1, 0, 1} counts: right after minus right before. Its mean varies with the images and with the
+seeds, which are crossed: images and seeds are resampled independently (the pigeonhole bootstrap: Owen, Annals of
+Applied Statistics 1 (2007) 386-411; conservative, it counts the interaction of both three times). Three details keep
+the interval valid with few seeds and few images:
 
 - S - 1 of S seeds are drawn (Rao & Wu, JASA 83 (1988) 231-241), which makes the variance unbiased for small S;
 - the interval is the mean +- t times the bootstrap's standard error; t's degrees of freedom are the mean, by share of
   the variance, of 1 / (S - 1) and 1 / (n - 1), inverted: a lower bound of Satterthwaite's (1946), which calls 6.6 %
   of the pairs without a difference different where three seeds are all that varies; with this it is 4.4 %;
 - half an image that is better, half one that is worse and one that is the same are added to each stratum (Agresti &
-  Min, Statistics in Medicine 24 (2005) 729-740), so that three images that agree do not pass for certainty.
+  Min, Statistics in Medicine 24 (2005) 729-740), so that three images that agree do not count as certainty.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from cleaner.random_streams import Stream, open_stream
 
 Verdict = Literal["helped", "hurt", "cannot_tell"]
 CONFIDENCE = 0.95
-"""Of every interval; a verdict is given where the interval leaves out 0."""
+"""Of every interval; there is a verdict if the interval excludes 0."""
 _NUM_DRAWS = 4000  # the standard error is then known to about 1 %
 _PSEUDO = ((1, 0.5), (-1, 0.5), (0, 1.0))
 """Differences and masses of the images that are added to each stratum."""
@@ -34,24 +34,24 @@ _PSEUDO = ((1, 0.5), (-1, 0.5), (0, 1.0))
 
 @dataclass(frozen=True)
 class Difference:
-    """Accuracy after less accuracy before, in -1 .. 1."""
+    """Accuracy after minus accuracy before, in -1 .. 1."""
 
     mean: float
     low: float
     high: float
     """Ends of the two-sided interval."""
     p_value: float
-    """Two-sided, for no difference."""
+    """Two-sided, of no difference."""
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the interval lies above 0, below it, or holds it."""
+        """Whether the interval is above 0, below it, or contains it."""
         return "helped" if self.low > 0 else "hurt" if self.high < 0 else "cannot_tell"
 
 
 @dataclass(frozen=True)
 class ClassDifferences:
-    """Differences of K classes; NaN where a class has no test image."""
+    """Differences of K classes; NaN for a class without test images."""
 
     num_images: np.ndarray
     """(K,) int64: test images."""
@@ -60,12 +60,12 @@ class ClassDifferences:
     """(K,) float64: mean accuracies over images and seeds."""
     low: np.ndarray
     high: np.ndarray
-    """(K,) float64: each class's own interval, as if it were the only one."""
+    """(K,) float64: each class's interval, not adjusted for the number of classes."""
     p_adjusted: np.ndarray
     """(K,) float64: p-values adjusted over all classes (Benjamini & Hochberg 1995)."""
 
     def verdicts(self) -> list[Verdict]:
-        """One verdict a class, by the adjusted p-value: of the classes named, 5 % at most are expected to be wrong."""
+        """One verdict for each class, by the adjusted p-value: at most 5 % of those named are expected to be wrong."""
         sure = self.p_adjusted <= 1 - CONFIDENCE
         better = self.after > self.before
         return ["cannot_tell" if not s else "helped" if b else "hurt" for s, b in zip(sure, better, strict=True)]
@@ -77,8 +77,8 @@ def compare_models(
     """The difference of two models over all test images.
 
     `before`, `after` (S, n) bool: whether the models of each seed are right about each image; `weights` (n,) float64
-    >= 0: how many images of the population each stands for, 0 for one that was drawn but is no test image (it tells
-    how large a share of its stratum is); `strata` (n,) int64: images are drawn again within their stratum.
+    >= 0: how many images of the population each represents, 0 for one that was drawn but is no test image (it counts
+    for the size of its stratum); `strata` (n,) int64: images are resampled within their stratum.
     """
     difference = after.astype(np.int8) - before.astype(np.int8)  # (S, n)
     num_seeds, total = len(difference), float(weights.sum())
@@ -125,12 +125,12 @@ def mean_accuracy(right: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def spread_over_slots(weights: np.ndarray, num_slots: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A list of rows of a given length in which each row stands at least once, and each counts by its weight.
+    """A list of rows of a given length that contains each row at least once, and in which each counts by its weight.
 
-    It gives sets of different sizes the same number of batches of the same size, whatever the batch: `num_slots` is
-    that of the largest. `weights` (n,) float > 0, n <= `num_slots`. Returns rows (num_slots,) int64, a heavier row
-    more often (systematic sampling of what is left over after one each), and their weights (num_slots,) float32: each
-    row's weight over the slots that it has.
+    It gives sets of different sizes the same number of batches, for any batch size: `num_slots` is the size of the
+    largest. `weights` (n,) float > 0, n <= `num_slots`. Returns rows (num_slots,) int64, heavier rows more often
+    (systematic sampling of the slots beyond one each), and their weights (num_slots,) float32: each row's weight
+    divided by its number of slots.
     """
     num = len(weights)
     assert 0 < num <= num_slots
@@ -149,9 +149,10 @@ def spread_over_slots(weights: np.ndarray, num_slots: int, rng: np.random.Genera
 def _draw_means(
     difference: np.ndarray, weights: np.ndarray, strata: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, float]:
-    """Means of each seed over images drawn again (B, S) float64, and the mean that they vary about.
+    """Means of each seed over resampled images (B, S) float64, and the mean around which they vary.
 
-    Images that agree in weight and in all S differences are one pattern, of which there are few however many images.
+    Images that agree in weight and in all S differences are one pattern; there are few patterns for any number of
+    images.
     """
     num_seeds = len(difference)
     sums, totals = np.zeros((_NUM_DRAWS, num_seeds)), np.zeros(_NUM_DRAWS)

@@ -69,11 +69,7 @@ def _open_finetune(workspace: Workspace, plan: LearnerPlan, options: RunOptions)
     learner: FinetuneLearner | ClusterLearner
     if engine.is_cluster:
         learner = load_cluster_learner(
-            plan,
-            own_cache=workspace.cache,
-            workers=workers,
-            progress=progress,
-            engine_map=engine.map,
+            plan, own_cache=workspace.cache, workers=workers, progress=progress, engine_map=engine.map
         )
         cache = task_cache(workspace, options)
     else:

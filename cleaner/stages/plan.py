@@ -255,8 +255,9 @@ def _try_heads(
     for recipe, num_models in ((one_epoch[0], 1), (one_epoch[0], config.labels.folds), (one_epoch[1], 1)):
         begun = time.monotonic()
         weights = np.ones((num_models, len(drawn)), np.float32)
-        prior = np.zeros((num_models, num_classes), np.float32)
-        job = FitJob(rows=drawn, targets=targets[drawn], sample_weights=weights, log_prior=prior, recipe=recipe, seed=0)
+        job = FitJob(
+            rows=drawn, targets=targets[drawn], sample_weights=weights, num_classes=num_classes, recipe=recipe, seed=0
+        )
         learner.fit(job)
         epoch_s.append((time.monotonic() - begun) * num_images / len(drawn))
     _, folds_s, round_s = epoch_s  # the first fit also includes what torch sets up once

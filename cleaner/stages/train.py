@@ -23,8 +23,8 @@ from cleaner.engine.engine import open_engine
 from cleaner.engine.local import count_workers
 from cleaner.modeling.backbones import num_threads
 from cleaner.modeling.checkpoints import checkpoint_step
-from cleaner.modeling.crossval import log_priors
 from cleaner.modeling.finetune import card_of
+from cleaner.modeling.learner import log_priors
 from cleaner.modeling.networks import Blueprint, load_blueprint
 from cleaner.modeling.pixels import Pixels
 from cleaner.modeling.recipes import FinetuneRecipe, find_recipe
@@ -104,7 +104,7 @@ def _task(run: StageRun[TrainSettings], images: _Set, recipe: FinetuneRecipe) ->
     settled = dataclasses.replace(settings.embedding, precision=cast(Any, blueprint.precision))
     is_cluster = options.engine == "ray"
     cache = task_cache(run.workspace, options) if is_cluster else run.workspace.cache
-    prior = log_priors(train.targets, train.repeats[None].astype(np.float32), len(images.classes))[0]
+    prior = log_priors(np.bincount(train.targets, train.repeats, len(images.classes)))
     teachers = find_checkpoints([Path(t) for t in settings.teacher])
     task = TrainTask(
         image_ids=(*train.image_ids, *val.image_ids),

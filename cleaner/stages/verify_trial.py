@@ -13,8 +13,7 @@ from cleaner.config import VerifySettings
 from cleaner.dataset.locations import locate
 from cleaner.dataset.store import Arrays, ArrayStore, digest_of
 from cleaner.modeling.backbones import num_threads
-from cleaner.modeling.crossval import single_job
-from cleaner.modeling.learner import Learner
+from cleaner.modeling.learner import FitJob, Learner
 from cleaner.progress import Task
 from cleaner.random_streams import Stream, open_stream
 from cleaner.scoring.verification import spread_over_slots
@@ -82,13 +81,13 @@ class _Course:
             task.advance(recipe.epochs)
 
         def compute(checkpoint_dir: Path) -> Arrays:
-            job = single_job(
-                rows,
-                targets,
-                len(trial.classes),
-                recipe,
+            job = FitJob(
+                rows=rows,
+                targets=targets,
+                sample_weights=weights[None],
+                num_classes=len(trial.classes),
+                recipe=recipe,
                 seed=seed,
-                weights=weights,
                 checkpoint_dir=checkpoint_dir,
                 on_epoch=task.advance,
             )

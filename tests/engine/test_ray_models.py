@@ -22,13 +22,14 @@ from cleaner.dataset.store import sha256_file
 from cleaner.dataset.workspace import Workspace
 from cleaner.engine.local import LocalEngine
 from cleaner.errors import BackboneError
-from cleaner.modeling.crossval import FoldedRows, cross_train, single_job
+from cleaner.modeling.crossval import FoldedRows, cross_train
 from cleaner.modeling.finetune import FinetuneLearner, LearnerPlan, load_learner
 from cleaner.modeling.model_tasks import ClusterLearner, ModelTask, WorkerPlan, fit_model, load_cluster_learner
 from cleaner.modeling.recipes import ROUND_RECIPES
 from cleaner.progress import Silent
 from cleaner.stages.labels.run import run_labels
 from tests.stages.labels.test_finetune import FOLDS, OUTPUTS, embedding
+from tests.support.planted import single_job
 
 __all__ = ["embedding"]
 pytest.importorskip("ray", reason="ray is not installed: pip install 'cleaner[ray]'")

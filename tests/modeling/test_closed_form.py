@@ -9,10 +9,11 @@ import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from cleaner.modeling.closed_form import ClosedFormLearner
-from cleaner.modeling.crossval import FoldedRows, cross_train, log_priors, single_job
+from cleaner.modeling.crossval import FoldedRows, cross_train
 from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.learner import FitJob
 from cleaner.modeling.recipes import CLOSED_FORM_RECIPES
+from tests.support.planted import single_job
 
 K, DIM = 5, 24
 
@@ -61,11 +62,8 @@ def test_a_row_without_weight_and_a_class_without_rows_do_not_count() -> None:
     rows, learner = np.arange(len(given)), ClosedFormLearner(embeddings, K)
     trusted = np.where(given == right, 1.0, 0.0).astype(np.float32)[None]
     trusted[:, given == 4] = 0
-    prior = log_priors(given, trusted, K)
     left = np.flatnonzero(trusted[0])
-    job = FitJob(
-        rows=rows, targets=given, sample_weights=trusted, log_prior=prior, recipe=CLOSED_FORM_RECIPES[0], seed=0
-    )
+    job = FitJob(rows=rows, targets=given, sample_weights=trusted, num_classes=K, recipe=CLOSED_FORM_RECIPES[0], seed=0)
     ones = np.ones((1, len(left)), np.float32)
     (weighted,) = learner.fit(job)
     (subset,) = learner.fit(replace(job, rows=left, targets=given[left], sample_weights=ones))

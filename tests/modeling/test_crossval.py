@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from cleaner.modeling.closed_form import ClosedFormLearner
-from cleaner.modeling.crossval import FoldedRows, cross_train, fit_and_predict, single_job
+from cleaner.modeling.crossval import FoldedRows, cross_train, fit_and_predict
 from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.probe import ProbeLearner
 from cleaner.modeling.recipes import PROBE_RECIPES
-from tests.support.planted import K, planted
+from tests.support.planted import K, planted, single_job
 
 
 def in_folds(given: np.ndarray) -> FoldedRows:

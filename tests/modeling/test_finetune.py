@@ -19,7 +19,7 @@ from cleaner.config import EmbeddingSettings
 from cleaner.dataset.store import sha256_file
 from cleaner.errors import BackboneError, CleanerError, UsageError
 from cleaner.modeling.batches import Sample
-from cleaner.modeling.crossval import FoldedRows, cross_train, log_priors, single_job
+from cleaner.modeling.crossval import FoldedRows, cross_train
 from cleaner.modeling.finetune import (
     FinetuneLearner,
     LearnerPlan,
@@ -36,6 +36,7 @@ from cleaner.modeling.pixels import Pixels, load_pixels
 from cleaner.modeling.recipes import FINETUNE_RECIPES, ROUND_RECIPES, FinetuneRecipe, find_recipe
 from cleaner.modeling.training import Run, Trainer, learning_rate_share
 from cleaner.progress import Silent
+from tests.support.planted import single_job
 
 TINY = "test_efficientnet"
 SIDE = 32
@@ -125,7 +126,7 @@ def test_it_learns_a_model_for_each_set_of_weights_and_never_predicts_a_class_it
         rows=rows,
         targets=targets,
         sample_weights=weights,
-        log_prior=log_priors(targets, weights, CLASSES),
+        num_classes=CLASSES,
         recipe=QUICK,
         seed=0,
         on_epoch=lambda: epochs.append(1),
@@ -152,7 +153,7 @@ def test_the_prior_is_the_frozen_bias_in_training_and_gone_in_prediction(
     assert len(seen) == this.num_steps and all(np.array_equal(b.numpy(), prior) for b in seen)
     assert not bias.requires_grad and not torch.equal(classifier_of(this.network).weight, before)
     job = single_job(np.arange(NUM), drawn[2], CLASSES, replace(QUICK, epochs=1), seed=0)
-    (model,) = learner.fit(replace(job, log_prior=prior[None]))
+    (model,) = learner.fit(job)
     state = model.state()
     assert not state["classifier.bias"].any()
     # by hand: the network's logits without any bias, over both views
@@ -398,14 +399,13 @@ def test_an_interrupted_fit_of_several_models_goes_on_with_the_one_in_hand(
 ) -> None:
     weights = np.ones((2, NUM), np.float32)
     weights[0, ::3], weights[1, 1::4] = 0, 0.5
-    prior = log_priors(drawn[2], weights, CLASSES)
 
     def fit(checkpoint_dir: Path | None, on_epoch: Any = lambda: None) -> list[Any]:
         job = FitJob(
             rows=np.arange(NUM),
             targets=drawn[2],
             sample_weights=weights,
-            log_prior=prior,
+            num_classes=CLASSES,
             recipe=replace(QUICK, epochs=2),
             seed=3,
             checkpoint_dir=checkpoint_dir,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from cleaner.modeling.embeddings import Embeddings
+from cleaner.modeling.learner import FitJob
+from cleaner.modeling.recipes import Recipe
 from cleaner.scoring.out_of_fold import OutOfFold
 
 K, PER_CLASS = 8, 60
@@ -35,3 +37,9 @@ def predictions_of(classes: np.ndarray, probs: np.ndarray) -> OutOfFold:
         others=classes[:, 1:].astype(np.int32),
         others_confidence=probs[:, 1:],
     )
+
+
+def single_job(rows: np.ndarray, targets: np.ndarray, num_classes: int, recipe: Recipe, *, seed: int = 0) -> FitJob:
+    """One model, for which all rows count the same."""
+    weights = np.ones((1, len(rows)), np.float32)
+    return FitJob(rows=rows, targets=targets, sample_weights=weights, num_classes=num_classes, recipe=recipe, seed=seed)

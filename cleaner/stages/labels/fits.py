@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from cleaner.dataset.store import Arrays, ArrayStore, digest_of
-from cleaner.modeling.crossval import FoldedRows, cross_train, fit_and_predict, single_job
-from cleaner.modeling.learner import Learner
+from cleaner.modeling.checkpoints import under_prefix, with_prefix
+from cleaner.modeling.crossval import FoldedRows, cross_train, fit_and_predict
+from cleaner.modeling.learner import FitJob, Learner
 from cleaner.modeling.recipes import Recipe
 from cleaner.progress import Progress
 from cleaner.scoring.out_of_fold import OutOfFold
@@ -79,18 +80,16 @@ class StoredFits:
         def compute(checkpoint_dir: Path) -> Arrays:
             with self.progress.task(f"{title} cross-training ({recipe.name})", recipe.epochs) as task:
                 predictions, models = cross_train(
-                    self.learner,
-                    images,
-                    recipe,
-                    seed=seed,
-                    checkpoint_dir=checkpoint_dir,
-                    on_epoch=task.advance,
+                    self.learner, images, recipe, seed=seed, checkpoint_dir=checkpoint_dir, on_epoch=task.advance
                 )
-            states = {f"{_MODEL}{i}.{k}": v for i, m in enumerate(models) for k, v in m.state().items()}
-            return predictions.arrays() | states
+            arrays = predictions.arrays()
+            for number, model in enumerate(models):
+                arrays |= with_prefix(f"{_MODEL}{number}", model.state())
+            return arrays
 
         arrays = self.store.resume(key, compute)
-        return OutOfFold.from_arrays(images.given, arrays), _model_states(arrays)
+        models = [under_prefix(f"{_MODEL}{number}", arrays) for number in range(len(np.unique(images.fold)))]
+        return OutOfFold.from_arrays(images.given, arrays), models
 
     def predict(self, learned: np.ndarray, rows: np.ndarray, number: int, title: str) -> OutOfFold:
         """Fit one model to the rows `learned` by the recipe of round `number`; its predictions for other `rows`."""
@@ -100,11 +99,12 @@ class StoredFits:
 
         def compute(checkpoint_dir: Path) -> Arrays:
             with self.progress.task(f"{title} ({recipe.name})", recipe.epochs) as task:
-                job = single_job(
-                    learned,
-                    targets,
-                    self.labels.num_classes,
-                    recipe,
+                job = FitJob(
+                    rows=learned,
+                    targets=targets,
+                    sample_weights=np.ones((1, len(learned)), np.float32),
+                    num_classes=self.labels.num_classes,
+                    recipe=recipe,
                     seed=seed,
                     checkpoint_dir=checkpoint_dir,
                     on_epoch=task.advance,
@@ -112,12 +112,3 @@ class StoredFits:
                 return fit_and_predict(self.learner, job, rows, given).arrays()
 
         return OutOfFold.from_arrays(given, self.store.resume(key, compute))
-
-
-def _model_states(arrays: Arrays) -> list[Arrays]:
-    states: dict[int, Arrays] = {}
-    for name, values in arrays.items():
-        if name.startswith(_MODEL):
-            number, _, part = name.removeprefix(_MODEL).partition(".")
-            states.setdefault(int(number), {})[part] = values
-    return [states[i] for i in sorted(states)]
