@@ -115,7 +115,7 @@ def read_card(path: Path) -> dict[str, Any]:
             except ValueError:
                 pass
             raise BadInputError(f"{beside}: does not list the classes", next_step=_NEXT)
-    raise BadInputError(f"{path}: no file beside it lists its classes", next_step=_NEXT)
+    raise BadInputError(f"{path}: no file beside it says which classes it knows", next_step=_NEXT)
 
 
 def _columns(theirs: list[str], ours: Sequence[str], path: Path) -> torch.Tensor:

@@ -65,7 +65,7 @@ def issue_kind(top_k: int) -> str:
 
 
 def plan_passes(top_ks: Sequence[int], num_classes: int) -> tuple[list[int], list[int]]:
-    """Which values of top_k to run and which to skip: half of the classes or more tell right from wrong hardly ever."""
+    """Which values of top_k to run and which to skip: hardly a label fails to be among half of the classes or more."""
     skipped = [k for k in top_ks if k > 1 and 2 * k >= num_classes]
     return [k for k in top_ks if k not in skipped], skipped
 

@@ -34,17 +34,18 @@ from cleaner.stages.labels.rule import Choice
 from cleaner.stages.learners import open_learner
 from cleaner.stages.stage_run import StageResult, StageRun
 
-_ROUNDS_COLUMNS = {
-    "pass": pa.string(),
-    "round": pa.int16(),
-    "recipe": pa.string(),
-    "file_name": pa.string(),
-    "given_rank": pa.int32(),
-    "self_confidence": pa.float32(),
-    "predicted_label": pa.string(),
-    "positive": pa.bool_(),
-}
-_ROUNDS_SCHEMA = pa.schema(list(_ROUNDS_COLUMNS.items()))
+_ROUNDS_SCHEMA = pa.schema(
+    {
+        "pass": pa.string(),
+        "round": pa.int16(),
+        "recipe": pa.string(),
+        "file_name": pa.string(),
+        "given_rank": pa.int32(),
+        "self_confidence": pa.float32(),
+        "predicted_label": pa.string(),
+        "positive": pa.bool_(),
+    }
+)
 
 
 def run_labels(
