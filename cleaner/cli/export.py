@@ -33,8 +33,7 @@ def export(
         ),
     ] = None,
     dropped: Annotated[
-        bool,
-        typer.Option("--dropped", help="Write the dropped images too, by reason; the kept ones then lie in train/."),
+        bool, typer.Option("--dropped", help="Write dropped images too, by reason; kept ones then lie in train/.")
     ] = False,
     from_file: o.FromFile = None,
 ) -> None:
