@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -124,3 +126,15 @@ def test_predictions_that_changed_make_labels_stale(
     assert state(program, work, "labels")["state"] == "complete"
     (tmp_path / "ids.txt").write_text("\n".join(rows.index[::-1]) + "\n")
     assert state(program, work, "labels")["why"] == f"changed: pred_probs ({tmp_path / 'ids.txt'})"
+
+
+def test_stages_that_are_up_to_date_start_without_torch(small_copy: Path, small_images: Path, seeds: Path) -> None:
+    run = ["run", str(small_images / "images"), "--seeds", str(seeds), "-C", str(small_copy)]
+    code = (
+        f"import sys; from cleaner.cli.app import main; sys.argv = ['cleaner', *{run!r}]\n"
+        "try: main()\n"
+        "except SystemExit as end: print(end.code, {'torch', 'timm'} & {*sys.modules}, file=sys.__stdout__)"
+    )
+    lines = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert sum("up to date, nothing done" in line for line in lines) == 4
+    assert lines[-1] == "0 set()"

@@ -30,7 +30,7 @@ from typing import Any
 def serve() -> None:
     import cleaner.cli.app
     import cleaner.stages.balance
-    import cleaner.stages.labels.run
+    import cleaner.stages.labels.label_issues
     import cleaner.stages.noise_images
     import cleaner.stages.scan  # noqa: F401
 
