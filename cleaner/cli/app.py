@@ -91,7 +91,7 @@ def _root(
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    gc.set_threshold(100_000)  # what a start loads stays: looking for garbage in it took a tenth of the time of `status`
+    gc.set_threshold(100_000)  # what a start loads stays: the search for garbage in it took a tenth of the time
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names need not be Unicode
