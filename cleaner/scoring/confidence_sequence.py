@@ -1,0 +1,73 @@
+"""How many bad rows a set can hold at most, from random looks, valid however often and whenever one asks.
+
+A confidence sequence by the prior-posterior-ratio martingale of Waudby-Smith & Ramdas 2020, "Confidence sequences for
+sampling without replacement" (NeurIPS), with a beta-binomial prior; here rows may also become known in other ways
+between two draws. A draw is uniform over the rows not yet known. If the set holds M bad ones and `found` of them are
+known, it is bad with probability (M - found) / (rows not yet known). For the true M the ratio of the draws' likelihood
+under all M, weighed by a prior, to that under M itself is a martingale of mean 1 at most, so that it ever reaches 20
+with a probability of .05 at most (Ville's inequality): every M for which it once did is ruled out for good.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import betaln
+
+_PRIOR = (0.5, 10.0)
+"""Beta prior of the share of bad rows, most of it under a tenth: any prior is valid, one near the truth is tighter."""
+
+
+class ConfidenceSequence:
+    """An upper bound on the number of bad rows in a set of `size` rows, which falls as rows become known.
+
+    With probability `confidence` at least, `upper` is never below the true number, at no time. Takes O(size) memory,
+    and time for each draw. Beforehand nothing is known, and `upper` is `size`; when all is known it is exact.
+    """
+
+    def __init__(self, size: int, confidence: float = 0.95) -> None:
+        self._unknown, self._found = size, 0
+        self._limit = -np.log1p(-confidence)
+        bad = np.arange(size + 1)
+        a, b = _PRIOR
+        log_choose = -np.log(size + 1.0) - betaln(size - bad + 1.0, bad + 1.0)
+        self._log_prior = log_choose + betaln(bad + a, size - bad + b) - betaln(a, b)
+        self._log_likelihood = np.zeros(size + 1)
+        self._log_ratio = 0.0
+        self._upper = size
+
+    @property
+    def upper(self) -> int:
+        """The most bad rows that the whole set may hold, those known among them."""
+        return max(self._found, min(self._upper, self._found + self._unknown))
+
+    @property
+    def upper_left(self) -> int:
+        """The most bad rows among those not yet known."""
+        return self.upper - self._found
+
+    def reveal(self, num: int, num_bad: int) -> None:
+        """Take note of `num` rows, `num_bad` of them bad, that became known in another way than by a random draw."""
+        assert 0 <= num_bad <= num <= self._unknown, (num, num_bad, self._unknown)
+        self._unknown -= num
+        self._found += num_bad
+
+    def draw(self, is_bad: bool) -> None:
+        """Take note of a row drawn uniformly at random from those not yet known."""
+        assert self._unknown, "all rows are known"
+        possible = slice(self._found, self._found + self._unknown + 1)  # what the known rows leave
+        log_weight = self._log_prior[possible] + self._log_likelihood[possible]
+        bad_left = np.arange(self._unknown + 1)
+        with np.errstate(divide="ignore"):
+            log_prob = np.log(bad_left if is_bad else self._unknown - bad_left) - np.log(self._unknown)
+        self._log_ratio += _log_sum(log_weight + log_prob) - _log_sum(log_weight)
+        self._log_likelihood[possible] += log_prob
+        open_rows = np.flatnonzero(self._log_ratio - self._log_likelihood[possible] < self._limit)
+        if len(open_rows):
+            self._upper = min(self._upper, self._found + int(open_rows[-1]))
+        self._unknown -= 1
+        self._found += int(is_bad)
+
+
+def _log_sum(values: np.ndarray) -> float:
+    top = float(values.max())
+    return top + float(np.log(np.exp(values - top).sum()))
