@@ -8,7 +8,7 @@ import typer
 
 from cleaner.cli.command_line import CommandLine, takes
 from cleaner.cli.session import open_session
-from cleaner.errors import UsageError
+from cleaner.errors import UsageError, first_few
 
 
 @takes(run=("dry_run",))
@@ -50,5 +50,5 @@ def decide(
     keys = image_keys(place, files or []) if files else class_keys(place, class_)
     with session.lock():
         done = decide_all(place, keys, verdicts[0], label=text, annotator=annotator, dry_run=session.options.dry_run)
-    what = f"decided  {', '.join([*(files or []), *([class_] if class_ else [])][:5])}"
+    what = f"decided  {first_few(files or [class_])}"
     session.report_counts(what, {verdicts[0]: len(done)}, warnings=warn_of_new_label(place, text), following="status")

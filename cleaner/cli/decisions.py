@@ -7,6 +7,7 @@ import typer
 
 from cleaner.cli.command_line import CommandLine, takes
 from cleaner.cli.session import open_session
+from cleaner.errors import first_few
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 
@@ -51,7 +52,7 @@ def import_(
             "it was undone or changed since, or annotators differ"
         )
     if result.unknown_labels:
-        warnings.append(f"classes that no image has, perhaps mistyped: {', '.join(result.unknown_labels[:5])}")
+        warnings.append(f"classes that no image has, perhaps mistyped: {first_few(result.unknown_labels)}")
     session.report_counts(
         f"decisions  {file}",
         {"added": result.num_added, "there already": result.num_present},

@@ -11,7 +11,7 @@ import typer
 from cleaner.cli import options as o
 from cleaner.cli.command_line import CommandLine, keys, takes
 from cleaner.cli.session import Session, open_session
-from cleaner.errors import GateError
+from cleaner.errors import GateError, first_few
 
 if TYPE_CHECKING:
     from cleaner.stages.stage_run import StageResult
@@ -75,7 +75,7 @@ def _lines(result: StageResult, document: dict[str, Any]) -> list[str]:
     lines += [_comparison(c) for c in document["comparisons"]]
     for name in ("hurt", "helped", "emptied"):
         labels = document[f"classes_{name}"]
-        lines += [f"  classes {name}: {_named(labels)}"] if labels else []
+        lines += [f"  classes {name}: {len(labels):,}: {first_few(labels, _MAX_NAMED)}"] if labels else []
     return lines
 
 
@@ -83,11 +83,6 @@ def _comparison(result: dict[str, Any]) -> str:
     points = " .. ".join(f"{100 * result[end]:+.2f}" for end in ("low", "high"))
     change = f"{100 * result['mean']:+.2f} points (95 %: {points})"
     return f"  {result['after']} against {result['before']}: {change}: {_VERDICTS[result['verdict']]}"
-
-
-def _named(labels: list[str]) -> str:
-    more = len(labels) - _MAX_NAMED
-    return f"{len(labels):,}: " + ", ".join(labels[:_MAX_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _hurt(session: Session, document: dict[str, Any]) -> GateError:

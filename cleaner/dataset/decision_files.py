@@ -10,10 +10,11 @@ import pandas as pd
 
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.events import EVENT_COLUMNS, Event
-from cleaner.dataset.tables import plain_names, read_table, require_columns, write_table_file
-from cleaner.errors import BadInputError, first_few
+from cleaner.dataset.tables import plain_names, read_table, refuse, require_columns, with_rows, write_table_file
+from cleaner.errors import BadInputError
 
 _KEYS = ("image_id", "file_name", "class")
+_MEND = "mend the rows and import again; nothing was imported"
 _OPTIONAL = ("label", "queue", "annotator", "time_utc", "seq", "undoes_seq")
 
 
@@ -112,8 +113,8 @@ def _subjects(path: Path, frame: pd.DataFrame, manifest: pd.DataFrame | None) ->
     require_columns(frame, path, ("verdict",))
     named = [name for name in _KEYS if name in frame.columns]
     as_exported = {"kind", "key"} <= set(frame.columns)
-    unknown = [c for c in frame.columns if c not in (*_KEYS, *EVENT_COLUMNS)]
-    if len(named) + as_exported != 1 or unknown:
+    strange = [c for c in frame.columns if c not in (*_KEYS, *EVENT_COLUMNS)]
+    if len(named) + as_exported != 1 or strange:
         raise BadInputError(
             f"{path}: columns do not say what is decided on, or say more than that",
             expected=f"one of {', '.join(_KEYS)} (or kind and key), verdict; optional {', '.join(_OPTIONAL)}",
@@ -125,7 +126,8 @@ def _subjects(path: Path, frame: pd.DataFrame, manifest: pd.DataFrame | None) ->
     if named == ["file_name"]:
         keys = _image_ids(path, plain_names(frame["file_name"]), manifest)
     if named == ["class"] and manifest is not None:
-        _refuse_unknown(path, frame["class"], _classes(manifest), "class", "a class of the manifest")
+        unknown = with_rows(frame.loc[~frame["class"].isin(_classes(manifest)), "class"])
+        refuse(path, unknown, "rows with an unknown class", expected="a class of the manifest", next_step=_MEND)
     return ["class" if named == ["class"] else "image"] * len(frame), keys
 
 
@@ -135,22 +137,12 @@ def _image_ids(path: Path, file_names: pd.Series[str], manifest: pd.DataFrame | 
             f"{path}: names files, and no manifest says which images they are", next_step="run `cleaner scan IMAGES`"
         )
     known = dict(zip(manifest["file_name"], manifest["image_id"], strict=True))
-    _refuse_unknown(path, file_names, set(known), "file_name", "a file_name of the manifest")
-    empty = [f"{name!r} (row {row})" for row, name in file_names.items() if not known[name]]
-    if empty:
-        raise BadInputError(f"{path}: files without content cannot be decided on", found=first_few(empty))
-    return [known[name] for name in file_names]
-
-
-def _refuse_unknown(path: Path, names: pd.Series[str], known: set[str], column: str, expected: str) -> None:
-    unknown = [f"{name!r} (row {row})" for row, name in names.items() if name not in known]
-    if unknown:
-        raise BadInputError(
-            f"{path}: {len(unknown)} rows with an unknown {column}",
-            expected=expected,
-            found=first_few(unknown),
-            next_step="mend the rows and import again; nothing was imported",
-        )
+    unknown = with_rows(file_names[~file_names.isin(known)])
+    expected = "a file_name of the manifest"
+    refuse(path, unknown, "rows with an unknown file_name", expected=expected, next_step=_MEND)
+    image_ids = [known[name] for name in file_names]
+    refuse(path, with_rows(file_names[[not i for i in image_ids]]), "files without content: no image to decide on")
+    return image_ids
 
 
 def _number(path: Path, row: object, name: str, text: str) -> int | None:

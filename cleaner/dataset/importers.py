@@ -8,15 +8,12 @@ from pathlib import Path
 import pandas as pd
 
 from cleaner.dataset.store import digest_of, sha256_file
-from cleaner.dataset.tables import plain_names, read_table, require_columns
+from cleaner.dataset.tables import plain_names, read_table, read_truth, refuse, require_columns, with_rows
 from cleaner.errors import BadInputError, first_few
 
 SEED_KINDS = {"noise": True, "normal": False}
 """The folders of a folder of seeds, and what each says."""
-_TRUTH = {
-    "true": True, "1": True, "1.0": True, "yes": True,
-    "false": False, "0": False, "0.0": False, "no": False,
-}  # fmt: skip
+_DAMAGED, _SOUND = "files that are no readable images", "images that the model can look at"
 
 
 def read_seeds(path: Path, manifest: pd.DataFrame) -> pd.DataFrame:
@@ -44,19 +41,19 @@ def seeds_digest(seeds: pd.DataFrame) -> str:
 def _seeds_in_table(path: Path, manifest: pd.DataFrame) -> pd.DataFrame:
     frame = read_table(path)
     require_columns(frame, path, ("file_name", "is_noise"))
-    truth = frame["is_noise"].str.strip().str.lower().map(_TRUTH)
-    odd = frame.loc[truth.isna(), "is_noise"]
-    _refuse(path, _with_rows(odd), "values of is_noise that say neither", "true or false, 1 or 0, yes or no")
+    is_noise = read_truth(frame["is_noise"], path)
     known = manifest.set_index("file_name")
     names = plain_names(frame["file_name"])
     unknown = names[~names.isin(known.index)]
-    _refuse(path, _with_rows(unknown), "unknown file names", "file_name as in the manifest: relative to the images")
+    refuse(
+        path, with_rows(unknown), "unknown file names", expected="file_name as in the manifest: relative to the images"
+    )
     found = known.loc[names.tolist()]
     damaged = names[~found["readable"].to_numpy(dtype=bool)]
-    _refuse(path, _with_rows(damaged), "files that are no readable images", "images that the model can look at")
+    refuse(path, with_rows(damaged), _DAMAGED, expected=_SOUND)
     image_ids = found["image_id"].tolist()
     where = [f"{name} (row {row})" for row, name in names.items()]
-    return _seed_frame(image_ids, _first_names(manifest, image_ids), [""] * len(frame), truth.astype(bool), where)
+    return _seed_frame(image_ids, _first_names(manifest, image_ids), [""] * len(frame), is_noise, where)
 
 
 def _seeds_in_folder(path: Path, manifest: pd.DataFrame) -> pd.DataFrame:
@@ -73,7 +70,7 @@ def _seeds_in_folder(path: Path, manifest: pd.DataFrame) -> pd.DataFrame:
     damaged = set(manifest.loc[~manifest["readable"].to_numpy(dtype=bool), "image_id"])
     paths = [str(file) for file, _ in files]
     bad = [p for p, image_id in zip(paths, image_ids, strict=True) if image_id in damaged]
-    _refuse(path, bad, "files that are no readable images", "images that the model can look at")
+    refuse(path, bad, _DAMAGED, expected=_SOUND)
     outside = ["" if name else where for name, where in zip(names, paths, strict=True)]
     return _seed_frame(image_ids, names, outside, [is_noise for _, is_noise in files], paths)
 
@@ -114,18 +111,3 @@ def _check_kinds(path: Path, seeds: pd.DataFrame) -> None:
                 expected="some images of each kind, 50 or more for calibrated scores",
                 found=f"{len(seeds)} of the other kind",
             )
-
-
-def _refuse(path: Path, wrong: list[str], what: str, expected: str) -> None:
-    """Raise BadInputError if there are `wrong` ones, showing the first few."""
-    if wrong:
-        raise BadInputError(
-            f"{path}: {len(wrong)} {what}",
-            expected=expected,
-            found=first_few(wrong),
-            next_step="mend or remove them, then run again",
-        )
-
-
-def _with_rows(values: pd.Series[str]) -> list[str]:
-    return [f"{text!r} (row {row})" for row, text in values.items()]

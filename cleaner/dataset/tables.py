@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -11,11 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cleaner.dataset.store import atomic_writer
-from cleaner.errors import BadInputError, UsageError
+from cleaner.errors import BadInputError, UsageError, first_few
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _PARQUET = (".parquet", ".pq")
+_TRUTH = {"true": True, "1": True, "1.0": True, "yes": True, "false": False, "0": False, "0.0": False, "no": False}
 _PIECE_ROWS = 65_536  # some 10 MB of text at once
 
 
@@ -75,6 +77,34 @@ def require_columns(frame: pd.DataFrame, path: Path, needed: tuple[str, ...]) ->
             expected=f"columns {', '.join(needed)}",
             found=", ".join(map(str, frame.columns)) or "nothing",
         )
+
+
+def refuse(
+    path: Path,
+    wrong: Sequence[str],
+    what: str,
+    *,
+    expected: str = "",
+    next_step: str = "mend or remove them, then run again",
+) -> None:
+    """Raise BadInputError if anything in the table `path` is `wrong`: how much of it, and the first few."""
+    if wrong:
+        raise BadInputError(
+            f"{path}: {len(wrong)} {what}", expected=expected, found=first_few(wrong), next_step=next_step
+        )
+
+
+def with_rows(values: pd.Series[str]) -> list[str]:
+    """Values of a column that `read_table` read, each with its row, for a message."""
+    return [f"{text!r} (row {row})" for row, text in values.items()]
+
+
+def read_truth(values: pd.Series[str], path: Path) -> pd.Series[bool]:
+    """A column's truth values: true/false, 1/0, yes/no in any case. Raises BadInputError for any other."""
+    truth = values.str.strip().str.lower().map(_TRUTH)
+    odd = with_rows(values[truth.isna()])
+    refuse(path, odd, f"values of {values.name} that say neither", expected="true or false, 1 or 0, yes or no")
+    return truth.astype(bool)
 
 
 def plain_names(names: pd.Series[str]) -> pd.Series[str]:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from cleaner.config import EmbeddingSettings
-from cleaner.errors import BadInputError
+from cleaner.errors import BadInputError, first_few
 from cleaner.modeling.backbones import architecture_of, load_backbone, resolve_device, resolve_precision
 from cleaner.modeling.features import hellinger
 from cleaner.modeling.networks import Blueprint
@@ -124,7 +124,7 @@ def _columns(theirs: list[str], ours: Sequence[str], path: Path) -> torch.Tensor
     if lacking:
         raise BadInputError(
             f"{path}: a teacher that does not know {len(lacking)} of the classes",
-            found=f"no {', '.join(lacking[:5])}",
+            found=f"no {first_few(lacking)}",
             next_step="train the teacher on the same classes, or give another one",
         )
     return torch.tensor([place[name] for name in ours])

@@ -16,7 +16,7 @@ from cleaner.dataset.manifest import drop_rows, with_stage_columns, write_table
 from cleaner.dataset.store import write_json
 from cleaner.dataset.verdicts import resolve_merges
 from cleaner.dataset.workspace import Workspace
-from cleaner.errors import BadInputError
+from cleaner.errors import BadInputError, first_few
 from cleaner.random_streams import Stream, open_stream
 from cleaner.scoring.class_quality import judge_low_count
 from cleaner.scoring.imbalance import compute_priors, compute_repeats, compute_target
@@ -204,6 +204,6 @@ def _outcome(full: pd.DataFrame, classes: pd.DataFrame, settings: BalanceSetting
     if short:
         warnings.append(
             f"{len(short)} classes stay under {goal} although each image is repeated {settings.max_repeats} times: "
-            + ", ".join(short[:5])
+            + first_few(short)
         )
     return counts, warnings

@@ -22,13 +22,11 @@ from cleaner.dataset.manifest import drop_rows
 from cleaner.dataset.staleness import images_input
 from cleaner.dataset.store import digest_of
 from cleaner.dataset.workspace import Workspace
-from cleaner.errors import BadInputError, UsageError
+from cleaner.errors import BadInputError, UsageError, first_few
 from cleaner.scoring.duplicates import find_near_duplicates
 from cleaner.scoring.image_quality import compute_aspect, compute_size_ratio, find_issues, name_issues
 from cleaner.stages.inputs import inspect_with_engine
 from cleaner.stages.stage_run import StageResult, StageRun
-
-_MAX_SHOWN = 3
 
 
 def run_scan(workspace: Workspace, images_root: Path, settings: ScanSettings, options: RunOptions) -> StageResult:
@@ -140,17 +138,13 @@ def _from_list(root: Path, found: list[FoundFile], settings: ScanSettings) -> _F
         )
     warnings = []
     if absent:
-        warnings.append(f"{len(absent):,} listed files are not there: {_some(absent)} (fault `missing`)")
+        warnings.append(f"{len(absent):,} listed files are not there: {first_few(absent)} (fault `missing`)")
     own = Path(settings.labels_file).resolve()
     unlisted = [name for name in sorted(by_name.keys() - set(names)) if Path(by_name[name].path) != own]
     if unlisted:
-        warnings.append(f"{len(unlisted):,} files are not in the list and are left out: {_some(unlisted)}")
+        warnings.append(f"{len(unlisted):,} files are not in the list and are left out: {first_few(unlisted)}")
     splits = table["split"].tolist() if "split" in table.columns else read_folders(files, settings.label_from)[1]
     return _Files(files, table["label"].tolist(), splits, len(unlisted), warnings)
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:_MAX_SHOWN]) + (", …" if len(names) > _MAX_SHOWN else "")
 
 
 def _judge(chosen: _Files, facts: list[ImageFacts], settings: ScanSettings) -> tuple[pd.DataFrame, dict[str, Any]]:

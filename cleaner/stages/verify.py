@@ -11,7 +11,7 @@ import pandas as pd
 from cleaner.config import RunOptions, VerifySettings
 from cleaner.dataset.store import digest_of, sha256_file, write_json
 from cleaner.dataset.workspace import Input, Workspace
-from cleaner.errors import BadInputError, UsageError
+from cleaner.errors import BadInputError, UsageError, first_few
 from cleaner.modeling.finetune import choose_learner
 from cleaner.stages.stage_run import StageResult, StageRun
 from cleaner.stages.verify_document import make_document
@@ -91,23 +91,19 @@ def _prepare(sets: list[TrainingSet], test: TestImages, settings: VerifySettings
     if unknown.any():
         names = sorted(set(test.images.loc[unknown, "label"]))
         warnings.append(
-            f"{int(unknown.sum()):,} test images are of classes that no set has ({_some(names)}): they are left out"
+            f"{int(unknown.sum()):,} test images are of classes that no set has ({first_few(names)}): they are left out"
         )
     absent = sorted(set(classes) - set(test.images["label"]))
     if absent:
-        warnings.append(f"{len(absent):,} classes have no test image and are not judged: {_some(absent)}")
+        warnings.append(f"{len(absent):,} classes have no test image and are not judged: {first_few(absent)}")
     rest = TestImages(test.kind, test.where, test.images[~unknown].reset_index(drop=True), test.held_out, warnings)
     if (targets >= 0).sum() == 0:
         raise BadInputError(
             f"{test.where}: no test image is of a class that the sets have",
-            expected=f"folders named as the classes: {_some(classes)}",
-            found=_some(sorted(set(test.images["label"]))),
+            expected=f"folders named as the classes: {first_few(classes)}",
+            found=first_few(sorted(set(test.images["label"]))),
             next_step="check --val",
         )
     learner = choose_learner(settings.learner, options.device)
     seeds = [options.seed + i for i in range(settings.num_seeds or _NUM_SEEDS[learner])]
     return Trial(sets, rest, classes, targets[~unknown], learner, seeds)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

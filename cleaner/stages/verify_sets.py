@@ -14,7 +14,7 @@ from cleaner.dataset.audits import AuditSample, find_answered, find_last_sample
 from cleaner.dataset.class_folders import TRAIN
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.lineage import Parent
-from cleaner.dataset.tables import plain_names, read_table, require_columns
+from cleaner.dataset.tables import plain_names, read_table, read_truth, refuse, require_columns, with_rows
 from cleaner.dataset.workspace import MANIFEST
 from cleaner.errors import BadInputError
 from cleaner.scoring.groups import duplicate_groups, exact_groups
@@ -24,8 +24,6 @@ from cleaner.stages.stage_run import StageRun
 MIN_IMAGES = 20
 """Fewer test images say nothing: with 20, a difference of 30 points is just about to be told from chance."""
 _JUDGED = "judged before"
-_MAX_SHOWN = 5
-_TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 @dataclass(frozen=True)
@@ -86,18 +84,17 @@ def listed_set(path: Path, manifest: pd.DataFrame) -> TrainingSet:
     require_columns(table, path, ("file_name",))
     names = plain_names(table["file_name"])
     row_of = pd.Series(np.arange(len(manifest)), index=manifest["file_name"].to_numpy())
-    _refuse(path, names, ~names.isin(row_of.index).to_numpy(), "file names that the manifest lacks")
-    _refuse(path, names, names.duplicated().to_numpy(), "file names that stand there twice")
+    refuse(path, with_rows(names[~names.isin(row_of.index)]), "file names that the manifest lacks")
+    refuse(path, with_rows(names[names.duplicated()]), "file names that stand there twice")
     rows = row_of.loc[names.tolist()].to_numpy(np.int64)
     keep = _can_learn(manifest)[rows]
     if "keep" in table:
-        said = table["keep"].str.lower().map(_TRUTH)
-        _refuse(path, table["keep"], said.isna().to_numpy(), "values of keep that are neither true nor false")
-        keep &= said.astype(bool).to_numpy()
+        keep &= read_truth(table["keep"], path).to_numpy()
     weights = np.ones(len(rows))
     if "repeats" in table:
         weights = pd.to_numeric(table["repeats"], errors="coerce").to_numpy(np.float64)
-        _refuse(path, table["repeats"], keep & ~(weights > 0), "values of repeats that are no number above 0")
+        wrong = table.loc[keep & ~(weights > 0), "repeats"]
+        refuse(path, with_rows(wrong), "values of repeats that are no number above 0")
     column = next((name for name in ("clean_label", "label") if name in table), "")
     labels = table[column].to_numpy() if column else manifest["label"].to_numpy()[rows]
     keep &= labels != ""
@@ -109,17 +106,6 @@ def listed_set(path: Path, manifest: pd.DataFrame) -> TrainingSet:
 def _can_learn(manifest: pd.DataFrame) -> np.ndarray:
     can: np.ndarray = manifest["readable"].to_numpy() & (manifest["split"] == TRAIN).to_numpy()
     return can
-
-
-def _refuse(path: Path, values: pd.Series[str], wrong: np.ndarray, what: str) -> None:
-    if wrong.any():
-        shown = [f"{value!r} (row {row})" for row, value in values[wrong].head(_MAX_SHOWN).items()]
-        raise BadInputError(
-            f"{path}: {int(wrong.sum())} {what}",
-            expected="a table with file_name as in the manifest, once each, and keep, clean_label, repeats if need be",
-            found=", ".join(shown),
-            next_step=f"mend {path.name} and run again",
-        )
 
 
 def find_test_images(run: StageRun[VerifySettings], manifest: pd.DataFrame) -> TestImages:

@@ -10,11 +10,10 @@ import pandas as pd
 
 from cleaner.dataset.found_classes import CLASSES, SCHEMA, no_classes
 from cleaner.dataset.manifest import write_table
+from cleaner.errors import first_few
 from cleaner.scoring.class_findings import find_class_findings
 from cleaner.scoring.out_of_fold import UNDECIDED
 from cleaner.stages.labels.outcome import Evidence
-
-_NUM_NAMED = 5
 
 
 def write_classes(folder: Path, evidence: Evidence, full: pd.DataFrame) -> tuple[str, dict[str, Any]]:
@@ -41,13 +40,13 @@ def class_warnings(counts: dict[str, Any]) -> list[str]:
     if jumbles:
         warnings.append(
             f"{len(jumbles)} {'class looks' if len(jumbles) == 1 else 'classes look'} like a jumble: "
-            f"{', '.join(jumbles[:_NUM_NAMED])}; "
+            f"{first_few(jumbles)}; "
             f"{look} give one up: cleaner decide --class CLASS --drop"
         )
     if pairs:
         warnings.append(
             f"{len(pairs)} {'pair of classes looks' if len(pairs) == 1 else 'pairs of classes look'} like one: "
-            f"{', '.join(pairs[:_NUM_NAMED])}; "
+            f"{first_few(pairs)}; "
             f"{look} join two: cleaner decide --class CLASS --merge-into CLASS"
         )
     return warnings

@@ -16,7 +16,7 @@ from cleaner.dataset.manifest import write_table
 from cleaner.dataset.predictions import read_predictions
 from cleaner.dataset.store import Arrays, ArrayStore, clear_folder, digest_of, write_atomic, write_json
 from cleaner.dataset.verdicts import resolve_merges
-from cleaner.errors import BadInputError
+from cleaner.errors import BadInputError, first_few
 from cleaner.modeling.backbones import num_threads
 from cleaner.modeling.crossval import NUM_OTHERS
 from cleaner.modeling.learner import Learner
@@ -233,9 +233,7 @@ def _warnings(counts: dict[str, Any]) -> list[str]:
     warnings = class_warnings(counts)
     spared, num = counts["classes_not_cut"], counts["not_scored"]
     if spared:
-        warnings.append(
-            f"{len(spared)} classes would be all but emptied, and are left to people: {', '.join(spared[:5])}"
-        )
+        warnings.append(f"{len(spared)} classes would be all but emptied, and are left to people: {first_few(spared)}")
     if num:
         warnings.append(f"{num} images could not be scored: no other fold holds a positive of their class")
     return warnings
