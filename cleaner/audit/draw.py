@@ -83,14 +83,14 @@ def _draw(workspace: Workspace, stage: StageRecord, wanted: _Wanted, seed: int) 
     fresh = population[~population["file_name"].isin(judged["file_name"])]
     present = set(population["stratum"])
     sizes = {name: int((fresh["stratum"] == name).sum()) for name in _STRATA if name in present}
-    events = store.events()
+    events = store.events_after(0)
     now = _now()
     record = AuditRecord(
         stage=stage.stage,
         manifest_sha256=stage.outputs[MANIFEST],
         seed=seed,
         created_utc=now,
-        after_seq=int(events["seq"].max()) if len(events) else 0,
+        after_seq=(events[-1].seq or 0) if events else 0,
         splits=_splits(stage),
         sizes=sizes,
         judged_sizes={name: int((judged["stratum"] == name).sum()) for name in sizes},

@@ -165,7 +165,7 @@ def _answers(workspace: Workspace, sample: AuditSample) -> np.ndarray:
     in force, so a disagreement settled, or a slip corrected, in another queue counts here too.
     """
     store = DecisionStore(workspace.decisions_path)
-    answered = find_answered(store.events(), sample.record.after_seq)
+    answered = find_answered(store, sample.record.after_seq)
     in_force = store.image_verdicts()
     undecided = set(store.undecided()["key"])
     verdicts = dict(zip(in_force.index, zip(in_force["verdict"], in_force["label"], strict=True), strict=True))

@@ -10,6 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
+from cleaner.dataset.decisions import DecisionStore
+from cleaner.dataset.events import find_undone
 from cleaner.dataset.manifest import write_table
 from cleaner.dataset.store import write_json
 from cleaner.dataset.workspace import MANIFEST, Workspace
@@ -118,18 +120,12 @@ def _drawn_samples(workspace: Workspace) -> list[AuditSample]:
     return sorted((s for s in samples if s is not None), key=lambda s: s.record.created_utc)
 
 
-def find_answered(events: pd.DataFrame, after_seq: int) -> set[str]:
-    """Images (image_id) with a decision in the audit after decision number `after_seq` that was not undone.
-
-    `events` is what `DecisionStore.events` returns.
-    """
-    undone: set[int] = set()
-    for seq, undoes in zip(events["seq"][::-1], events["undoes_seq"][::-1], strict=True):
-        if not pd.isna(undoes) and int(seq) not in undone:
-            undone.add(int(undoes))
-    mine = events[(events["queue"] == AUDIT_QUEUE) & (events["kind"] == "image") & (events["verdict"] != "")]
-    mine = mine[(mine["seq"] > after_seq) & ~mine["seq"].isin(undone)]
-    return set(mine["key"])
+def find_answered(store: DecisionStore, after_seq: int) -> set[str]:
+    """Images (image_id) with a decision in the audit after decision number `after_seq` that was not undone."""
+    events = store.events_after(after_seq)
+    undone = find_undone(events)  # whatever undoes an event comes after it
+    answers = [e for e in events if e.queue == AUDIT_QUEUE and e.kind == "image" and e.verdict]
+    return {e.key for e in answers if e.seq not in undone}
 
 
 def load_open_sample(workspace: Workspace) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from cleaner.dataset.tables import read_table, require_columns
+from cleaner.dataset.tables import plain_names, read_table, refuse, require_columns, with_rows
 from cleaner.errors import BadInputError
 
 
@@ -21,50 +21,35 @@ def read_labels(path: Path) -> pd.DataFrame:
     require_columns(table, path, ("file_name", "label"))
     if table.empty:
         raise BadInputError(f"{path}: holds no rows below its header", expected="one row for each image")
-    columns = ["file_name", "label"] + [c for c in ("split",) if c in table.columns]
-    table = table[columns].copy()
-    _refuse_empty(path, table)
-    names = zip(table.index, table["file_name"], strict=True)
-    table["file_name"] = [_relative_name(path, row, name) for row, name in names]
-    again = table["file_name"].duplicated(keep="first").to_numpy()
-    if again.any():
-        _refuse_repeated(path, table, int(again.argmax()))
+    table = table[["file_name", "label", *(["split"] if "split" in table else [])]].copy()
+    for name, column in table.items():
+        refuse(path, with_rows(column[column == ""]), f"empty cells in the column {name}")
+    refuse(
+        path,
+        with_rows(table.loc[[not _is_relative(name) for name in table["file_name"]], "file_name"]),
+        "file names that cannot be used",
+        expected="paths relative to the images root, such as cat/001.jpg",
+    )
+    table["file_name"] = plain_names(table["file_name"])
+    again = table.loc[table["file_name"].duplicated(), "file_name"]
+    if len(again):
+        _refuse_repeated(path, table[table["file_name"] == again.iloc[0]].head(2))
     return table
 
 
-def _relative_name(path: Path, row: int, name: str) -> str:
+def _is_relative(name: str) -> bool:
     pure = PurePosixPath(name)
-    if pure.is_absolute() or ".." in pure.parts or not pure.parts:
-        raise BadInputError(
-            f"{path}, row {row}: file_name {name!r} cannot be used",
-            expected="a path relative to the images root, such as cat/001.jpg",
-            next_step=f"mend {path.name} and run again",
-        )
-    return str(pure)
+    return bool(pure.parts) and not pure.is_absolute() and ".." not in pure.parts
 
 
-def _refuse_repeated(path: Path, table: pd.DataFrame, position: int) -> None:
-    name, row = table["file_name"].iloc[position], table.index[position]
-    first = table[table["file_name"] == name].iloc[0]
-    first_row = table.index[int((table["file_name"] == name).to_numpy().argmax())]
-    rest = [c for c in table.columns if c != "file_name"]
-    same = all(first[c] == table[c].iloc[position] for c in rest)
-    earlier = ", ".join(f"{c} {first[c]!r}" for c in rest)
-    here = ", ".join(f"{c} {table[c].iloc[position]!r}" for c in rest)
+def _refuse_repeated(path: Path, rows: pd.DataFrame) -> None:
+    """Raise BadInputError for two rows of one file name."""
+    (first, here), values = rows.index, rows.drop(columns="file_name")
+    how = "twice" if values.duplicated().any() else "again, with other values"
+    found = [f"row {row}: " + ", ".join(f"{c} {v!r}" for c, v in values.loc[row].items()) for row in (first, here)]
     raise BadInputError(
-        f"{path}, row {row}: file_name {name!r} is listed {'twice' if same else 'again, with other values'}",
+        f"{path}, row {here}: file_name {rows['file_name'].iloc[0]!r} is listed {how}",
         expected="each file name once",
-        found=f"row {first_row}: {earlier}; row {row}: {here}",
+        found="; ".join(found),
         next_step=f"take one of the rows out of {path.name} and run again",
     )
-
-
-def _refuse_empty(path: Path, table: pd.DataFrame) -> None:
-    for column in table.columns:
-        empty = (table[column] == "").to_numpy()
-        if empty.any():
-            raise BadInputError(
-                f"{path}, row {table.index[int(empty.argmax())]}: column {column} is empty",
-                found=f"{int(empty.sum())} empty in this column",
-                next_step=f"fill it in {path.name}, or take the row out, and run again",
-            )

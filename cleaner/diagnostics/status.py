@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -31,9 +31,9 @@ class StageState:
     """Why it is stale, and what became of it otherwise; '' if complete."""
     command: str
     """What to type to run it (again), without `cleaner` and the workspace."""
-    counts: dict[str, Any]
-    created_utc: str
-    seconds: float
+    counts: dict[str, Any] = field(default_factory=dict)
+    created_utc: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,9 +122,6 @@ def _state_without_record(workspace: Workspace, stage: str) -> StageState:
         state="interrupted" if was_begun else "missing",
         why="it did not finish" if was_begun else "",
         command="scan IMAGES" if stage == "scan" else stage,
-        counts={},
-        created_utc="",
-        seconds=0.0,
     )
 
 

@@ -184,7 +184,7 @@ def _from_audit(run: StageRun[VerifySettings], manifest: pd.DataFrame, sample: A
     Images that people called noise or unusable stand for that share of their stratum, and have no label.
     """
     store = DecisionStore(run.workspace.decisions_path)
-    answered = find_answered(store.events(), sample.record.after_seq)
+    answered = find_answered(store, sample.record.after_seq)
     verdicts = store.image_verdicts()
     drawn = sample.rows[sample.rows["image_id"].isin(answered & set(verdicts.index))].copy()
     said = verdicts.loc[drawn["image_id"]]
