@@ -67,11 +67,23 @@ def main() -> None:
                 row |= trial(args.data, name, kind, seed, args.part, args.work)
                 rows.append(row)
                 print(json.dumps(row), file=sys.stderr, flush=True)
-    table = pd.DataFrame(rows).groupby(["set", "planted"], sort=False).agg(
-        runs=("seed", "count"), planted_classes=("planted_classes", "sum"), jumbles=("jumbles", "sum"),
-        splits=("splits", "sum"), false=("false", "sum"), worst_named=("named", "min"), worst_false=("false", "max"),
-        jumble=("jumble", "max"), sound=("sound", "min"), split=("split", "max"), pair=("pair", "min"),
-    )  # fmt: skip
+    table = (
+        pd.DataFrame(rows)
+        .groupby(["set", "planted"], sort=False)
+        .agg(
+            runs=("seed", "count"),
+            planted_classes=("planted_classes", "sum"),
+            jumbles=("jumbles", "sum"),
+            splits=("splits", "sum"),
+            false=("false", "sum"),
+            worst_named=("named", "min"),
+            worst_false=("false", "max"),
+            jumble=("jumble", "max"),
+            sound=("sound", "min"),
+            split=("split", "max"),
+            pair=("pair", "min"),
+        )
+    )
     with pd.option_context("display.width", 200, "display.max_columns", 50, "display.precision", 3):
         print(table.to_string())
 
@@ -130,13 +142,17 @@ def score(findings: ClassFindings, classes: list[str], planted: Planted) -> dict
     other = ~is_jumble & ~is_split
     return {
         "planted_classes": len(planted.jumbles) + len(planted.splits),
-        "jumbles": jumbles, "splits": splits, "named": jumbles + splits,
+        "jumbles": jumbles,
+        "splits": splits,
+        "named": jumbles + splits,
         "false": int(wrong_jumbles.sum()) + len(wrong_pairs),
         "false_names": [classes[k] for k in np.flatnonzero(wrong_jumbles)]
         + [" / ".join(sorted(classes[k] for k in pair)) for pair in wrong_pairs],
-        "jumble": float(share[is_jumble].max(initial=-np.inf)), "sound": float(share[~is_jumble].min()),
-        "split": float(upper[is_split].max(initial=-np.inf)), "pair": float(findings.separability[other].min()),
-    }  # fmt: skip
+        "jumble": float(share[is_jumble].max(initial=-np.inf)),
+        "sound": float(share[~is_jumble].min()),
+        "split": float(upper[is_split].max(initial=-np.inf)),
+        "pair": float(findings.separability[other].min()),
+    }
 
 
 if __name__ == "__main__":

@@ -88,10 +88,13 @@ def line(
     a, b = plain.plain.astype(np.float32), found.plain.astype(np.float32)
     cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
     return {
-        "form": name, "lowest cosine": cosine.min(), "mean cosine": cosine.mean(),
-        "predictions turned": int((before != after).sum()), "share": float((before != after).mean()),
+        "form": name,
+        "lowest cosine": cosine.min(),
+        "mean cosine": cosine.mean(),
+        "predictions turned": int((before != after).sum()),
+        "share": float((before != after).mean()),
         "verdicts turned": int(((before != targets) != (after != targets)).sum()),
-    }  # fmt: skip
+    }
 
 
 if __name__ == "__main__":

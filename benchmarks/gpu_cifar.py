@@ -106,8 +106,10 @@ class Resnet9Learner:
         rest = [p for p in network.parameters() if p.ndim > 1]
         optimizer = torch.optim.SGD(
             [{"params": rest, "weight_decay": recipe.weight_decay}, {"params": norms, "weight_decay": 0.0}],
-            lr=recipe.learning_rate, momentum=0.9, nesterov=True,
-        )  # fmt: skip
+            lr=recipe.learning_rate,
+            momentum=0.9,
+            nesterov=True,
+        )
         place = torch.from_numpy(job.rows).to(self.device)
         y, w = torch.from_numpy(job.targets).to(self.device), torch.from_numpy(job.weights).to(self.device)
         w, shift = w / w.mean(), torch.from_numpy(job.log_prior).to(self.device)

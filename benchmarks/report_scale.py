@@ -32,11 +32,18 @@ from cleaner.dataset.workspace import Input, StageRecord, Workspace
 POOL = 100
 _CLASSES_SCHEMA = pa.schema(
     [
-        ("label", pa.string()), ("size_raw", pa.int32()), ("size_clean", pa.int32()), ("oof_accuracy", pa.float32()),
-        ("share_kept", pa.float32()), ("coherence_p", pa.float32()), ("action", pa.string()),
-        ("sum_repeats", pa.int32()), ("rank_p", pa.float32()), ("evidence", pa.string()),
+        ("label", pa.string()),
+        ("size_raw", pa.int32()),
+        ("size_clean", pa.int32()),
+        ("oof_accuracy", pa.float32()),
+        ("share_kept", pa.float32()),
+        ("coherence_p", pa.float32()),
+        ("action", pa.string()),
+        ("sum_repeats", pa.int32()),
+        ("rank_p", pa.float32()),
+        ("evidence", pa.string()),
     ]
-)  # fmt: skip
+)
 _MEASURED = r"""
 import json, re, sys, time
 from pathlib import Path
@@ -160,9 +167,19 @@ def make_workspace(
             files.append("classes.parquet")
         inputs = [Input("parent", f"{_before(stage)}/manifest.parquet", parent)] if parent else []
         record = StageRecord(
-            stage=stage, settings=_settings(stage), seed=0, images_root=str(images), inputs=inputs, outputs={},
-            counts={}, backbone={}, device="cpu", threads=2, seconds=1.0, notes=_notes(stage),
-        )  # fmt: skip
+            stage=stage,
+            settings=_settings(stage),
+            seed=0,
+            images_root=str(images),
+            inputs=inputs,
+            outputs={},
+            counts={},
+            backbone={},
+            device="cpu",
+            threads=2,
+            seconds=1.0,
+            notes=_notes(stage),
+        )
         parent = workspace.write_record(record, files).outputs["manifest.parquet"]
     return workspace
 

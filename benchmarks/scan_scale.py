@@ -95,10 +95,21 @@ def describe(file: FoundFile, picture: int) -> list[list[object]]:
     """A row of the scan's cache: the file, and what it shows."""
     digest = digest_of(picture)
     facts = ImageFacts(
-        image_id=digest_of(file.name), file_bytes=file.size, format="JPEG", mode="RGB", width=500, height=375,
-        pixel_id=digest, num_colors=3000, pixel_std=0.2, sharpness=1.0, flat_share=0.3, brightness_low=0.1,
-        brightness_high=0.9, information=7.0,
-    )  # fmt: skip
+        image_id=digest_of(file.name),
+        file_bytes=file.size,
+        format="JPEG",
+        mode="RGB",
+        width=500,
+        height=375,
+        pixel_id=digest,
+        num_colors=3000,
+        pixel_std=0.2,
+        sharpness=1.0,
+        flat_share=0.3,
+        brightness_low=0.1,
+        brightness_high=0.9,
+        information=7.0,
+    )
     return [[file.name, file.size, file.mtime_ns], [getattr(facts, name) for name in _FIELDS]]
 
 

@@ -89,10 +89,14 @@ def compare(ours: str, theirs: str, source: tuple[str, ...], repeats: int) -> di
     mine, other = (side.median() for side in sides)
     ratios = sides[1]["seconds"] / sides[0]["seconds"]
     row = {
-        "ours_s": mine["seconds"], "theirs_s": other["seconds"], "ratio": float(ratios.median()),
-        "lowest": ratios.min(), "highest": ratios.max(), "cpu": other["core_seconds"] / mine["core_seconds"],
+        "ours_s": mine["seconds"],
+        "theirs_s": other["seconds"],
+        "ratio": float(ratios.median()),
+        "lowest": ratios.min(),
+        "highest": ratios.max(),
+        "cpu": other["core_seconds"] / mine["core_seconds"],
         "runs": repeats,
-    }  # fmt: skip
+    }
     for name in mine.index.difference(["seconds", "core_seconds"]):
         row |= {name: mine[name], f"theirs_{name}": other[name]}
     return row
@@ -242,8 +246,9 @@ def openvino_network(images: str) -> Side:
     converted = openvino.convert_model(backbone.network, example_input=torch.from_numpy(x), input=[list(x.shape)])
     options = {
         "INFERENCE_PRECISION_HINT": "bf16" if backbone.precision == "bf16" else "f32",
-        "INFERENCE_NUM_THREADS": THREADS, "PERFORMANCE_HINT": "LATENCY",
-    }  # fmt: skip
+        "INFERENCE_NUM_THREADS": THREADS,
+        "PERFORMANCE_HINT": "LATENCY",
+    }
     request = openvino.Core().compile_model(converted, "CPU", options).create_infer_request()
 
     def run() -> dict[str, float]:
@@ -337,7 +342,7 @@ def our_labels(data: str, embeddings: str) -> Side:
             "f1": precision_recall_f1(estimate.flagged, given != right)[2],
             "recipe_f1": precision_recall_f1(~fine.positive, given != right)[2],
             "rounds": len(fine.rounds) + len(estimate.rounds) - 1,
-        }  # fmt: skip
+        }
 
     return run
 
@@ -389,11 +394,19 @@ def timm_loop_of_two_views(images: str) -> Side:
 SIDES: dict[str, Callable[..., Side]] = {
     f.__name__: f
     for f in (
-        our_embedding, our_embedding_of_one_view, timm_loop, timm_loop_of_two_views, our_network, openvino_network,
-        our_scan, cleanvision_scan,
-        imagededup_hash, our_labels, sklearn_and_cleanlab,
+        our_embedding,
+        our_embedding_of_one_view,
+        timm_loop,
+        timm_loop_of_two_views,
+        our_network,
+        openvino_network,
+        our_scan,
+        cleanvision_scan,
+        imagededup_hash,
+        our_labels,
+        sklearn_and_cleanlab,
     )
-}  # fmt: skip
+}
 PARTS = {
     "embed1": ("our_embedding_of_one_view", "timm_loop", 0),
     "embed2": ("our_embedding", "timm_loop_of_two_views", 0),

@@ -33,8 +33,11 @@ from cleaner.stages.stage_run import row_counts
 
 ROWS_PER_CLASS = 2000  # above `--min-count`: below it, balance would look at images, and there are none
 SETTINGS = {
-    "scan": ScanSettings(), "noise": NoiseSettings(), "labels": LabelsSettings(), "balance": BalanceSettings(),
-}  # fmt: skip
+    "scan": ScanSettings(),
+    "noise": NoiseSettings(),
+    "labels": LabelsSettings(),
+    "balance": BalanceSettings(),
+}
 
 
 def synthesise(root: Path, num_rows: int, num_decisions: int) -> None:
@@ -75,9 +78,18 @@ def write_stage(workspace: Workspace, frame: pd.DataFrame, stage: str, counts: d
         decisions = used_digest(workspace, stage, read_verdicts(workspace))
         inputs = [Input("parent", workspace.relative(above), sha256_file(above)), Input("decisions", "", decisions)]
     record = StageRecord(
-        stage=stage, settings=SETTINGS[stage].as_record(), seed=0, images_root="/absent", inputs=inputs, outputs={},
-        counts=row_counts(frame, stage) | counts, backbone={}, device="cpu", threads=1, seconds=1.0,
-    )  # fmt: skip
+        stage=stage,
+        settings=SETTINGS[stage].as_record(),
+        seed=0,
+        images_root="/absent",
+        inputs=inputs,
+        outputs={},
+        counts=row_counts(frame, stage) | counts,
+        backbone={},
+        device="cpu",
+        threads=1,
+        seconds=1.0,
+    )
     workspace.write_record(record, ["manifest.parquet"])
 
 
@@ -90,10 +102,17 @@ def _scan_frame(rng: np.random.Generator, num: int) -> pd.DataFrame:
     text = {
         "file_name": [f"{label}/{i:07d}.jpg" for i, label in enumerate(labels)],
         "image_id": [digits[64 * i : 64 * i + 64] for i in range(num)],
-        "drop_stage": "", "drop_reason": "", "clean_label": labels, "label": labels, "split": "train",
-        "mode": "RGB", "format": "JPEG", "fault": "", "duplicate_kind": "",
+        "drop_stage": "",
+        "drop_reason": "",
+        "clean_label": labels,
+        "label": labels,
+        "split": "train",
+        "mode": "RGB",
+        "format": "JPEG",
+        "fault": "",
+        "duplicate_kind": "",
         "pixel_id": [digits[64 * i : 64 * i + 32] for i in range(num)],
-    }  # fmt: skip
+    }
     frame = pd.DataFrame({k: pd.Series(v, dtype=object, index=range(num)) for k, v in text.items()})
     frame["keep"] = True
     frame["readable"] = True

@@ -222,9 +222,12 @@ def fit(bench: Bench, variant: Variant, *, seed: int, teacher: Any) -> tuple[tor
     prior = log_priors(np.bincount(bench.targets, repeats, num_classes))
     sample = Sample(bench.learner.pixels, rows, bench.targets, np.ones(len(rows), np.float32), repeats)
     objective = Objective(
-        log_prior=prior, prior_form=variant.prior, flood=variant.flood, label_smoothing=recipe.label_smoothing,
+        log_prior=prior,
+        prior_form=variant.prior,
+        flood=variant.flood,
+        label_smoothing=recipe.label_smoothing,
         teacher=teacher,
-    )  # fmt: skip
+    )
     # as many steps for each: what balance repeats must not pass for longer training
     shown = int(compute_repeats(bench.targets, num_classes, 1 / 3, 20, np.random.default_rng(seed)).sum())
     recipe = replace(recipe, epochs=max(1, round(recipe.epochs * shown / repeats.sum())))

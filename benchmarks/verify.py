@@ -104,11 +104,19 @@ def verify(folder: Path, from_file: Path) -> dict[str, object]:
     result = document["comparisons"][0]
     hurt = set(document["classes_hurt"])
     return {
-        "images": raw["images"], "left": cleaned["images"], "raw": raw["accuracy"], "cleaned": cleaned["accuracy"],
-        "difference": result["mean"], "low": result["low"], "high": result["high"], "verdict": result["verdict"],
-        "hurt": len(hurt), "helped": len(document["classes_helped"]), "emptied": len(document["classes_emptied"]),
+        "images": raw["images"],
+        "left": cleaned["images"],
+        "raw": raw["accuracy"],
+        "cleaned": cleaned["accuracy"],
+        "difference": result["mean"],
+        "low": result["low"],
+        "high": result["high"],
+        "verdict": result["verdict"],
+        "hurt": len(hurt),
+        "helped": len(document["classes_helped"]),
+        "emptied": len(document["classes_emptied"]),
         "rarest_hurt": len(hurt & set(rarest(folder))),
-    }  # fmt: skip
+    }
 
 
 def cleaner(*arguments: object) -> None:

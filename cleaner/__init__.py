@@ -14,12 +14,16 @@ __version__ = "0.1.0"
 _HOMES = {
     "cleaner.api": ("open_workspace", "scan", "noise", "labels", "balance"),
     "cleaner.config": (
-        "BalanceSettings", "EmbeddingSettings", "LabelsSettings", "NoiseSettings", "ScanSettings",
+        "BalanceSettings",
+        "EmbeddingSettings",
+        "LabelsSettings",
+        "NoiseSettings",
+        "ScanSettings",
     ),
     "cleaner.config_sources": ("read_config",),
     "cleaner.dataset.workspace": ("Workspace",),
     "cleaner.errors": ("CleanerError",),
-}  # fmt: skip
+}
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 

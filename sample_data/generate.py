@@ -22,9 +22,19 @@ from scenery import Rng, photograph
 from variants import degrade, near_copy, save_equal, save_junk, save_plain, save_variant
 
 COLUMNS = (
-    "file_name", "given_label", "clean_label", "is_noise_image", "noise_kind", "label_error", "fault",
-    "duplicate_of", "duplicate_kind", "conflict", "quality", "variant",
-)  # fmt: skip
+    "file_name",
+    "given_label",
+    "clean_label",
+    "is_noise_image",
+    "noise_kind",
+    "label_error",
+    "fault",
+    "duplicate_of",
+    "duplicate_kind",
+    "conflict",
+    "quality",
+    "variant",
+)
 
 
 def draw_picture(rng: Rng, label: str, width: int, height: int, turn: int = 0) -> Image.Image:

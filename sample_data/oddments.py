@@ -188,9 +188,27 @@ def _hat(pen: Pen) -> None:
 
 
 OBJECTS: list[Callable[[Pen], None]] = [
-    _umbrella, _heart, _cactus, _snowman, _tent, _robot, _envelope, _gift, _ice_cream, _guitar, _glasses, _candle,
-    _chess, _dice, _pizza, _anchor, _signal, _kite, _rainbow, _hat,
-]  # fmt: skip
+    _umbrella,
+    _heart,
+    _cactus,
+    _snowman,
+    _tent,
+    _robot,
+    _envelope,
+    _gift,
+    _ice_cream,
+    _guitar,
+    _glasses,
+    _candle,
+    _chess,
+    _dice,
+    _pizza,
+    _anchor,
+    _signal,
+    _kite,
+    _rainbow,
+    _hat,
+]
 
 
 def _toned(scene: Image.Image, tone: int) -> Image.Image:

@@ -150,9 +150,16 @@ def _copy(original: Item, number: int, how: str, given: str = "") -> Item:
     given = given or original.given
     error = "" if given == original.clean else "any"
     return Item(
-        number, given, original.clean, original.width, original.height,
-        form=original.form, label_error=error, original=original, copy_how=how,
-    )  # fmt: skip
+        number,
+        given,
+        original.clean,
+        original.width,
+        original.height,
+        form=original.form,
+        label_error=error,
+        original=original,
+        copy_how=how,
+    )
 
 
 def _copies(rng: Rng, items: list[Item]) -> list[Item]:

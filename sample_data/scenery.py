@@ -233,8 +233,14 @@ def back_water(rng: Rng, width: int, height: int) -> Image.Image:
 
 
 BACKGROUNDS: list[Callable[[Rng, int, int], Image.Image]] = [
-    back_cloth, back_landscape, back_foliage, back_bokeh, back_planks, back_room, back_water,
-]  # fmt: skip
+    back_cloth,
+    back_landscape,
+    back_foliage,
+    back_bokeh,
+    back_planks,
+    back_room,
+    back_water,
+]
 
 
 def background(rng: Rng, width: int, height: int) -> Image.Image:

@@ -9,17 +9,26 @@ import pyarrow as pa
 
 CLASSES = "classes.parquet"
 FINDING_COLUMNS = [
-    ("recognised_with", pa.float32()), ("spread", pa.float32()), ("nearest", pa.string()),
-    ("separability", pa.float32()), ("separability_error", pa.float32()), ("overlap", pa.float32()),
-    ("finding", pa.string()), ("overlaps_with", pa.string()),
-]  # fmt: skip
+    ("recognised_with", pa.float32()),
+    ("spread", pa.float32()),
+    ("nearest", pa.string()),
+    ("separability", pa.float32()),
+    ("separability_error", pa.float32()),
+    ("overlap", pa.float32()),
+    ("finding", pa.string()),
+    ("overlaps_with", pa.string()),
+]
 """Evidence and finding, as `cleaner balance` takes them over."""
 SCHEMA = pa.schema(
     [
-        ("label", pa.string()), ("images", pa.int32()), ("kept", pa.int32()), ("issue_prob", pa.float32()),
-        ("recognised", pa.float32()), *FINDING_COLUMNS,
+        ("label", pa.string()),
+        ("images", pa.int32()),
+        ("kept", pa.int32()),
+        ("issue_prob", pa.float32()),
+        ("recognised", pa.float32()),
+        *FINDING_COLUMNS,
     ]
-)  # fmt: skip
+)
 
 
 def read_findings(path: Path, names: list[str], merged: dict[str, str]) -> pd.DataFrame:

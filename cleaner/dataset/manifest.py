@@ -25,9 +25,18 @@ _PIECE_ROWS = 65_536  # some 10 MB of text at once
 _SMALL_FILE_BYTES = 1 << 23
 
 FAULTS = (
-    "", "empty", "truncated", "not_an_image", "unsupported_format", "too_large",
-    "decode_error", "unreadable", "outside_root", "missing", "bad_name",
-)  # fmt: skip
+    "",
+    "empty",
+    "truncated",
+    "not_an_image",
+    "unsupported_format",
+    "too_large",
+    "decode_error",
+    "unreadable",
+    "outside_root",
+    "missing",
+    "bad_name",
+)
 """Everything that scan can find wrong with a file; empty: nothing."""
 
 _COMMON = [

@@ -164,9 +164,13 @@ def _run_in_worker(function: Callable[[T], Arrays], key: str, argument: T, store
 
 
 def _train_together(
-    function: Callable[[T], Arrays], key: str, argument: T, store: ArrayStore, num_workers: int,
+    function: Callable[[T], Arrays],
+    key: str,
+    argument: T,
+    store: ArrayStore,
+    num_workers: int,
     resources: dict[str, float],
-) -> None:  # fmt: skip
+) -> None:
     """Run a function on workers of Ray Train, whose first one stores its result.
 
     Who is lost is replaced here, not by Ray Train, which would repeat the errors of a user as well.

@@ -21,8 +21,13 @@ from cleaner.scoring.audit import upper_bound
 from tests.support.program import Program
 
 SIZES = {
-    "": 900, "noise_image": 120, "label_issue_coarse": 70, "jumbled_class": 20, "exact_duplicate": 30, "unreadable": 10,
-}  # fmt: skip
+    "": 900,
+    "noise_image": 120,
+    "label_issue_coarse": 70,
+    "jumbled_class": 20,
+    "exact_duplicate": 30,
+    "unreadable": 10,
+}
 """Rows by drop reason; '' are the kept ones."""
 
 
@@ -46,9 +51,18 @@ def write_stage(workspace: Workspace, rows: pd.DataFrame) -> None:
     folder = workspace.begin("scan")
     write_manifest(folder / "manifest.parquet", rows, stage="scan", parent_sha256="")
     record = StageRecord(
-        stage="scan", settings={}, seed=0, images_root="images", inputs=[], outputs={}, counts={}, backbone={},
-        device="cpu", threads=1, seconds=0.0,
-    )  # fmt: skip
+        stage="scan",
+        settings={},
+        seed=0,
+        images_root="images",
+        inputs=[],
+        outputs={},
+        counts={},
+        backbone={},
+        device="cpu",
+        threads=1,
+        seconds=0.0,
+    )
     workspace.write_record(record, ["manifest.parquet"])
 
 

@@ -44,9 +44,16 @@ ON_A_SCAN = {
     "decisions export": (["../said_before.csv"], "counts"),
 }
 DRY = {
-    "scan": ["../images", "--near-radius", "3"], "run": ["../images"], "noise": [], "labels": [], "balance": [],
-    "export": ["../out"], "decide": ["cat/0.png", "--noise"], "init": [], "decisions import": ["../said.csv"],
-}  # fmt: skip
+    "scan": ["../images", "--near-radius", "3"],
+    "run": ["../images"],
+    "noise": [],
+    "labels": [],
+    "balance": [],
+    "export": ["../out"],
+    "decide": ["cat/0.png", "--noise"],
+    "init": [],
+    "decisions import": ["../said.csv"],
+}
 
 
 @pytest.fixture(scope="module")

@@ -78,9 +78,15 @@ def test_image_folder_reads_it_in_the_order_of_classes_txt(small: pd.DataFrame, 
     out = tmp_path / "out"
     result = export_folder(small, root, out)
     assert files_of(out) == [
-        "cat/1.jpg", "classes.txt", "dog/1.jpg", "dog/1~2.jpg", "dog/1~3.jpg", "dog/2.png", "dog/2~2.png",
+        "cat/1.jpg",
+        "classes.txt",
+        "dog/1.jpg",
+        "dog/1~2.jpg",
+        "dog/1~3.jpg",
+        "dog/2.png",
+        "dog/2~2.png",
         "Éclair, ü/1.jpg",
-    ]  # fmt: skip
+    ]
     data = ImageFolder(str(out))
     assert data.classes == result.classes == (out / "classes.txt").read_text().splitlines()
     assert len(data) == result.num_files + result.num_repeats == 7
@@ -128,8 +134,9 @@ def test_dropped_ones_by_reason(small: pd.DataFrame, root: Path, tmp_path: Path)
     out = tmp_path / "out"
     result = export_folder(pd.concat([small, lost, odd]), root, out, dropped=True, repeats="ignore")
     assert [f for f in files_of(out) if f.startswith("dropped")] == [
-        "dropped/noise-noise_image/cat/map.png", "dropped/scan-unreadable/odd.jpg",
-    ]  # fmt: skip
+        "dropped/noise-noise_image/cat/map.png",
+        "dropped/scan-unreadable/odd.jpg",
+    ]
     assert result.num_dropped == 2 and any(w.startswith("1 dropped files are missing") for w in result.warnings)
     assert ImageFolder(str(out / "train")).classes == result.classes
 

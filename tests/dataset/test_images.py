@@ -240,10 +240,14 @@ def test_sixteen_bit_greys_keep_their_gradation(tmp_path: Path) -> None:
 def test_every_exif_orientation_ends_upright(tmp_path: Path, kind: str, orientation: int) -> None:
     upright = picture(96, 64)
     undo = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE,
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
         8: Image.Transpose.ROTATE_270,
-    }  # fmt: skip
+    }
     stored = upright.transpose(undo[orientation]) if orientation > 1 else upright
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -354,9 +358,14 @@ def test_links(tmp_path: Path) -> None:
     (root / "b").symlink_to(outside)
     (root / "c").symlink_to(".store/kept")
     expected = {
-        "a/1.jpg": "", "a/inside.jpg": "", "a/out.jpg": "outside_root", "a/gone.jpg": "missing",
-        "a/loop.jpg": "unreadable", "b": "outside_root", "c/9.jpg": "",
-    }  # fmt: skip
+        "a/1.jpg": "",
+        "a/inside.jpg": "",
+        "a/out.jpg": "outside_root",
+        "a/gone.jpg": "missing",
+        "a/loop.jpg": "unreadable",
+        "b": "outside_root",
+        "c/9.jpg": "",
+    }
     assert faults(root) == expected
     followed = expected | {"a/out.jpg": "", "b/2.jpg": ""}
     del followed["b"]

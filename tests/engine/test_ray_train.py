@@ -111,9 +111,26 @@ def test_two_workers_of_whom_one_is_killed_take_the_steps_of_one(
     train(here, MIXED, OPTIONS)
     with a_worker_killed(tmp_path / "results" / "training", at_step=7) as lost:
         done = program(
-            "train", "-C", there, *ARGUMENTS, "--recipe", "cutmix", "--freeze-norm", "--epochs", 4, "--patience", 4,
-            "--engine", "ray", "--address", two_cores.address, "--train-workers", 2, "--storage", tmp_path / "results",
-        )  # fmt: skip
+            "train",
+            "-C",
+            there,
+            *ARGUMENTS,
+            "--recipe",
+            "cutmix",
+            "--freeze-norm",
+            "--epochs",
+            4,
+            "--patience",
+            4,
+            "--engine",
+            "ray",
+            "--address",
+            two_cores.address,
+            "--train-workers",
+            2,
+            "--storage",
+            tmp_path / "results",
+        )
     assert done.exit_code == 0 and "accuracy" in done.out, done.err
     assert lost and 7 <= lost[1] < 4 * 7, "it was done before a worker was killed"
     one, two = (json.loads((root / "train" / "metrics.json").read_text()) for root in (here, there))

@@ -166,9 +166,11 @@ def trained(name: str) -> torch.nn.Module:
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             for values, low, high in (
-                (module.running_mean, -0.5, 0.5), (module.running_var, 0.5, 2), (module.weight, 0.5, 1.5),
+                (module.running_mean, -0.5, 0.5),
+                (module.running_var, 0.5, 2),
+                (module.weight, 0.5, 1.5),
                 (module.bias, -0.5, 0.5),
-            ):  # fmt: skip
+            ):
                 assert values is not None
                 torch.nn.init.uniform_(values, low, high)
     return network.eval().requires_grad_(False)

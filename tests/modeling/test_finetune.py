@@ -223,8 +223,11 @@ def test_recipes_differ_from_their_neighbours_in_augmentation_and_optimisation()
     for one, other in zip(FINETUNE_RECIPES, [*FINETUNE_RECIPES[1:], FINETUNE_RECIPES[0]], strict=True):
         assert (one.augment, one.cutmix, one.mixup) != (other.augment, other.cutmix, other.mixup)
         assert (one.optimizer, one.learning_rate, one.weight_decay, one.layer_decay) != (
-            other.optimizer, other.learning_rate, other.weight_decay, other.layer_decay,
-        )  # fmt: skip
+            other.optimizer,
+            other.learning_rate,
+            other.weight_decay,
+            other.layer_decay,
+        )
 
 
 def test_auto_is_the_probe_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,8 +36,10 @@ def test_maps_are_those_that_timm_takes_for_features(name: str) -> None:
     stages = find_stages(network)
     x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     theirs = timm.create_model(name, pretrained=False, features_only=True).eval()
-    theirs.load_state_dict({k.replace(".", "_", k.startswith(("stem", "stages"))): v
-                            for k, v in network.state_dict().items()}, strict=False)  # fmt: skip
+    theirs.load_state_dict(
+        {k.replace(".", "_", k.startswith(("stem", "stages"))): v for k, v in network.state_dict().items()},
+        strict=False,
+    )
     with torch.inference_mode():
         features, maps = StagedNetwork(network, list(stages))(x)
         expected = [m for m in theirs(x) if m.shape[1] in stages.values()]
@@ -68,9 +70,10 @@ def test_style_is_mean_and_deviation_of_each_channel(shape: str) -> None:
     values = torch.randn(3, 5, 4, 6, generator=torch.Generator().manual_seed(0))
     over = values.flatten(2).double()
     given = {
-        "channels first": values, "channels last": values.permute(0, 2, 3, 1),
+        "channels first": values,
+        "channels last": values.permute(0, 2, 3, 1),
         "tokens": values.flatten(2).transpose(1, 2),
-    }[shape]  # fmt: skip
+    }[shape]
     found = compute_style([given.bfloat16().float(), given], [5, 5])
     assert found.shape == (3, 20)
     assert torch.allclose(found[:, 10:15].double(), over.mean(2), atol=1e-6)

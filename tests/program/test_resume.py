@@ -19,9 +19,13 @@ from tests.support.launcher import KILLED, Launcher
 
 STAGES = ("scan", "noise", "labels", "balance")
 OUTPUTS = [
-    *(f"{stage}/manifest.parquet" for stage in STAGES), "noise/rounds.parquet", "labels/rounds.parquet",
-    "balance/classes.parquet", "balance/class_priors.json", *(f"labels/models/fold_{k}.safetensors" for k in range(5)),
-]  # fmt: skip
+    *(f"{stage}/manifest.parquet" for stage in STAGES),
+    "noise/rounds.parquet",
+    "labels/rounds.parquet",
+    "balance/classes.parquet",
+    "balance/class_priors.json",
+    *(f"labels/models/fold_{k}.safetensors" for k in range(5)),
+]
 KILL_POINTS: list[dict[str, Any]] = [
     {"task": "scan", "after": 100},
     {"record": "scan"},

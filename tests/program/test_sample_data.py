@@ -24,22 +24,47 @@ STAGES = ("scan", "noise", "labels", "balance")
 COMMON = {"keep": "bool", "drop_stage": "string", "drop_reason": "string", "clean_label": "string"}
 COLUMNS = {
     "scan": {
-        "image_id": "string", "file_name": "string", "label": "string", "split": "string", "width": "int32",
-        "height": "int32", "mode": "string", "format": "string", "file_bytes": "int64", "readable": "bool",
-        "fault": "string", "duplicate_group": "int64", "duplicate_kind": "string", "label_conflict": "bool",
+        "image_id": "string",
+        "file_name": "string",
+        "label": "string",
+        "split": "string",
+        "width": "int32",
+        "height": "int32",
+        "mode": "string",
+        "format": "string",
+        "file_bytes": "int64",
+        "readable": "bool",
+        "fault": "string",
+        "duplicate_group": "int64",
+        "duplicate_kind": "string",
+        "label_conflict": "bool",
     },
     "noise": {"noise_prob": "float", "is_noise": "bool", "noise_evidence": "string", "noise_round": "int16"},
     "labels": {
-        "fold": "int8", "given_rank": "int32", "self_confidence": "float", "predicted_label": "string",
-        "predicted_confidence": "float", "label_issue": "string", "pulled_back_round": "int16",
+        "fold": "int8",
+        "given_rank": "int32",
+        "self_confidence": "float",
+        "predicted_label": "string",
+        "predicted_confidence": "float",
+        "label_issue": "string",
+        "pulled_back_round": "int16",
         "label_evidence": "string",
     },
     "balance": {"class_size": "int32", "class_action": "string", "repeats": "int32"},
-}  # fmt: skip
+}
 FAULTS = {
-    "", "empty", "truncated", "not_an_image", "unsupported_format", "too_large", "decode_error", "unreadable",
-    "outside_root", "missing", "bad_name",
-}  # fmt: skip
+    "",
+    "empty",
+    "truncated",
+    "not_an_image",
+    "unsupported_format",
+    "too_large",
+    "decode_error",
+    "unreadable",
+    "outside_root",
+    "missing",
+    "bad_name",
+}
 REASONS = {
     "scan": {"unreadable", "exact_duplicate"},
     "noise": {"noise_image"},
@@ -47,9 +72,21 @@ REASONS = {
     "balance": {"low_count_class", "jumbled_class"},
 }
 RECORD_FIELDS = {
-    "schema_version", "stage", "cleaner_version", "created_utc", "settings", "seed", "images_root", "inputs",
-    "outputs", "counts", "backbone", "device", "threads", "seconds",
-}  # fmt: skip
+    "schema_version",
+    "stage",
+    "cleaner_version",
+    "created_utc",
+    "settings",
+    "seed",
+    "images_root",
+    "inputs",
+    "outputs",
+    "counts",
+    "backbone",
+    "device",
+    "threads",
+    "seconds",
+}
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +145,17 @@ def test_the_right_label_is_what_is_predicted_for_wrong_ones(both: pd.DataFrame)
 
 def test_every_file_fault_is_named(both: pd.DataFrame) -> None:
     assert both["true_fault"].value_counts().drop("").to_dict() == {
-        "truncated": 3, "unsupported_format": 3, "empty": 2, "not_an_image": 2, "too_large": 2, "decode_error": 2,
-        "outside_root": 2, "missing": 2, "unreadable": 2, "bad_name": 2,
-    }  # fmt: skip
+        "truncated": 3,
+        "unsupported_format": 3,
+        "empty": 2,
+        "not_an_image": 2,
+        "too_large": 2,
+        "decode_error": 2,
+        "outside_root": 2,
+        "missing": 2,
+        "unreadable": 2,
+        "bad_name": 2,
+    }
     assert both["fault"].tolist() == both["true_fault"].tolist()
     bad = both["fault"] != ""
     assert (both["drop_reason"] == "unreadable").tolist() == bad.tolist() == (~both["readable"]).tolist()
@@ -179,10 +224,15 @@ def test_metadata_and_record(sample_run: Path, stage: str) -> None:
     assert record["cleaner_version"] == version("cleaner") and record["created_utc"].endswith("+00:00")
     inputs = {i["role"]: i for i in record["inputs"]}
     assert all(set(i) == {"role", "file", "sha256"} and len(i["sha256"]) == 64 for i in record["inputs"])
-    assert set(inputs) == {
-        "scan": {"images"}, "noise": {"parent", "seeds", "decisions"},
-        "labels": {"parent", "decisions"}, "balance": {"parent", "decisions"},
-    }[stage]  # fmt: skip
+    assert (
+        set(inputs)
+        == {
+            "scan": {"images"},
+            "noise": {"parent", "seeds", "decisions"},
+            "labels": {"parent", "decisions"},
+            "balance": {"parent", "decisions"},
+        }[stage]
+    )
     if stage != "scan":
         assert inputs["parent"]["sha256"] == parent
         assert record["backbone"].keys() >= {"name", "weights_sha256", "image_size"}
@@ -281,8 +331,15 @@ def test_rounds_tell_the_story_of_the_manifests(sample_run: Path, manifests: dic
     assert (full.loc[last.index, "noise_prob"] == last).all()
     rounds = pd.read_parquet(sample_run / "labels" / "rounds.parquet")
     assert set(rounds.columns) >= {
-        "pass", "round", "recipe", "file_name", "given_rank", "self_confidence", "predicted_label", "positive",
-    }  # fmt: skip
+        "pass",
+        "round",
+        "recipe",
+        "file_name",
+        "given_rank",
+        "self_confidence",
+        "predicted_label",
+        "positive",
+    }
     assert list(dict.fromkeys(rounds["pass"])) == ["coarse", "fine"]
     for _, one in rounds.groupby("pass"):
         recipes = one.drop_duplicates("round").sort_values("round")["recipe"].tolist()
@@ -302,8 +359,15 @@ def test_classes_and_priors(sample_run: Path, manifests: dict[str, pd.DataFrame]
     full = manifests["balance"]
     classes = pd.read_parquet(sample_run / "balance" / "classes.parquet")
     assert list(classes.columns)[:8] == [
-        "label", "size_raw", "size_clean", "oof_accuracy", "share_kept", "coherence_p", "action", "sum_repeats",
-    ]  # fmt: skip
+        "label",
+        "size_raw",
+        "size_clean",
+        "oof_accuracy",
+        "share_kept",
+        "coherence_p",
+        "action",
+        "sum_repeats",
+    ]
     by_label = classes.set_index("label")
     assert by_label["size_raw"].to_dict() == full["label"].value_counts().to_dict()
     assert by_label["sum_repeats"].to_dict() == full.groupby("clean_label")["repeats"].sum().to_dict()
@@ -312,8 +376,14 @@ def test_classes_and_priors(sample_run: Path, manifests: dict[str, pd.DataFrame]
     assert (left["sum_repeats"] == np.maximum(left["size_clean"], goal)).all()
     priors = json.loads((sample_run / "balance" / "class_priors.json").read_text(encoding="utf-8"))
     assert set(priors) >= {
-        "classes", "counts_raw", "counts_clean", "counts_sampled", "priors_sampled", "log_prior", "tau",
-    }  # fmt: skip
+        "classes",
+        "counts_raw",
+        "counts_clean",
+        "counts_sampled",
+        "priors_sampled",
+        "log_prior",
+        "tau",
+    }
     assert priors["classes"] == sorted(left.index) and priors["counts_sampled"] == left["sum_repeats"].tolist()
     assert priors["counts_raw"] == left["size_raw"].tolist() and priors["counts_clean"] == left["size_clean"].tolist()
     assert math.isclose(sum(priors["priors_sampled"]), 1.0)

@@ -165,9 +165,11 @@ def test_the_class_table_is_that_of_the_manifest(figures: dict[str, Any], manife
 def test_the_page_says_what_the_json_says(figures: dict[str, Any], page: Page) -> None:
     text = " ".join(page.text)
     for number in (
-        figures["funnel"]["kept"], figures["noise"]["noise_images"], figures["audit"]["sampled"],
+        figures["funnel"]["kept"],
+        figures["noise"]["noise_images"],
+        figures["audit"]["sampled"],
         sum(figures["labels"]["issues"].values()),
-    ):  # fmt: skip
+    ):
         assert f"{number:,}" in text
     assert "cleaner labels" in text and "cleaner noise" in text
 
@@ -357,17 +359,36 @@ def test_seeds_count_at_the_share_of_noise_in_the_set() -> None:
     [
         ("labels", {"folds": 5, "top_k": [5, 1], "drop": None}, 0, "cleaner labels", {}),
         ("labels", {"top_k": [1], "drop": []}, 3, "cleaner labels --top-k 1 --drop none --seed 3", {}),
-        ("noise", {"clean_split": ["val", "te st"], "doubtful": 0.4, "embedding": {"image_size": 64}}, 0,
-         "cleaner noise --image-size 64 --clean-split val --clean-split 'te st'", {"doubtful": 0.4}),
-        ("scan", {"labels_file": "/a b.csv", "follow_symlinks": True}, 0,
-         "cleaner scan '/my images' --labels '/a b.csv' --follow-symlinks", {}),
+        (
+            "noise",
+            {"clean_split": ["val", "te st"], "doubtful": 0.4, "embedding": {"image_size": 64}},
+            0,
+            "cleaner noise --image-size 64 --clean-split val --clean-split 'te st'",
+            {"doubtful": 0.4},
+        ),
+        (
+            "scan",
+            {"labels_file": "/a b.csv", "follow_symlinks": True},
+            0,
+            "cleaner scan '/my images' --labels '/a b.csv' --follow-symlinks",
+            {},
+        ),
     ],
-)  # fmt: skip
+)
 def test_commands_are_those_that_run_it_again(
     stage: str, settings: dict[str, Any], seed: int, command: str, only_in_file: dict[str, Any]
 ) -> None:
     record = StageRecord(
-        stage=stage, settings=settings, seed=seed, images_root="/my images", inputs=[], outputs={}, counts={},
-        backbone={}, device="cpu", threads=1, seconds=0.0,
-    )  # fmt: skip
+        stage=stage,
+        settings=settings,
+        seed=seed,
+        images_root="/my images",
+        inputs=[],
+        outputs={},
+        counts={},
+        backbone={},
+        device="cpu",
+        threads=1,
+        seconds=0.0,
+    )
     assert make_command(record) == (command, only_in_file)

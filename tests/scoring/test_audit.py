@@ -29,10 +29,13 @@ def test_nothing_in_three_hundred_leaves_less_than_one_percent() -> None:
 @pytest.mark.parametrize(
     ("num_bad", "num_looks", "low", "high"),
     [
-        (0, 10, 0.0, 0.3085), (1, 10, 0.0025, 0.4450), (5, 10, 0.1871, 0.8129), (10, 10, 0.6915, 1.0),
+        (0, 10, 0.0, 0.3085),
+        (1, 10, 0.0025, 0.4450),
+        (5, 10, 0.1871, 0.8129),
+        (10, 10, 0.6915, 1.0),
         (4, 300, 0.0036, 0.0338),
     ],
-)  # fmt: skip
+)
 def test_intervals_are_those_of_the_tables(num_bad: int, num_looks: int, low: float, high: float) -> None:
     assert clopper_pearson(num_bad, num_looks) == pytest.approx((low, high), abs=6e-5)
 

@@ -107,9 +107,14 @@ def test_small_thumbnails_and_low_contrast_are_not_blurry(tmp_path: Path, side: 
         assert "blurry" not in issues_of(tmp_path / "pale.png")
 
 
-@pytest.mark.parametrize(("color", "expected"), [
-    ("white", "bright,low_information"), ("black", "dark,low_information"), ("grey", "low_information"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("color", "expected"),
+    [
+        ("white", "bright,low_information"),
+        ("black", "dark,low_information"),
+        ("grey", "low_information"),
+    ],
+)
 def test_blank_pictures_are_low_in_information_and_not_blurry(tmp_path: Path, color: str, expected: str) -> None:
     for size in ((1, 1), (2, 2), (200, 100)):
         Image.new("RGB", size, color).save(tmp_path / "blank.png")

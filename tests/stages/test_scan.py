@@ -123,9 +123,12 @@ def test_bad_files_are_dropped_with_their_fault_and_stop_nothing(root: Path, wor
     os.mkfifo(root / "b/pipe.png")
     rows, result = scan(root, work, max_pixels=300 * 299, workers=2)
     expected = {name.replace("\x07", "\\x07"): fault for name, (_, fault) in planted.items()} | {
-        "a/large.png": "too_large", "a/gone.png": "missing", "a/out.png": "outside_root", "d": "outside_root",
+        "a/large.png": "too_large",
+        "a/gone.png": "missing",
+        "a/out.png": "outside_root",
+        "d": "outside_root",
         "b/pipe.png": "unreadable",
-    }  # fmt: skip
+    }
     assert rows["fault"][rows["fault"] != ""].to_dict() == expected
     bad = rows[rows["fault"] != ""]
     assert not bad["readable"].any() and not bad["keep"].any()
@@ -173,8 +176,11 @@ def test_a_root_of_split_folders_gives_splits(tmp_path: Path, work: Path, label_
     (root / "notes.txt").write_text("stray")
     rows, _ = scan(root, work, label_from=label_from)
     assert rows["split"].to_dict() == {
-        "notes.txt": "train", "test/cat/1.png": "test", "train/cat/1.png": "train", "val/cat/1.png": "val"
-    }  # fmt: skip
+        "notes.txt": "train",
+        "test/cat/1.png": "test",
+        "train/cat/1.png": "train",
+        "val/cat/1.png": "val",
+    }
     assert set(rows["label"][rows["readable"]]) == {"cat"}
     save(root / "dog/1.png", picture(9))
     rows, _ = scan(root, work)
@@ -269,8 +275,12 @@ def test_copies_across_splits_are_reported_and_only_train_loses_rows(tmp_path: P
     assert rows.index[~rows["keep"]].tolist() == ["test/x/bad.png", "train/x/2.png"]
     assert result.record.counts["cross_split_copies"] == 5
     assert rows.index[rows["label_conflict"]].tolist() == [
-        "test/x/1.png", "test/x/2.png", "test/y/1.png", "train/x/1.png", "train/x/2.png"
-    ]  # fmt: skip
+        "test/x/1.png",
+        "test/x/2.png",
+        "test/y/1.png",
+        "train/x/1.png",
+        "train/x/2.png",
+    ]
 
 
 def test_near_duplicates_are_grouped_and_kept(root: Path, work: Path) -> None:
@@ -280,12 +290,19 @@ def test_near_duplicates_are_grouped_and_kept(root: Path, work: Path) -> None:
     rows, result = scan(root, work)
     near = rows[rows["duplicate_group"] >= 0]
     assert near["duplicate_group"].to_dict() == {
-        "a/00.png": 0, "a/small.jpg": 0, "b/01.png": 1, "b/small_copy.jpg": 0, "c/light.png": 1
-    }  # fmt: skip
+        "a/00.png": 0,
+        "a/small.jpg": 0,
+        "b/01.png": 1,
+        "b/small_copy.jpg": 0,
+        "c/light.png": 1,
+    }
     assert near["duplicate_kind"].to_dict() == {
-        "a/00.png": "near", "a/small.jpg": "exact", "b/01.png": "near", "b/small_copy.jpg": "exact",
+        "a/00.png": "near",
+        "a/small.jpg": "exact",
+        "b/01.png": "near",
+        "b/small_copy.jpg": "exact",
         "c/light.png": "near",
-    }  # fmt: skip
+    }
     assert rows["keep"].all() and result.record.counts["near_groups"] == 2
     rows, _ = scan(root, work, near_radius=0)
     assert rows.index[rows["duplicate_group"] >= 0].tolist() == ["a/small.jpg", "b/small_copy.jpg"]

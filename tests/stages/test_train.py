@@ -39,9 +39,26 @@ NUM = {"blue": 10, "green": 20, "red": 60}
 EMBEDDING = EmbeddingSettings(backbone=TINY, image_size=SIDE, precision="fp32")
 OPTIONS = RunOptions(workers=1, device="cpu")
 ARGUMENTS = [
-    "--backbone", TINY, "--image-size", SIDE, "--precision", "fp32", "--scratch", "--recipe", "crop", "--epochs", 6,
-    "--learning-rate", 0.003, "--batch-size", 16, "--device", "cpu", "--workers", 1,
-]  # fmt: skip
+    "--backbone",
+    TINY,
+    "--image-size",
+    SIDE,
+    "--precision",
+    "fp32",
+    "--scratch",
+    "--recipe",
+    "crop",
+    "--epochs",
+    6,
+    "--learning-rate",
+    0.003,
+    "--batch-size",
+    16,
+    "--device",
+    "cpu",
+    "--workers",
+    1,
+]
 
 
 def settings(**values: Any) -> TrainSettings:
@@ -145,8 +162,13 @@ def test_it_is_a_stage_with_a_lineage(trained: Path, work: Path) -> None:
     record = workspace.record("train")
     assert record is not None and record.input_sha256("parent") == sha256_file(trained / "balance" / "manifest.parquet")
     assert set(record.outputs) == {
-        "model.safetensors", "class_map.json", "metrics.json", "classes.csv", "pr_curves.csv", "confusions.csv",
-    }  # fmt: skip
+        "model.safetensors",
+        "class_map.json",
+        "metrics.json",
+        "classes.csv",
+        "pr_curves.csv",
+        "confusions.csv",
+    }
     assert run_train(workspace, settings(), OPTIONS).was_current
     assert not (trained / "cache" / "training").exists(), "checkpoints of a finished training are of no more use"
     planned = run_train(workspace, settings(flood=0.1), RunOptions(workers=1, device="cpu", dry_run=True))

@@ -148,9 +148,12 @@ def test_other_sets_are_compared_with_both(work: Workspace, planted: Path, tmp_p
     done = verify(work, planted, path, against=[keep_list, work.manifest_path("scan")])
     pairs = {(c["before"], c["after"]): c for c in done["comparisons"]}
     assert list(pairs) == [
-        ("raw", "cleaned"), ("raw", "keep.csv"), ("keep.csv", "cleaned"),
-        ("raw", "scan/manifest.parquet"), ("scan/manifest.parquet", "cleaned"),
-    ]  # fmt: skip
+        ("raw", "cleaned"),
+        ("raw", "keep.csv"),
+        ("keep.csv", "cleaned"),
+        ("raw", "scan/manifest.parquet"),
+        ("scan/manifest.parquet", "cleaned"),
+    ]
     assert pairs["keep.csv", "cleaned"]["mean"] == 0  # the very same rows
     assert pairs["raw", "scan/manifest.parquet"]["mean"] == 0
     assert pairs["raw", "keep.csv"]["verdict"] == "helped"
@@ -205,10 +208,15 @@ def test_audited_images_are_held_out_and_stand_for_their_strata(work: Workspace,
     sample, _ = open_audit(work, "scan", num_kept=30, num_dropped=20, seed=0)
     junk = set(manifest["image_id"].iloc[noise])
     events = [
-        Event(kind="image", key=i, verdict="noise" if i in junk else "label", label="" if i in junk else truth[i],
-              queue="audit")
+        Event(
+            kind="image",
+            key=i,
+            verdict="noise" if i in junk else "label",
+            label="" if i in junk else truth[i],
+            queue="audit",
+        )
         for i in sample.rows["image_id"]
-    ]  # fmt: skip
+    ]
     DecisionStore(work.decisions_path).merge(events)
     test = find_test_images(StageRun.open(work, "verify", VerifySettings(), RunOptions()), manifest)
     drawn_junk = sample.rows["image_id"].isin(junk)
