@@ -48,11 +48,10 @@ def focused(page: Page) -> Card | None:
 def decide(page: Page, num: int, answer: Callable[[Card], None]) -> int:
     """Answer `num` items, or all if there are fewer, page by page; returns how many."""
     for done in range(num):
+        page.ready()
         card = focused(page)
         if card is None:
-            page.saved()
-            page.press(Keys.ARROW_RIGHT)
-            page.until(lambda: page.num_open() > 0 or page.text(".empty"))
+            page.saved()  # it turns by itself
             if page.text(".empty"):
                 return done
             card = focused(page)

@@ -43,23 +43,22 @@ def test_forty_images_by_keyboard_alone_through_undo_reload_and_a_killed_server(
     with Server(workspace.root, "noise-seeds", "--annotator", "ann") as server:
         page.open(server.url)
         assert page.num_open() == 24 and "?token" not in page.driver.current_url
-        for i in range(24):
+        for i in range(23):
             page.press("d" if i % 3 == 0 else "k")
         page.saved()
-        assert len(verdicts(workspace)) == 24 and page.num_open() == 0
+        assert len(verdicts(workspace)) == 23 and page.num_open() == 1
         page.press("z", "z")
         page.saved()
-        page.until(lambda: page.num_open() == 2)
-        assert len(verdicts(workspace)) == 22
-        page.press("k", "k")
+        page.until(lambda: page.num_open() == 3)
+        assert len(verdicts(workspace)) == 21
+        page.press("k", "k", "k")  # all are decided: the next page follows
         page.saved()
-        assert page.text("#count") == "24 of 48 decided"
-        page.press(Keys.ARROW_RIGHT)  # all are decided: the last card has the focus, and the next page follows
-        page.until(lambda: page.num_open() == 24)
+        assert page.text("#count") == "24 of 48 decided" and page.num_open() == 24
         page.press("k", "d", "k", "d")
         page.saved()
         page.driver.refresh()
-        page.until(lambda: page.num_open() == 20)
+        page.ready()
+        assert page.num_open() == 20
         assert len(verdicts(workspace)) == 28
         port = server.port
         server.kill()
@@ -71,7 +70,8 @@ def test_forty_images_by_keyboard_alone_through_undo_reload_and_a_killed_server(
         page.saved()
         page.until(lambda: page.text("#count") == "32 of 48 decided")
         page.driver.refresh()
-        page.until(lambda: page.num_open() == 16)
+        page.ready()
+        assert page.num_open() == 16
         for i in range(8):
             page.press("d" if i % 2 else "k")
         page.saved()
@@ -88,6 +88,81 @@ def test_forty_images_by_keyboard_alone_through_undo_reload_and_a_killed_server(
     assert by_person == set(in_force.index)
     noise = set(in_force.index[in_force["verdict"] == "noise"])
     assert set(manifest.loc[manifest["is_noise"] & (manifest["noise_evidence"] == "person"), "image_id"]) == noise
+
+
+def said(workspace: Workspace) -> dict[str, list[str]]:
+    """All that was ever said about each picture or class, in order."""
+    events = DecisionStore(workspace.decisions_path).events()
+    return events.groupby("key")["verdict"].agg(list).to_dict()
+
+
+@pytest.mark.parametrize("queue", ["noise-seeds", "labels"])
+def test_a_full_page_turns_and_further_keys_overwrite_nothing(page: Page, workspace: Workspace, queue: str) -> None:
+    with Server(workspace.root, queue) as server:
+        page.open(server.url)
+        page.go(server.url, f"queue={queue}&limit=12")
+        first = page.keys()
+        page.press_at_once("d" * 12 + "k" * 4)  # the last four come while the page turns
+        assert "decided nothing" in page.toast()
+        page.saved()
+        verdict = {"noise-seeds": "noise", "labels": "drop"}[queue]
+        assert said(workspace) == {key: [verdict] for key in first}
+        assert page.num_open() > 0 and not set(page.keys()) & set(first)
+        page.press("k")
+        page.saved()
+        assert len(said(workspace)) == 13
+    assert page.errors() == []
+
+
+def test_a_decided_picture_changes_only_when_it_is_chosen_again(page: Page, workspace: Workspace) -> None:
+    with Server(workspace.root, "noise-found") as server:
+        page.open(server.url)
+        page.go(server.url, "queue=noise-found&status=all&limit=12")
+        keys = page.keys()
+        assert len(keys) == 8
+        page.press("d", "d", "a", "k")  # `a` leaves the two that are decided
+        page.saved()
+        assert [said(workspace)[key] for key in keys] == [["noise"]] * 2 + [["normal"]] * 6
+        page.press("d", "d")  # on the last page, which does not turn
+        assert "move to it" in page.toast()
+        page.press("a")
+        assert "all on this page are decided" in page.toast()
+        page.press("d")
+        page.press(Keys.HOME, "u", "d")  # it was moved to once, so it changes once
+        page.saved()
+        assert said(workspace)[keys[0]] == ["noise", "unsure"]
+        page.driver.find_elements(By.CSS_SELECTOR, ".card")[1].click()
+        page.press("k")
+        page.saved()
+        assert [said(workspace)[key] for key in keys] == [["noise", "unsure"], ["noise", "normal"]] + [["normal"]] * 6
+        page.driver.refresh()
+        page.ready()
+        page.press("d")
+        assert "move to it" in page.toast()
+        page.press(Keys.ARROW_RIGHT, Keys.ENTER)
+        page.until(lambda: page.js("return document.getElementById('zoom').open"))
+        page.press("d", "d")
+        assert "move to it" in page.toast()  # above the zoomed picture
+        page.press(Keys.ESCAPE)
+        page.saved()
+        assert said(workspace)[keys[1]] == ["noise", "normal", "noise"] and len(said(workspace)) == 8
+    assert page.errors() == []
+
+
+def test_undo_turns_back_to_what_it_took_back(page: Page, workspace: Workspace) -> None:
+    with Server(workspace.root, "labels") as server:
+        page.open(server.url)
+        page.go(server.url, "queue=labels&limit=12")
+        first = page.keys()
+        page.press_at_once("d" * 12)
+        page.saved()
+        page.press("z")
+        page.until(lambda: page.keys()[:1] == first[-1:])
+        page.saved()
+        page.press("k")
+        page.saved()
+        assert said(workspace)[first[-1]] == ["drop", "", "label"]
+    assert page.errors() == []
 
 
 def test_labels_by_suggestion_picker_selection_and_range(page: Page, workspace: Workspace) -> None:
@@ -116,7 +191,8 @@ def test_labels_by_suggestion_picker_selection_and_range(page: Page, workspace: 
         page.press("a", "u")
         page.saved()
         events = DecisionStore(workspace.decisions_path).events()
-        assert (events["verdict"] == "unsure").sum() == 24
+        assert (events["verdict"] == "unsure").sum() == 20  # the four that were decided stay as they are
+        assert len(verdicts(workspace)) == 4
         assert page.text(".group h2") and page.js("return document.querySelectorAll('#panel img').length") >= 9
         page.press("?")
         page.until(lambda: page.js("return document.getElementById('help').open"))
@@ -132,18 +208,15 @@ def test_hostile_label_and_file_name_stay_text(page: Page, workspace: Workspace)
         page.open(server.url)
         seen = set()
         for name in ("noise-seeds", "noise-doubtful", "noise-found", "labels", "conflicts", "low-count"):
-            page.open(f"{server.url.partition('/?')[0]}/#queue={name}&status=all&limit=60")
-            page.driver.refresh()
-            page.until(lambda: page.num_open() > 0)
+            page.go(server.url, f"queue={name}&status=all&limit=60")
             for _ in range(2):
                 page.press(Keys.ARROW_RIGHT, Keys.ENTER)
                 page.until(lambda: page.js("return document.getElementById('zoom').open"))
                 page.press(Keys.ESCAPE)
             seen.add(EVIL_LABEL in page.text("body"))
             assert page.js("return document.querySelectorAll('img[src=x], #grid script, #panel script').length") == 0
-        page.open(f"{server.url.partition('/?')[0]}/#queue=noise-seeds&status=all&search=newline")
-        page.driver.refresh()
-        page.until(lambda: page.num_open() == 1)
+        page.go(server.url, "queue=noise-seeds&status=all&search=newline")
+        assert page.num_open() == 1
         assert EVIL_NAME in page.js("return document.querySelector('.card').getAttribute('aria-label')")
         assert seen == {True} or seen == {True, False}
         assert page.js("return window.pwned ?? null") is None

@@ -36,7 +36,22 @@ class Page:
 
     def open(self, url: str) -> None:
         self.driver.get(url)
-        self.until(lambda: self.js("return document.querySelectorAll('.card, .empty').length > 0"))
+        self.ready()
+
+    def go(self, link: str, filters: str) -> None:
+        """Show a queue and filter (as after `#` in the address) of a server that has let this browser in."""
+        self.driver.get(f"{link.partition('/?')[0]}/#{filters}")
+        self.driver.refresh()
+        self.ready()
+
+    def ready(self) -> None:
+        """Wait until the pictures are there and keys decide about them."""
+        self.until(
+            lambda: self.js(
+                "return document.querySelector('#grid[aria-busy=false]') !== null"
+                " && document.querySelectorAll('.card, .empty').length > 0"
+            )
+        )
 
     def js(self, code: str, *arguments: Any) -> Any:
         return self.driver.execute_script(code, *arguments)
@@ -48,18 +63,42 @@ class Page:
         for key in keys:
             ActionChains(self.driver, duration=0).send_keys(key).perform()
 
+    def press_at_once(self, keys: str) -> None:
+        """Keys faster than any hand: the page comes to nothing else between them."""
+        self.js(
+            "for (const key of arguments[0]) document.activeElement.dispatchEvent("
+            "new KeyboardEvent('keydown', {key, bubbles: true, cancelable: true}))",
+            keys,
+        )
+
     def press_shift(self, *keys: str) -> None:
         ActionChains(self.driver, duration=0).key_down(Keys.SHIFT).send_keys(*keys).key_up(Keys.SHIFT).perform()
 
     def saved(self) -> None:
-        """Wait until nothing is on its way to the server."""
+        """Wait until nothing is on its way to the server, and the page has turned if it has to."""
         self.until(lambda: self.js("return document.getElementById('saving').dataset.waiting === '0'"))
+        self.ready()
 
     def marks(self) -> list[str]:
         return self.js("return [...document.querySelectorAll('.card .mark')].map((m) => m.textContent)")
 
     def num_open(self) -> int:
         return int(self.js("return document.querySelectorAll('.card:not(.decided)').length"))
+
+    def keys(self) -> list[str]:
+        """The image ids of the cards, in order."""
+        return self.js("return [...document.querySelectorAll('.card .picture')].map((i) => i.src.split('/').at(-2))")
+
+    def toast(self) -> str:
+        """The message that stands above everything now, if it can be seen."""
+        return str(
+            self.js(
+                "const toast = document.getElementById('toast');"
+                "const box = toast.getBoundingClientRect();"
+                "return box.height >= 20 && box.bottom <= innerHeight && toast.matches(':popover-open')"
+                " ? toast.textContent : ''"
+            )
+        )
 
     def text(self, css: str) -> str:
         return str(self.js("return document.querySelector(arguments[0])?.textContent ?? ''", css))

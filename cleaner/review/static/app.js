@@ -16,9 +16,13 @@ let start = 0;
 let ahead = null; // the next page, fetched before it is needed
 let outbox = null;
 const done = []; // my requests since the page was opened, for undo
+let loading = 0; // a page is on its way, or too fresh for a key to be about its pictures
+let numLoads = 0;
+let isWaiting = false; // all is decided, and the page turns as soon as the server knows it
+const REACTION_MS = 250; // nobody reacts sooner to what has appeared
 const grid = new Grid({
   onFocus: (item) => { drawActions(); showPanel(item, isBlind(), (id, label) => openZoom({ kind: "image", key: id, given: label, facts: [] }, true)); },
-  onZoom: (item) => openZoom(item, isBlind()),
+  onZoom: () => zoomIn(),
   onSelection: () => drawActions(),
 });
 
@@ -40,19 +44,39 @@ function remember() {
   history.replaceState(null, "", `#${new URLSearchParams(kept)}`);
 }
 
-async function load(from, { focus = 0, held = null } = {}) {
+// Shows the page that begins at `from`, with the focus on item `focus` (kind and key), else on the last one or the
+// first open one. Until it has been seen, no key decides anything.
+async function load(from, options = {}) {
+  loading += 1;
+  $("grid").setAttribute("aria-busy", "true");
+  try {
+    if (await showPage(from, options)) {
+      await Promise.all([grid.seen(), new Promise((seen) => setTimeout(seen, REACTION_MS))]);
+    }
+  } finally {
+    loading -= 1;
+    $("grid").setAttribute("aria-busy", String(loading > 0));
+  }
+}
+
+async function showPage(from, { focus = null, last = false, held = null }) {
   start = from;
   remember();
   const asked = JSON.stringify(parameters(from));
+  const mine = ++numLoads;
   let next;
   try {
     next = held && held.asked === asked ? await held.page : await getJson("/api/page", parameters(from));
   } catch (error) {
+    if (mine !== numLoads) return false;
     trouble(error);
-    return;
+    start = page?.start ?? start;
+    isWaiting = grid.items.length > 0 && !grid.isOpen();
+    return false;
   }
-  if (asked !== JSON.stringify(parameters(start))) return; // the filter has changed meanwhile
+  if (mine !== numLoads) return false; // another page was asked for meanwhile
   page = next;
+  isWaiting = false;
   const gained = held ? queueOf(name).done - page.done : 0; // a page fetched ahead does not count what was decided since
   page.done += gained;
   page.matching_done += gained;
@@ -62,11 +86,17 @@ async function load(from, { focus = 0, held = null } = {}) {
   drawReasons();
   drawCount();
   drawPager();
-  if (page.items.length) grid.focus(focus < 0 ? page.items.length - 1 : focus);
-  else drawEmpty();
+  if (page.items.length) {
+    const wanted = focus ? grid.find(focus.kind, focus.key) : last ? page.items.length - 1 : -1;
+    grid.focus(wanted < 0 ? Math.max(0, grid.nextOpen(-1)) : wanted);
+    if ($("zoom").open) zoomIn();
+  } else {
+    drawEmpty();
+    $("zoom").close();
+  }
   drawActions();
-  $("message").textContent = "";
   prefetch();
+  return true;
 }
 
 // Decisions that the server has not confirmed yet are shown on the cards all the same.
@@ -93,17 +123,30 @@ function prefetch() {
   }).catch(() => { ahead = null; });
 }
 
-function turnPage(direction) {
-  if (direction > 0 && page?.next !== null && page) {
-    starts.push(start);
-    load(page.next, { held: ahead });
-  } else if (direction > 0 && page?.items.length) {
-    if ($("status").value === "todo" && page.items.every((i) => i.mine)) { starts = []; load(0); } else say("this is the last page");
+async function turnPage(direction) {
+  if (!page || loading) return;
+  if (direction > 0 && page.next !== null) {
+    const before = page;
+    await load(page.next, { held: ahead });
+    if (page !== before) starts.push(before.start);
+  } else if (direction > 0 && page.items.length) {
+    if (["todo", "nobody"].includes($("status").value) && !grid.isOpen()) await loadRest();
+    else say(grid.isOpen() ? "this is the last page" : "this is the last page, and all on it are decided");
   } else if (direction < 0 && starts.length) {
-    load(starts.pop(), { focus: -1 });
+    await load(starts.pop(), { last: true });
   } else if (direction < 0 && start > 0) {
-    load(0);
+    await load(0);
   }
+}
+
+// What was passed over, from the beginning. The server has to know all decisions first, or they would come again.
+async function loadRest() {
+  if (outbox.waiting.length) {
+    isWaiting = true;
+    return;
+  }
+  starts = [];
+  await load(0);
 }
 
 function choose(which) {
@@ -118,9 +161,10 @@ function choose(which) {
 // --- deciding --------------------------------------------------------------------------------------------------------
 
 function decide(pick) {
-  const targets = grid.targets();
+  if (refuses()) return;
+  const wasOpen = grid.isOpen();
   const decisions = [];
-  for (const index of targets) {
+  for (const index of grid.targets()) {
     const item = grid.items[index];
     const choice = pick(item);
     if (choice) decisions.push({ index, item, verdict: choice[0], label: choice[1] });
@@ -143,10 +187,18 @@ function decide(pick) {
   say(decisions.length > 1 ? `${decisions.length} decided` : `${last.item.mine.verdict} ${last.item.mine.label}`);
   grid.clear();
   const open = grid.nextOpen(last.index);
-  if (open >= 0) grid.focus(open);
-  else { grid.focus(grid.items.length - 1); say("all on this page are decided; right arrow: the next page"); }
+  grid.focus(open >= 0 ? open : last.index);
   drawPager();
-  if ($("zoom").open) openZoom(grid.items[grid.focused], isBlind());
+  if (open < 0 && wasOpen) turnPage(1);
+  else if ($("zoom").open) zoomIn();
+}
+
+// Says why nothing can be decided now, if so: a key must not be about a picture that nobody has looked at.
+function refuses() {
+  if (loading) say("the page is turning; that key decided nothing");
+  else if (!grid.selected.size && grid.isSettled()) say("this one is decided: click it or move to it to change it");
+  else return false;
+  return true;
 }
 
 function undo() {
@@ -163,7 +215,7 @@ function act(key) {
 
 async function pickAny() {
   const kind = grid.items[grid.targets()[0]]?.kind;
-  if (!kind) return;
+  if (!kind || refuses()) return;
   const num = grid.targets().length;
   const zoomed = $("zoom").open;
   if (zoomed) $("zoom").close();
@@ -182,9 +234,11 @@ function saved(entry, answer) {
     seen = index;
   }
   if (entry.path === "/api/undo") {
-    say(seen >= 0 ? "undone" : "undone, on another page");
-    if (seen >= 0) grid.focus(seen);
     ahead = null;
+    isWaiting = false;
+    say("undone");
+    if (seen >= 0) grid.focus(seen);
+    else if (entry.body.queue === name) load(starts.pop() ?? 0, { focus: answer.saved[0] });
   }
   if (entry.body.queue === name && page) {
     const queue = queueOf(name);
@@ -195,11 +249,12 @@ function saved(entry, answer) {
     drawQueues();
     drawPager();
   }
+  if (isWaiting && !outbox.waiting.length && !grid.isOpen()) turnPage(1);
 }
 
 function refused(entry, why) {
   trouble(new Error(entry.path === "/api/undo" ? why : `not saved: ${why}`), true);
-  if (entry.path === "/api/decide") load(start, { focus: grid.focused });
+  if (entry.path === "/api/decide") load(start, { focus: grid.items[grid.focused] });
 }
 
 // --- what is drawn ---------------------------------------------------------------------------------------------------
@@ -294,13 +349,17 @@ function drawActions() {
     });
     buttons.push(button("/", item.kind === "class" ? "Merge…" : "Label…", pickAny));
     buttons.push(button("x", several ? `${grid.selected.size} selected` : "Select", () => { grid.toggle(grid.focused); grid.focus(grid.focused); }));
-    buttons.push(button("a", "All", () => { grid.selectAll(); grid.focus(grid.focused); }));
+    buttons.push(button("a", "All", () => { selectAll(); grid.focus(grid.focused); }));
   }
   buttons.push(button("z", "Undo", undo), button("?", "Help", () => openHelp(actionsOf(item?.kind ?? "image"))));
   $("actions").replaceChildren(...buttons);
 }
 
 const take = (i) => decide((item) => item.choices[i]);
+
+function selectAll() {
+  if (grid.items.length && !grid.selectAll()) say("all on this page are decided: x selects one of them");
+}
 
 function drawPager() {
   const finished = page.items.length > 0 && page.items.every((i) => i.mine);
@@ -323,12 +382,13 @@ function onKey(event) {
   if ((event.key === "Enter" || event.key === " ") && event.target.matches("button")) return;
   const moves = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: "up", ArrowDown: "down" };
   const keys = {
-    x: () => grid.toggle(grid.focused), a: () => grid.selectAll(), z: undo, "/": pickAny, f: () => $("search").focus(),
+    x: () => grid.toggle(grid.focused), a: selectAll, z: undo, "/": pickAny, f: () => $("search").focus(),
     "?": () => openHelp(actionsOf(grid.items[grid.focused]?.kind ?? "image")),
     Enter: zoom, " ": zoom, PageDown: () => turnPage(1), PageUp: () => turnPage(-1), Escape: () => grid.clear(),
-    Home: () => grid.focus(0), End: () => grid.focus(grid.items.length - 1),
+    Home: () => grid.choose(0), End: () => grid.choose(grid.items.length - 1),
   };
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (event.repeat && !(key in moves)) return; // a key that is held down decides once
   if (key in moves) move(moves[key], event.shiftKey);
   else if (zoomed && key === "Escape") return;
   else if (key in keys) keys[key]();
@@ -340,7 +400,12 @@ function onKey(event) {
 
 function zoom() {
   if ($("zoom").open) $("zoom").close();
-  else if (grid.items.length) openZoom(grid.items[grid.focused], isBlind());
+  else if (grid.items.length) zoomIn();
+}
+
+function zoomIn() {
+  grid.isCovered = true;
+  openZoom(grid.items[grid.focused], isBlind());
 }
 
 function move(direction, shift) {
@@ -358,8 +423,8 @@ function move(direction, shift) {
     if (!grid.selected.size) grid.anchor = from;
     grid.selectRange(to);
   }
-  grid.focus(to);
-  if ($("zoom").open) openZoom(grid.items[grid.focused], isBlind());
+  grid.choose(to);
+  if ($("zoom").open) zoomIn();
 }
 
 // --- the beginning ---------------------------------------------------------------------------------------------------
@@ -388,6 +453,7 @@ async function begin() {
     pause = setTimeout(() => { starts = []; reload(); }, 200);
   });
   addEventListener("keydown", onKey);
+  $("zoom").addEventListener("close", () => grid.uncover());
   setInterval(refreshState, 30000);
   await load(Number(before.get("start") ?? 0) || 0);
   outbox.send();

@@ -27,7 +27,7 @@ export function openHelp(actions) {
     ["← → ↑ ↓", "move; past the last picture: the next page"],
     ["Shift + arrows", "select a range (Shift + click likewise)"],
     ["x", "select or unselect one (Ctrl + click likewise)"],
-    ["a", "select all on the page, or none"],
+    ["a", "select all that are not decided, or none"],
     ...actions.map(([key, text]) => [key, text.toLowerCase()]),
     ["1 … 9", "take a suggested label"],
     ["/", "pick any label"],
@@ -41,7 +41,7 @@ export function openHelp(actions) {
   dialog.replaceChildren(
     el("h2", {}, "Keys"),
     el("table", {}, el("tbody", {}, ...rows.map(([key, text]) => el("tr", {}, el("td", {}, kbd(key)), el("td", {}, text))))),
-    el("p", { class: "none" }, "A decision applies to the selection, or to the picture in focus. It is saved at once."),
+    el("p", { class: "none" }, "A decision applies to the selection, or to the picture in focus, and is saved at once. A decided picture changes only if you click it or move to it again. When all are decided the page turns; keys pressed meanwhile decide nothing."),
     el("div", { class: "under" }, el("span"), el("button", { type: "button", onclick: () => dialog.close() }, "Close ", kbd("Esc"))),
   );
   dialog.showModal();

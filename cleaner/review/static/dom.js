@@ -23,7 +23,16 @@ export function picture(id, attributes = {}, size = "thumb") {
 
 export const kbd = (key) => el("span", { class: "key", "aria-hidden": "true" }, key);
 
+let hiding = 0;
+
+// Shown above everything for a while, and read out.
 export function say(text) {
+  const shown = $("toast");
   $("message").textContent = "";
   requestAnimationFrame(() => { $("message").textContent = text; });
+  shown.textContent = text;
+  if (shown.matches(":popover-open")) shown.hidePopover(); // what is opened last lies on top, over a dialog too
+  shown.showPopover();
+  clearTimeout(hiding);
+  hiding = setTimeout(() => shown.hidePopover(), 5000);
 }

@@ -25,7 +25,7 @@ export function describe(item) {
 }
 
 export class Grid {
-  // `onFocus(item)`, `onZoom(item)`, `onSelection()`
+  // `onFocus(item)`, `onZoom()`, `onSelection()`
   constructor(handlers) {
     this.handlers = handlers;
     this.items = [];
@@ -33,15 +33,17 @@ export class Grid {
     this.focused = 0;
     this.selected = new Set();
     this.anchor = 0;
+    this.chosen = -1; // the card that a person clicked or moved to; the page moves the focus on by itself, too
+    this.isCovered = false; // a dialog that closes gives the focus back to where it was opened, which may be long past
     this.root = $("grid");
     this.root.addEventListener("dblclick", (event) => {
       const index = this.indexOf(event.target);
-      if (index >= 0) this.handlers.onZoom(this.items[index]);
+      if (index >= 0) this.handlers.onZoom();
     });
     this.root.addEventListener("click", (event) => this.click(event));
     this.root.addEventListener("focusin", (event) => {
       const index = this.indexOf(event.target);
-      if (index >= 0 && index !== this.focused) this.focus(index, false);
+      if (index >= 0 && index !== this.focused && !this.isCovered) this.focus(index, false);
     });
   }
 
@@ -63,6 +65,7 @@ export class Grid {
     this.root.scrollTop = 0;
     this.focused = 0;
     this.anchor = 0;
+    this.chosen = -1;
   }
 
   group({ items }, grouped) {
@@ -141,11 +144,18 @@ export class Grid {
     const ticks = event.target.closest(".tick") || event.ctrlKey || event.metaKey;
     if (event.shiftKey) this.selectRange(index);
     else if (ticks) this.toggle(index);
+    this.choose(index);
+  }
+
+  // Focus a card because a person asked for it: it may be changed even if it is decided.
+  choose(index) {
     this.focus(index);
+    this.chosen = this.focused;
   }
 
   focus(index, moves = true) {
     if (!this.cards.length) return;
+    this.chosen = -1;
     this.cards[this.focused]?.setAttribute("tabindex", "-1");
     this.focused = Math.max(0, Math.min(index, this.cards.length - 1));
     const card = this.cards[this.focused];
@@ -180,14 +190,42 @@ export class Grid {
 
   selectRange(to) {
     const [low, high] = this.anchor < to ? [this.anchor, to] : [to, this.anchor];
-    this.selected = new Set(Array.from({ length: high - low + 1 }, (_, i) => low + i));
+    const range = Array.from({ length: high - low + 1 }, (_, i) => low + i);
+    this.selected = new Set(this.isOpen() ? range.filter((i) => !this.items[i].mine) : range);
     this.showSelection();
   }
 
+  // Those that are not decided; again: none.
   selectAll() {
-    const all = this.selected.size === this.items.length;
-    this.selected = new Set(all ? [] : this.items.keys());
+    const open = [...this.items.keys()].filter((i) => !this.items[i].mine);
+    this.selected = new Set(open.every((i) => this.selected.has(i)) ? [] : open);
     this.showSelection();
+    return open.length;
+  }
+
+  uncover() {
+    const chosen = this.chosen;
+    this.isCovered = false;
+    this.focus(this.focused);
+    this.chosen = chosen;
+  }
+
+  isOpen() {
+    return this.items.some((item) => !item.mine);
+  }
+
+  // Whether the focused card is decided and was not chosen again.
+  isSettled() {
+    return Boolean(this.items[this.focused]?.mine) && this.chosen !== this.focused;
+  }
+
+  // Resolves when the picture in focus can be seen.
+  async seen() {
+    const image = this.cards[this.focused]?.querySelector("img");
+    if (image && !image.complete) {
+      await new Promise((done) => { image.addEventListener("load", done); image.addEventListener("error", done); });
+    }
+    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
   }
 
   clear() {
