@@ -35,9 +35,9 @@ from cleaner.dataset.store import Arrays
 from cleaner.modeling.crossval import FoldedRows, cross_train, fit_and_predict
 from cleaner.modeling.learner import FitJob, ModelJob, Predictor
 from cleaner.modeling.networks import seeded
-from cleaner.modeling.predictions import HeldOut, predict_each
 from cleaner.modeling.recipes import ProbeRecipe
 from cleaner.modeling.training import learning_rate_share
+from cleaner.scoring.held_out import HeldOut, predict_each
 from cleaner.scoring.out_of_fold import OutOfFold
 
 CHUNK = 2000

@@ -190,17 +190,21 @@ class LabelsSettings(Settings):
         "this probable; 1: never.",
     ] = 1.0
     pred_probs: Annotated[
-        str,
+        tuple[str, ...],
         NamesFile("pred_probs"),
         Shown(metavar="FILE.npy"),
-        "Out-of-fold class probabilities of your own model, (images, classes), for round 0.",
-    ] = ""
+        "Out-of-fold class probabilities of your own model, (images, classes): they decide, and nothing is trained. "
+        "Those of several models are averaged.",
+    ] = ()
     pred_ids: Annotated[
-        str,
+        tuple[str, ...],
         NamesFile("pred_probs"),
         Shown(metavar="FILE"),
-        "Text file with the file_name of each row of pred_probs, one per line.",
-    ] = ""
+        "Text file with the file_name of each row of pred_probs, one per line: one for all, or one for each.",
+    ] = ()
+    pred_probs_blend: Annotated[
+        bool, "Train as usual too, and let both decide, weighed by how likely they make the given labels."
+    ] = False
     clean_split: _CleanSplit = ()
     learner: _Learner = "probe"
     embedding: EmbeddingSettings = EmbeddingSettings()
@@ -209,7 +213,10 @@ class LabelsSettings(Settings):
         """Raise SettingError if values do not go together."""
         falling = bool(self.top_k) and list(self.top_k) == sorted(set(self.top_k), reverse=True)
         self.require(falling, "top_k", "a falling list of whole numbers such as 5,1")
-        self.require(bool(self.pred_probs) == bool(self.pred_ids), "pred_ids", "with pred_probs, or neither")
+        numbers = {1, len(self.pred_probs)} if self.pred_probs else {0}
+        self.require(len(self.pred_ids) in numbers, "pred_ids", "one for all pred_probs or one for each, else neither")
+        useful = bool(self.pred_probs) and self.rule == "auto"
+        self.require(useful or not self.pred_probs_blend, "pred_probs_blend", "false, without pred_probs and rule auto")
 
 
 @declare

@@ -28,6 +28,8 @@ def test_each_setting_has_a_help_text_and_a_default_that_it_accepts(setting: Set
         (config.LabelsSettings, {"top_k": (1, 5)}, "top_k"),
         (config.LabelsSettings, {"top_k": ()}, "top_k"),
         (config.LabelsSettings, {"pred_probs": "p.npy"}, "pred_ids"),
+        (config.LabelsSettings, {"pred_probs": ("a.npy", "b.npy", "c.npy"), "pred_ids": ("1", "2")}, "pred_ids"),
+        (config.LabelsSettings, {"pred_probs_blend": True}, "pred_probs_blend"),
         (config.LabelsSettings, {"drop": ("rough",)}, "drop"),
         (config.BalanceSettings, {"tau": float("inf")}, "tau"),
         (config.EmbeddingSettings, {"views": True}, "views"),

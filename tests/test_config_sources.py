@@ -44,7 +44,11 @@ def test_unknown_keys_and_tables_name_the_nearest(tmp_path: Path) -> None:
         ("[embedding]\nviews = true\n", "[embedding]: setting views = True", "1 or 2"),
         ("[balance]\ntau = inf\n", "[balance]: setting tau = inf", "a number, 0 or more"),
         ("[labels]\nfolds = 5.0\n", "[labels]: setting folds = 5.0", "a whole number, 2 .. 100"),
-        ("[labels]\npred_probs = 'p.npy'\n", "[labels]: setting pred_ids = ''", "with pred_probs, or neither"),
+        (
+            "[labels]\npred_probs = 'p.npy'\n",
+            "[labels]: setting pred_ids = ()",
+            "one for all pred_probs or one for each, else neither",
+        ),
         ("[labels\n", "not valid TOML", ""),
     ],
 )
@@ -60,7 +64,7 @@ def test_a_bad_file_is_told_what_and_what_to_do(tmp_path: Path, text: str, what:
 def test_variables_that_belong_together_are_taken_together(tmp_path: Path) -> None:
     variables = {"CLEANER_LABELS_PRED_PROBS": "p.npy", "CLEANER_LABELS_PRED_IDS": "ids.txt"}
     labels = resolve_config(tmp_path, None, variables).labels
-    assert (labels.pred_probs, labels.pred_ids) == (str(Path("p.npy").resolve()), str(Path("ids.txt").resolve()))
+    assert (labels.pred_probs, labels.pred_ids) == ((str(Path("p.npy").resolve()),), (str(Path("ids.txt").resolve()),))
     with pytest.raises(UsageError, match="CLEANER_LABELS_PRED_PROBS: setting pred_ids"):
         resolve_config(tmp_path, None, {"CLEANER_LABELS_PRED_PROBS": "p.npy"})
 

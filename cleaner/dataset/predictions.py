@@ -1,4 +1,4 @@
-"""Predictions that people bring along: class probabilities of any model, out of fold, in place of round 0."""
+"""Predictions that people bring along: out-of-fold class probabilities of any model, or of several."""
 
 from __future__ import annotations
 
@@ -17,60 +17,95 @@ _SUM_TOLERANCE = 0.01
 
 @dataclass(frozen=True)
 class BroughtPredictions:
-    """Probabilities of the images of n rows, read from the file by chunk."""
+    """Probabilities of the images of n rows, read from the files by chunk; the mean of those of several models."""
 
-    probs: np.ndarray
-    """(N, K), memory-mapped."""
-    line_of_row: np.ndarray
-    """(n,) int64: which line of `probs` is a row's."""
+    probs: tuple[np.ndarray, ...]
+    """(N, K) of each model, memory-mapped."""
+    line_of_row: tuple[np.ndarray, ...]
+    """(n,) int64 for each model: which line of its `probs` is a row's."""
     column_of_class: np.ndarray
     """(C,) int64: which column is a class's; -1: none, its probability is 0."""
 
     def predict(self, rows: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-        """See Predictor.predict."""
+        """See Predicts.predict."""
         for start in range(0, len(rows), _CHUNK):
             part = slice(start, min(start + _CHUNK, len(rows)))
-            found = np.asarray(self.probs[self.line_of_row[rows[part]]], np.float32)
-            chunk = found[:, np.maximum(self.column_of_class, 0)]
+            pairs = zip(self.probs, self.line_of_row, strict=True)
+            found = sum(np.asarray(probs[lines[rows[part]]], np.float32) for probs, lines in pairs)
+            mean = np.asarray(found, np.float32) / np.float32(len(self.probs))
+            chunk = mean[:, np.maximum(self.column_of_class, 0)]
             chunk[:, self.column_of_class < 0] = 0
             yield part, chunk
 
 
+@dataclass(frozen=True, kw_only=True)
+class JudgedImages:
+    """What predictions that people bring must be for."""
+
+    file_names: Sequence[str]
+    """(n,): the rows that need predictions."""
+    known_names: Sequence[str]
+    """Every file of the manifest."""
+    classes: Sequence[str]
+    """(C,): the class numbers' names."""
+    learned: Sequence[str]
+    """(K,): the classes of the images that are judged. Their names, sorted, are the columns."""
+
+
 def read_predictions(
-    probs_file: Path, ids_file: Path, file_names: Sequence[str], known_names: Sequence[str], classes: Sequence[str],
-    learned: Sequence[str],
-) -> BroughtPredictions:  # fmt: skip
+    probs_files: Sequence[Path], ids_files: Sequence[Path], images: JudgedImages
+) -> BroughtPredictions:
     """Check and open what people brought.
 
-    `probs_file`: a .npy (N, K) of probabilities, columns in the sorted order of the names `learned` (K,), the classes
-    of the images that are judged; `ids_file`: a text with one file_name a line, N of them; `file_names` (n,): the
-    rows that need predictions; `known_names`: every file of the manifest; `classes` (C,): the class numbers' names.
+    `probs_files`: M .npy files (N, K) of probabilities; `ids_files`: M texts with one file_name a line, N of them, or
+    one for all.
 
     Raises BadInputError, naming file and line, for another shape, probabilities that are no such, unknown, doubled or
-    missing names.
+    missing names, and where two models predict other images.
     """
-    probs = _open(probs_file)
-    ids = _read_ids(ids_file)
-    _require_shape(probs, probs_file, len(ids), ids_file, len(learned))
-    index = pd.Index(ids)
-    if index.has_duplicates:
-        line = int(np.flatnonzero(index.duplicated())[0])
+    names = [_read_ids(ids_file) for ids_file in ids_files]
+    lines = [_find_lines(ids, ids_file, images) for ids, ids_file in zip(names, ids_files, strict=True)]
+    for ids, ids_file in zip(names[1:], ids_files[1:], strict=True):
+        _require_same_images(ids, ids_file, names[0], ids_files[0])
+    opened = [_open(probs_file) for probs_file in probs_files]
+    its_ids = [number if len(ids_files) > 1 else 0 for number in range(len(opened))]
+    for probs, probs_file, number in zip(opened, probs_files, its_ids, strict=True):
+        _require_shape(probs, probs_file, len(names[number]), ids_files[number], len(images.learned))
+        for start in range(0, len(probs), _CHUNK):
+            chunk = np.asarray(probs[start : start + _CHUNK], np.float64)
+            _require_probabilities(chunk, start, probs_file, names[number])
+    columns = pd.Index(sorted(images.learned)).get_indexer(pd.Index(images.classes))
+    return BroughtPredictions(tuple(opened), tuple(lines[i] for i in its_ids), columns.astype(np.int64))
+
+
+def _find_lines(ids: pd.Index[str], ids_file: Path, images: JudgedImages) -> np.ndarray:
+    """(n,) int64: the line of each image that is judged. Raises BadInputError if names are unknown or missing."""
+    if ids.has_duplicates:
+        line = int(np.flatnonzero(ids.duplicated())[0])
         raise _bad_line(ids_file, line, "this name stands there twice", ids[line])
-    unknown = np.flatnonzero(~index.isin(pd.Index(known_names)))
+    unknown = np.flatnonzero(~ids.isin(pd.Index(images.known_names)))
     if len(unknown):
         raise _bad_line(ids_file, int(unknown[0]), f"{len(unknown)} names are not in the manifest", ids[unknown[0]])
-    lines = index.get_indexer(pd.Index(file_names))
+    lines = ids.get_indexer(pd.Index(images.file_names))
     missing = np.flatnonzero(lines < 0)
     if len(missing):
         raise BadInputError(
             f"{ids_file}: {len(missing)} images that are to be judged have no prediction",
-            found=f"nothing for {file_names[int(missing[0])]}",
+            found=f"nothing for {images.file_names[int(missing[0])]}",
             next_step="predict them too, or leave --pred-probs out",
         )
-    for start in range(0, len(probs), _CHUNK):
-        _require_probabilities(np.asarray(probs[start : start + _CHUNK], np.float64), start, probs_file, ids)
-    columns = pd.Index(sorted(learned)).get_indexer(pd.Index(classes))
-    return BroughtPredictions(probs, lines.astype(np.int64), columns.astype(np.int64))
+    return lines.astype(np.int64)
+
+
+def _require_same_images(ids: pd.Index[str], ids_file: Path, first: pd.Index[str], first_file: Path) -> None:
+    differing = ids.symmetric_difference(first)
+    if len(differing):
+        raise BadInputError(
+            f"{ids_file}: names other images than {first_file}",
+            expected="the same names, in any order: predictions of several models are averaged",
+            found=f"{len(differing)} names stand in one of them only, such as {differing[0]}",
+            next_step="predict the same images with each model",
+        )
 
 
 def _open(path: Path) -> np.ndarray:
@@ -80,20 +115,21 @@ def _open(path: Path) -> np.ndarray:
         raise BadInputError(f"{path}: no such file", next_step="check the path") from error
     except (OSError, ValueError, EOFError) as error:
         raise BadInputError(
-            f"{path}: cannot be read as an array", expected="a .npy file of numbers, written by numpy.save",
+            f"{path}: cannot be read as an array",
+            expected="a .npy file of numbers, written by numpy.save",
             found=str(error).splitlines()[0],
-        ) from error  # fmt: skip
+        ) from error
     if not isinstance(probs, np.ndarray) or probs.dtype.kind != "f":
         raise BadInputError(f"{path}: not probabilities", expected="a .npy file with floating-point numbers")
     return probs
 
 
-def _read_ids(path: Path) -> list[str]:
+def _read_ids(path: Path) -> pd.Index[str]:
     try:
         text = path.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise BadInputError(f"{path}: cannot be read", found=str(error), next_step="check the path") from error
-    return text.splitlines()
+    return pd.Index(text.splitlines(), dtype=object)
 
 
 def _require_shape(probs: np.ndarray, path: Path, num_ids: int, ids_file: Path, num_classes: int) -> None:
@@ -106,7 +142,7 @@ def _require_shape(probs: np.ndarray, path: Path, num_ids: int, ids_file: Path, 
         )
 
 
-def _require_probabilities(chunk: np.ndarray, start: int, path: Path, ids: list[str]) -> None:
+def _require_probabilities(chunk: np.ndarray, start: int, path: Path, ids: pd.Index[str]) -> None:
     sums = chunk.sum(1)
     bad = ~np.isfinite(chunk).all(1) | (chunk < 0).any(1) | ~(np.abs(sums - 1) <= _SUM_TOLERANCE)
     if bad.any():

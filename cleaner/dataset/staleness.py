@@ -100,6 +100,9 @@ def _changed_inputs(record: StageRecord, inputs: list[Input]) -> str:
     changed = {key[0]: now.get(key) or was[key] for key in sorted(was.keys() ^ now.keys())}
     if changed:
         return "changed: " + ", ".join(f"{role} ({i.file})" for role, i in changed.items())
+    moved = {a[0] for a, b in zip(was, now, strict=True) if a != b}
+    if moved:  # predictions and the names of their rows belong together in their order
+        return f"changed: the order of {', '.join(sorted(moved))}"
     root = next((i.file for i in inputs if i.role == "images"), record.images_root)
     return "" if root == record.images_root else f"images root {record.images_root} became {root}"
 

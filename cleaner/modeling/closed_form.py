@@ -12,9 +12,9 @@ from torch.nn import functional
 from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.features import Standardised
 from cleaner.modeling.learner import NEVER, FitJob, ModelJob, Predictor
-from cleaner.modeling.predictions import HeldOut, predict_each
 from cleaner.modeling.probe import Probe, probe_card
 from cleaner.modeling.recipes import CLOSED_FORM_RECIPES, ClosedFormRecipe
+from cleaner.scoring.held_out import HeldOut, predict_each
 from cleaner.scoring.out_of_fold import OutOfFold
 
 LARGEST_FOR_STEPS = 2_000_000_000

@@ -9,12 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from cleaner.modeling.learner import FitJob, Learner, Predictor
-from cleaner.modeling.predictions import HeldOut
 from cleaner.modeling.recipes import Recipe
+from cleaner.scoring.held_out import NUM_OTHERS, HeldOut
 from cleaner.scoring.out_of_fold import OutOfFold
-
-NUM_OTHERS = 31
-"""How many of the most probable other classes cross-training keeps."""
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ from cleaner.modeling.learner import NEVER, FitJob, ModelJob, Predictor
 from cleaner.modeling.networks import Blueprint, classifier_of, load_blueprint
 from cleaner.modeling.objective import MIN_PRIOR, Objective
 from cleaner.modeling.pixels import Pixels, load_pixels
-from cleaner.modeling.predictions import HeldOut, predict_each
 from cleaner.modeling.recipes import FINETUNE_RECIPES, ROUND_RECIPES, FinetuneRecipe
 from cleaner.modeling.training import Run, Trainer
 from cleaner.progress import Progress
 from cleaner.random_streams import Stream, open_stream
+from cleaner.scoring.held_out import HeldOut, predict_each
 from cleaner.scoring.out_of_fold import OutOfFold
 
 CHUNK = 64

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from cleaner.dataset.store import Arrays
-from cleaner.modeling.predictions import HeldOut, Predicts
 from cleaner.modeling.recipes import Recipe
+from cleaner.scoring.held_out import HeldOut, Predicts
 from cleaner.scoring.out_of_fold import OutOfFold
 
 NEVER = -1e4

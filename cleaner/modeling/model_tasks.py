@@ -18,8 +18,8 @@ from cleaner.modeling.finetune import FinetunedModel, FinetuneLearner, LearnerPl
 from cleaner.modeling.learner import FitJob, ModelJob, Predictor
 from cleaner.modeling.networks import Blueprint, load_blueprint
 from cleaner.modeling.pixels import Pixels, PixelsLater, digest_pixels, load_pixels
-from cleaner.modeling.predictions import HeldOut, predict_held_out
 from cleaner.progress import Progress, Silent
+from cleaner.scoring.held_out import HeldOut, predict_held_out
 from cleaner.scoring.out_of_fold import OutOfFold
 
 _STATE, _PREDICTIONS = "state", "predictions"

@@ -17,8 +17,8 @@ from cleaner.dataset.store import Arrays
 from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.features import HeadFeatures, PrincipalFeatures
 from cleaner.modeling.learner import NEVER, FitJob, Predictor
-from cleaner.modeling.predictions import HeldOut, predict_each
 from cleaner.modeling.recipes import PROBE_RECIPES, ProbeRecipe
+from cleaner.scoring.held_out import HeldOut, predict_each
 from cleaner.scoring.out_of_fold import OutOfFold
 
 _BATCH_SIZES = (16, 1024)

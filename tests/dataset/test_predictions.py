@@ -7,31 +7,72 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cleaner.dataset.predictions import read_predictions
+from cleaner.dataset.predictions import BroughtPredictions, JudgedImages, read_predictions
 from cleaner.errors import BadInputError
 
 NAMES = [f"c/{i}.jpg" for i in range(6)]
 CLASSES = ["a", "b", "c"]
 
 
-def write(folder: Path, probs: np.ndarray, ids: list[str]) -> tuple[Path, Path]:
-    np.save(folder / "p.npy", probs)
-    (folder / "ids.txt").write_text("\n".join(ids) + "\n")
-    return folder / "p.npy", folder / "ids.txt"
+def write(folder: Path, probs: np.ndarray, ids: list[str], name: str = "") -> tuple[Path, Path]:
+    np.save(folder / f"p{name}.npy", probs)
+    (folder / f"ids{name}.txt").write_text("\n".join(ids) + "\n")
+    return folder / f"p{name}.npy", folder / f"ids{name}.txt"
 
 
-def good(num: int = 6) -> np.ndarray:
-    return np.random.default_rng(0).dirichlet(np.ones(3), num).astype(np.float32)
+def good(num: int = 6, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).dirichlet(np.ones(3), num).astype(np.float32)
+
+
+def read(
+    probs: list[Path], ids: list[Path], names: list[str] = NAMES, classes: list[str] = CLASSES
+) -> BroughtPredictions:
+    return read_predictions(
+        probs, ids, JudgedImages(file_names=names, known_names=NAMES, classes=classes, learned=CLASSES)
+    )
+
+
+def values_of(brought: BroughtPredictions, rows: list[int]) -> np.ndarray:
+    ((part, values),) = brought.predict(np.array(rows))
+    assert part == slice(0, len(rows))
+    return values
 
 
 def test_rows_and_columns_find_their_place(tmp_path: Path) -> None:
     probs = good()
-    files = write(tmp_path, probs[::-1], NAMES[::-1])
+    file, ids = write(tmp_path, probs[::-1], NAMES[::-1])
     # a class that only people named has no column
-    brought = read_predictions(*files, NAMES[1:4], NAMES, ["a", "aa", "b", "c"], CLASSES)
-    (part, values), *rest = list(brought.predict(np.array([2, 0])))
-    assert part == slice(0, 2) and not rest
+    values = values_of(read([file], [ids], NAMES[1:4], ["a", "aa", "b", "c"]), [2, 0])
     assert np.array_equal(values[:, [0, 2, 3]], probs[[3, 1]]) and (values[:, 1] == 0).all()
+
+
+def test_several_models_are_averaged_image_by_image(tmp_path: Path) -> None:
+    one, two = good(seed=1), good(seed=2)
+    (file, ids), (other, its_ids) = write(tmp_path, one, NAMES), write(tmp_path, two[::-1], NAMES[::-1], "2")
+    values = values_of(read([file, other], [ids, its_ids]), [0, 1, 5])
+    assert values == pytest.approx((one + two)[[0, 1, 5]] / 2, abs=1e-6)
+    np.save(other, two)
+    shared = values_of(read([file, other, file], [ids]), [4])
+    assert shared == pytest.approx((2 * one + two)[[4]] / 3, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("probs", "ids", "words"),
+    [
+        (good()[:5], NAMES[:5], ["ids2.txt", "no prediction", "c/5.jpg"]),
+        (good(5), [*NAMES[:4], NAMES[5]], ["ids2.txt", "other images than", "c/4.jpg"]),
+        (good()[:, :2] / good()[:, :2].sum(1, keepdims=True), NAMES, ["p2.npy", "shape", "(6, 3)", "(6, 2)"]),
+    ],
+)
+def test_a_second_model_must_know_the_same_images_and_classes(
+    tmp_path: Path, probs: np.ndarray, ids: list[str], words: list[str]
+) -> None:
+    file, its_ids = write(tmp_path, good(), NAMES)
+    other, other_ids = write(tmp_path, probs, ids, "2")
+    judged = NAMES[:4] if "other images than" in words else NAMES
+    with pytest.raises(BadInputError) as error:
+        read([file, other], [its_ids, other_ids], judged)
+    assert error.value.exit_code == 3 and all(word in str(error.value) for word in words), str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -49,9 +90,9 @@ def test_rows_and_columns_find_their_place(tmp_path: Path) -> None:
     ],
 )
 def test_bad_predictions_are_named(tmp_path: Path, change: object, words: list[str]) -> None:
-    files = write(tmp_path, *change(good(), NAMES))  # type: ignore[operator]
+    file, ids = write(tmp_path, *change(good(), NAMES))  # type: ignore[operator]
     with pytest.raises(BadInputError) as error:
-        read_predictions(*files, NAMES, NAMES, CLASSES, CLASSES)
+        read([file], [ids])
     text = str(error.value)
     assert all(word in text for word in words), text
 
@@ -59,7 +100,7 @@ def test_bad_predictions_are_named(tmp_path: Path, change: object, words: list[s
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     probs, ids = write(tmp_path, good(), NAMES)
     with pytest.raises(BadInputError, match="no such file"):
-        read_predictions(tmp_path / "nothing.npy", ids, NAMES, NAMES, CLASSES, CLASSES)
+        read([tmp_path / "nothing.npy"], [ids])
     probs.write_bytes(b"no array")
     with pytest.raises(BadInputError, match="cannot be read as an array"):
-        read_predictions(probs, ids, NAMES, NAMES, CLASSES, CLASSES)
+        read([probs], [ids])

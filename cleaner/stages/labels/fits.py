@@ -14,32 +14,9 @@ from cleaner.modeling.learner import FitJob, Learner
 from cleaner.modeling.recipes import Recipe
 from cleaner.progress import Progress
 from cleaner.scoring.out_of_fold import OutOfFold
+from cleaner.stages.labels.label_set import LabelSet
 
 _MODEL = "fold_"
-
-
-@dataclass(frozen=True)
-class LabelSet:
-    """The images of the labels stage, over n rows."""
-
-    targets: np.ndarray
-    """(n,) int64: the given label as a class number."""
-    fold: np.ndarray
-    """(n,) int64 from 0."""
-    groups: np.ndarray
-    """(n,) int64: duplicates share a number."""
-    learns: np.ndarray
-    """(n,) bool: rows that models may learn from (split train)."""
-    decided: np.ndarray
-    """(n,) int64: the class number that a person gave, else UNDECIDED or NO_CLASS (scoring/out_of_fold.py)."""
-    num_classes: int
-    identity: str
-    """Digest of the images and of the network, for the cache."""
-
-    @property
-    def targets_now(self) -> np.ndarray:
-        """(n,) int64: class numbers to learn: the person's if there is one, else the given."""
-        return np.where(self.decided >= 0, self.decided, self.targets)
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,27 @@
-"""How probable each label is wrong: cross-training again on rows weighted by the probability that they are right."""
+"""How probable each label is wrong: by rounds of cross-training, or by predictions that people brought.
+
+The rounds weigh each row by the probability that its label is right.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cleaner.dataset.store import Arrays
+from cleaner.progress import Progress
+from cleaner.scoring.held_out import NUM_OTHERS, HeldOut, Predicts, predict_held_out
 from cleaner.scoring.issue_probability import find_f1_threshold, recalibrate
 from cleaner.scoring.label_noise import LabelNoise, NoiseEstimate
 from cleaner.scoring.out_of_fold import NO_CLASS, UNDECIDED, OutOfFold
-from cleaner.stages.labels.fits import LabelSet, StoredFits
+from cleaner.scoring.pooling import Pool, weigh_pool
+from cleaner.stages.labels.label_set import LabelSet
+from cleaner.stages.labels.passes import BROUGHT
+
+if TYPE_CHECKING:
+    from cleaner.stages.labels.fits import StoredFits
 
 _MAX_ROUNDS = 4
 _STABLE_SHARE = 0.01
@@ -19,7 +30,7 @@ _SEED_OFFSET = 500
 """Keeps the seeds of these rounds apart from those of the passes."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class IssueEstimate:
     """Estimated label issues of n rows."""
 
@@ -32,18 +43,20 @@ class IssueEstimate:
     num_reviewed: int
     """People's verdicts that recalibrated the probabilities."""
     zero: OutOfFold
-    """From the cross-training on the labels as given."""
+    """From the cross-training on the labels as given, or brought by people."""
     rounds: list[dict[str, object]] = field(default_factory=list)
     models: list[Arrays] = field(default_factory=list)
     """The last fold models' arrays."""
+    brought_weight: float | None = None
+    """Weight of predictions that people brought in a pool with ours, 0 .. 1; None where there is no such pool."""
 
 
-def estimate_issues(fits: StoredFits, zero: OutOfFold) -> IssueEstimate:
+def estimate_issues(fits: StoredFits, zero: OutOfFold, brought: Predicts | None = None) -> IssueEstimate:
     """Estimate the issues of all rows; `zero`: predictions from the cross-training on the labels as given.
 
     Each round cross-trains, with the next recipe, on rows weighted by the out-of-fold probability that their label is
     right, and estimates the noise again, until hardly a row changes sides. The last estimate is the calibrated one
-    (`NoiseEstimate.final`).
+    (`NoiseEstimate.final`); it is made from a pool of the last round's predictions and those `brought`, if any.
     """
     labels = fits.labels
     predictions = zero
@@ -63,14 +76,54 @@ def estimate_issues(fits: StoredFits, zero: OutOfFold) -> IssueEstimate:
         rounds.append(_note(number, recipe.name, noise, flagged))
         if (flagged != before).mean() < _STABLE_SHARE:
             break
-    noise = estimate.final()
+    weight = None
+    if brought is not None:
+        predictions, weight = _pool(labels, predictions, brought)
+        fits.progress.say(f"  rule auto  brought predictions count {weight:.0%}")
+        estimate = NoiseEstimate(predictions, labels.num_classes, labels.decided)
+    found = _conclude(labels, estimate.final(), predictions, fits.progress)
+    return replace(found, zero=zero, rounds=rounds, models=models, brought_weight=weight)
+
+
+def judge_predictions(labels: LabelSet, predictions: OutOfFold, progress: Progress) -> IssueEstimate:
+    """Estimate the issues of all rows from `predictions` that people brought, alone."""
+    noise = NoiseEstimate(predictions, labels.num_classes, labels.decided).final()
+    found = _conclude(labels, noise, predictions, progress)
+    return replace(found, rounds=[_note(0, BROUGHT, noise, found.flagged)])
+
+
+def _conclude(labels: LabelSet, noise: LabelNoise, predictions: OutOfFold, progress: Progress) -> IssueEstimate:
+    """Recalibrate the probabilities by people's verdicts and choose the threshold; `zero` is `predictions`."""
     prob = np.where(predictions.given_rank >= 0, noise.issue_prob, np.nan).astype(np.float32)
     reviewed = labels.decided != UNDECIDED  # an image of no class has a wrong label too
     prob = recalibrate(prob, reviewed, labels.decided != labels.targets)
     threshold = find_f1_threshold(prob)
     num_flagged = int((prob > threshold).sum())
-    fits.progress.say(f"  rule auto  {num_flagged:,} labels are wrong with a probability above {threshold:.2f}")
-    return IssueEstimate(prob, prob > threshold, threshold, noise, int(reviewed.sum()), zero, rounds, models)
+    progress.say(f"  rule auto  {num_flagged:,} labels are wrong with a probability above {threshold:.2f}")
+    return IssueEstimate(
+        issue_prob=prob,
+        flagged=prob > threshold,
+        threshold=threshold,
+        noise=noise,
+        num_reviewed=int(reviewed.sum()),
+        zero=predictions,
+    )
+
+
+def _pool(labels: LabelSet, ours: OutOfFold, brought: Predicts) -> tuple[OutOfFold, float]:
+    """Both predictions as one, and the weight of those brought; T is estimated from the even pool."""
+    num_classes = labels.num_classes
+    rows, scorable = np.arange(len(ours.given)), np.ones(num_classes, bool)
+    wanted = HeldOut(rows, ours.given, scorable, NUM_OTHERS)
+
+    def reduced(pool: Pool) -> OutOfFold:
+        pooled = predict_held_out(pool, wanted)
+        return replace(pooled, given_rank=np.where(ours.given_rank >= 0, pooled.given_rank, -1).astype(np.int32))
+
+    even = Pool(ours, brought, 0.5)
+    noise = NoiseEstimate(reduced(even), num_classes, labels.decided).final()
+    pool = weigh_pool(even, noise.transition, labels.decided)
+    return reduced(pool), pool.weight
 
 
 def _weights(labels: LabelSet, noise: LabelNoise) -> np.ndarray:

@@ -12,8 +12,8 @@ from cleaner.dataset.manifest import drop_rows, with_stage_columns
 from cleaner.scoring.groups import exact_groups
 from cleaner.scoring.label_quality import find_conflict_losers
 from cleaner.scoring.out_of_fold import OutOfFold
-from cleaner.stages.labels.fits import LabelSet
 from cleaner.stages.labels.issue_estimate import IssueEstimate
+from cleaner.stages.labels.label_set import LabelSet
 from cleaner.stages.labels.passes import Pass
 from cleaner.stages.labels.rule import Choice, Outcome, decide
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cleaner.dataset.store import Arrays
+from cleaner.progress import Progress
 from cleaner.scoring.out_of_fold import UNDECIDED, OutOfFold
-from cleaner.stages.labels.fits import LabelSet, StoredFits
+from cleaner.stages.labels.label_set import LabelSet
 
+if TYPE_CHECKING:
+    from cleaner.stages.labels.fits import StoredFits
+
+BROUGHT = "predictions"
+"""Stands for the recipe, and for what learned, where people brought predictions and nothing was trained."""
 _QUIET_ROUNDS = 2
 """A pass ends after this many consecutive rounds without a new positive."""
 
@@ -75,9 +82,16 @@ def run_pass(
 ) -> Pass:
     """Sort `rows` (m,) by their given labels: those in the top k are positive; rounds retry the rest, and pull back.
 
-    `predictions` for all rows, if a user brought them, replace the cross-training.
+    `predictions` for all rows, if an earlier cross-training made them, are those of round 0.
     """
-    this = _round_zero(fits, rows, top_k, predictions)
+    models: list[Arrays] = []
+    if predictions is not None:
+        zero = predictions.take(rows)
+    else:
+        zero, models = fits.cross_train_as_given(rows, _title(top_k))
+    this = _start_pass(fits.labels, Round(0, fits.recipe(0).name, rows, zero, _in_top(zero, top_k)), top_k)
+    this.models = models
+    fits.progress.say(_outcome(this, "cross-training"))
     _apply_decisions(fits.labels, this)
     quiet = 0
     for number in range(1, max_rounds + 1):
@@ -93,25 +107,39 @@ def run_pass(
     return this
 
 
-def _round_zero(fits: StoredFits, rows: np.ndarray, top_k: int, brought: OutOfFold | None) -> Pass:
-    title = f"{issue_kind(top_k)} (top {top_k})"
-    models: list[Arrays] = []
-    if brought is not None:
-        predictions, recipe_name = brought.take(rows), "predictions"
-    else:
-        predictions, models = fits.cross_train_as_given(rows, title)
-        recipe_name = fits.recipe(0).name
-    num = len(fits.labels.targets)
+def judge_pass(labels: LabelSet, rows: np.ndarray, *, top_k: int, predictions: OutOfFold, progress: Progress) -> Pass:
+    """Sort `rows` (m,) by predictions that people brought for all rows: one round, in which nothing is trained."""
+    zero = predictions.take(rows)
+    this = _start_pass(labels, Round(0, BROUGHT, rows, zero, _in_top(zero, top_k)), top_k)
+    progress.say(_outcome(this, "brought predictions"))
+    _apply_decisions(labels, this)
+    this.stable = True
+    return this
+
+
+def _title(top_k: int) -> str:
+    return f"{issue_kind(top_k)} (top {top_k})"
+
+
+def _in_top(predictions: OutOfFold, top_k: int) -> np.ndarray:
+    within: np.ndarray = (predictions.given_rank >= 0) & (predictions.given_rank < top_k)
+    return within
+
+
+def _start_pass(labels: LabelSet, zero: Round, top_k: int) -> Pass:
+    """A pass after its round 0."""
+    num = len(labels.targets)
     positive, unscored = np.zeros(num, bool), np.zeros(num, bool)
-    unscored[rows] = predictions.given_rank < 0
-    positive[rows] = (predictions.given_rank >= 0) & (predictions.given_rank < top_k)
+    unscored[zero.rows] = zero.predictions.given_rank < 0
+    positive[zero.rows] = zero.positive
     back = np.full(num, -1, np.int16)
     back[positive] = 0
-    this = Pass(top_k, rows, positive, unscored, back, models=models)
-    this.rounds.append(Round(0, recipe_name, rows, predictions, positive[rows].copy()))
-    num_positive, num_negative = int(positive.sum()), int(this.negative.sum())
-    fits.progress.say(f"  {title}  cross-training  {num_positive:,} positive  {num_negative:,} negative")
-    return this
+    return Pass(top_k, zero.rows, positive, unscored, back, rounds=[zero])
+
+
+def _outcome(this: Pass, what: str) -> str:
+    num_positive, num_negative = int(this.positive.sum()), int(this.negative.sum())
+    return f"  {_title(this.top_k)}  {what}  {num_positive:,} positive  {num_negative:,} negative"
 
 
 def _apply_decisions(labels: LabelSet, this: Pass) -> None:
@@ -127,7 +155,7 @@ def _pull_back(fits: StoredFits, this: Pass, negatives: np.ndarray, number: int)
     if not len(learned):  # each positive has a duplicate among the negatives
         return 0
     predictions = fits.predict(learned, negatives, number, f"{this.kind} round {number}")
-    new = (predictions.given_rank >= 0) & (predictions.given_rank < this.top_k)
+    new = _in_top(predictions, this.top_k)
     this.positive[negatives[new]] = True
     this.pulled_back_round[negatives[new]] = number
     recipe = fits.recipe(number).name

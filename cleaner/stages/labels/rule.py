@@ -10,8 +10,8 @@ import numpy as np
 from cleaner.config import LabelsSettings
 from cleaner.scoring.label_quality import SHARE_BY_PROBABILITY, find_spared_classes
 from cleaner.scoring.out_of_fold import UNDECIDED
-from cleaner.stages.labels.fits import LabelSet
 from cleaner.stages.labels.issue_estimate import IssueEstimate
+from cleaner.stages.labels.label_set import LabelSet
 from cleaner.stages.labels.passes import Pass, issue_kind
 
 

@@ -11,8 +11,8 @@ import pytest
 from cleaner.config import LabelsSettings
 from cleaner.scoring.label_noise import LabelNoise
 from cleaner.scoring.out_of_fold import NO_CLASS, UNDECIDED, OutOfFold
-from cleaner.stages.labels.fits import LabelSet
 from cleaner.stages.labels.issue_estimate import IssueEstimate
+from cleaner.stages.labels.label_set import LabelSet
 from cleaner.stages.labels.passes import Pass
 from cleaner.stages.labels.rule import Choice, decide, drop_flagged, drop_kinds
 
@@ -39,7 +39,9 @@ def estimate_of(flagged: list[int]) -> IssueEstimate:
     prob = np.where(is_flagged, 0.9, 0.1).astype(np.float32)
     nothing = np.zeros(NUM, np.int64)
     noise = LabelNoise(prob, nothing, prob, np.eye(2), 1.0, 0.0, 1.0, 0.0, 1.0)
-    return IssueEstimate(prob, is_flagged, 0.5, noise, 0, OutOfFold.empty(nothing))
+    return IssueEstimate(
+        issue_prob=prob, flagged=is_flagged, threshold=0.5, noise=noise, num_reviewed=0, zero=OutOfFold.empty(nothing)
+    )
 
 
 COARSE = finished_pass(5, [0, 1])

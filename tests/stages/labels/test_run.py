@@ -9,20 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from safetensors.numpy import load_file
 
-from cleaner.config import EmbeddingSettings, LabelsSettings, NoiseSettings, RunOptions, ScanSettings
+from cleaner.config import LabelsSettings, NoiseSettings, RunOptions, ScanSettings
 from cleaner.dataset.lineage import why_stale
 from cleaner.dataset.store import ArrayStore
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, UsageError
-from cleaner.modeling.backbones import load_backbone, resolve_precision
-from cleaner.modeling.crossval import FoldedRows, cross_train
-from cleaner.modeling.probe import ProbeLearner
-from cleaner.modeling.recipes import PROBE_RECIPES
 from cleaner.progress import Silent
-from cleaner.stages.inputs import embed_rows
 from cleaner.stages.labels.run import run_labels
 from cleaner.stages.noise import run_noise
 from cleaner.stages.scan import run_scan
@@ -99,42 +93,6 @@ def test_relabelling_keeps_the_sure_ones_under_their_suggested_label(small_copy:
     assert (sure.loc[dropped, "suggested_prob"] < 0.6).all()
     assert sure.loc[moved & ~sure["label_conflict"], "keep"].all()
     assert (sure["label"] == sure.index.str.split("/").str[0]).all()
-
-
-def test_brought_predictions_stand_in_for_round_zero(small_copy: Path, tmp_path: Path) -> None:
-    own = label(small_copy)
-    names = own.index[own["fold"] >= 0].tolist()
-    classes = sorted(set(own.loc[names, "label"]))
-    probs = whole_matrix(small_copy, names, classes)
-    shuffled = np.random.default_rng(0).permutation(len(names))
-    probs_file, ids_file = tmp_path / "probs.npy", tmp_path / "ids.txt"
-    np.save(probs_file, probs[shuffled])
-    ids_file.write_text("\n".join(names[i] for i in shuffled) + "\n")
-    brought = label(small_copy, pred_probs=str(probs_file), pred_ids=str(ids_file))
-    assert brought["keep"].equals(own["keep"]) and brought["label_issue"].equals(own["label_issue"])
-    assert brought["given_rank"].equals(own["given_rank"])
-    inputs = json.loads((small_copy / "labels" / "stage.json").read_text())["inputs"]
-    assert [i["file"] for i in inputs if i["role"] == "pred_probs"] == [str(probs_file), str(ids_file)]
-
-
-def whole_matrix(workspace: Path, names: list[str], classes: list[str]) -> np.ndarray:
-    """The out-of-fold probabilities (n, K) of round 0, by cross-training again."""
-    manifest = labels_of(workspace).loc[names].reset_index()
-    backbone = load_backbone(EmbeddingSettings())
-    images = Path(json.loads((workspace / "labels" / "stage.json").read_text())["images_root"])
-    embeddings = embed_rows(Workspace(workspace), images, manifest, backbone, RunOptions())
-    learner = ProbeLearner(embeddings, len(classes), resolve_precision("auto", torch.device("cpu")))
-    given = np.searchsorted(classes, manifest["label"].to_numpy()).astype(np.int64)
-    fold = manifest["fold"].to_numpy().astype(np.int64)
-    learns = (manifest["split"] == "train").to_numpy(np.float32)
-    images = FoldedRows(np.arange(len(given)), given, fold, learns)
-    _, models = cross_train(learner, images, PROBE_RECIPES[0], seed=0)
-    probs = np.zeros((len(given), len(classes)), np.float32)
-    for number, model in enumerate(models):
-        mine = np.flatnonzero(fold == number)
-        for part, values in model.predict(mine):
-            probs[mine[part]] = values
-    return probs
 
 
 def test_a_pass_at_half_the_classes_or_more_is_skipped_with_a_warning(small_copy: Path) -> None:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
-import torch
 
 from cleaner.scoring.out_of_fold import OutOfFold
+
+NUM_OTHERS = 31
+"""How many of the most probable other classes are kept of each image."""
 
 
 class Predicts(Protocol):
@@ -59,11 +61,22 @@ def predict_held_out(model: Predicts, held_out: HeldOut) -> OutOfFold:
         result.predicted[part] = best
         result.predicted_confidence[part] = probs[line, best]
         if num_others:
-            rest = torch.tensor(probs)
-            rest[torch.from_numpy(line), torch.from_numpy(own)] = -1
-            values, which = rest.topk(num_others)
-            result.others[part], result.others_confidence[part] = which.numpy(), values.numpy()
+            rest = probs.copy()
+            rest[line, own] = -1
+            result.others[part], result.others_confidence[part] = find_largest(rest, num_others)
     return result
+
+
+def find_largest(values: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray]:
+    """The columns of the `num` largest `values` (n, K) of each row, and those values, both (n, num) in falling order.
+
+    `num` from 1 to K - 1. Of equal ones that are returned the first column comes first.
+    """
+    columns = np.argpartition(values, values.shape[1] - num, axis=1)[:, -num:]
+    columns.sort(axis=1)
+    found = np.take_along_axis(values, columns, 1)
+    order = np.argsort(-found, axis=1, kind="stable")
+    return np.take_along_axis(columns, order, 1), np.take_along_axis(found, order, 1)
 
 
 def predict_each(models: Sequence[Model], held_out: Sequence[HeldOut]) -> list[tuple[Model, OutOfFold]]:

@@ -1,0 +1,55 @@
+"""The images of the labels stage as arrays, people's decisions included."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cleaner.random_streams import Stream, open_stream
+from cleaner.scoring.groups import assign_folds, duplicate_groups
+from cleaner.scoring.out_of_fold import NO_CLASS, UNDECIDED
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """The images of the labels stage, over n rows."""
+
+    targets: np.ndarray
+    """(n,) int64: the given label as a class number."""
+    fold: np.ndarray
+    """(n,) int64 from 0."""
+    groups: np.ndarray
+    """(n,) int64: duplicates share a number."""
+    learns: np.ndarray
+    """(n,) bool: rows that models may learn from (split train)."""
+    decided: np.ndarray
+    """(n,) int64: the class number that a person gave, else UNDECIDED or NO_CLASS (scoring/out_of_fold.py)."""
+    num_classes: int
+    identity: str = ""
+    """Digest of the images and of the network, for the cache; '' where no network is trained."""
+
+    @property
+    def targets_now(self) -> np.ndarray:
+        """(n,) int64: class numbers to learn: the person's if there is one, else the given."""
+        return np.where(self.decided >= 0, self.decided, self.targets)
+
+
+def make_label_set(rows: pd.DataFrame, classes: list[str], verdicts: pd.DataFrame, folds: int, seed: int) -> LabelSet:
+    """The images of manifest `rows`, under `classes` in their order, with people's `verdicts` by image_id."""
+    number = {name: i for i, name in enumerate(classes)}
+    targets = pd.Categorical(rows["clean_label"], categories=classes).codes.astype(np.int64)
+    verdict, label = rows["image_id"].map(verdicts["verdict"]), rows["image_id"].map(verdicts["label"])
+    decided = label.map(number).where(verdict == "label", UNDECIDED).fillna(UNDECIDED).to_numpy(np.int64)
+    decided[verdict.isin(["noise", "drop"]).to_numpy()] = NO_CLASS
+    groups = duplicate_groups(rows)
+    rng = open_stream(seed, Stream.LABEL_FOLDS)
+    return LabelSet(
+        targets=targets,
+        fold=assign_folds(groups, targets, folds, rng),
+        groups=groups,
+        learns=(rows["split"] == "train").to_numpy(),
+        decided=decided,
+        num_classes=len(classes),
+    )

@@ -1,0 +1,87 @@
+"""What the labels stage writes besides its manifest: the rounds, and what its record says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from cleaner.dataset.manifest import write_table
+from cleaner.errors import first_few
+from cleaner.stages.labels.class_table import class_warnings
+from cleaner.stages.labels.outcome import Evidence
+from cleaner.stages.labels.passes import Pass
+
+_ROUNDS_SCHEMA = pa.schema(
+    {
+        "pass": pa.string(),
+        "round": pa.int16(),
+        "recipe": pa.string(),
+        "file_name": pa.string(),
+        "given_rank": pa.int32(),
+        "self_confidence": pa.float32(),
+        "predicted_label": pa.string(),
+        "positive": pa.bool_(),
+    }
+)
+
+
+def write_rounds(folder: Path, evidence: Evidence) -> str:
+    """Write one row for each image that a round judged; returns the file's name."""
+    file_names = evidence.rows["file_name"].to_numpy()
+    parts = []
+    for this in evidence.passes:
+        for one in this.rounds:
+            columns = {
+                "pass": this.kind,
+                "round": one.number,
+                "recipe": one.recipe,
+                "file_name": file_names[one.rows],
+                "given_rank": one.predictions.given_rank,
+                "self_confidence": one.predictions.self_confidence,
+                "predicted_label": evidence.names[one.predictions.predicted],
+                "positive": one.positive,
+            }
+            parts.append(pd.DataFrame(columns))
+    frame = pd.concat(parts, ignore_index=True) if parts else _ROUNDS_SCHEMA.empty_table().to_pandas()
+    write_table(folder / "rounds.parquet", frame, _ROUNDS_SCHEMA)
+    return "rounds.parquet"
+
+
+def notes_of(evidence: Evidence) -> dict[str, Any]:
+    """What the record says of passes and rounds."""
+    passes = [
+        {"pass": p.kind, "top_k": p.top_k, "judged": len(p.rows), "stable": p.stable, "rounds": _round_notes(p)}
+        for p in evidence.passes
+    ]
+    notes: dict[str, Any] = {"passes": passes, "skipped_top_k": evidence.skipped}
+    estimate = evidence.estimate
+    if estimate is not None:
+        notes["rule"] = {
+            "threshold": round(estimate.threshold, 4),
+            "recalibrated_by": estimate.num_reviewed,
+            "rounds": estimate.rounds,
+        }
+        if estimate.brought_weight is not None:
+            notes["rule"]["brought_weight"] = round(estimate.brought_weight, 4)
+    return notes
+
+
+def _round_notes(this: Pass) -> list[dict[str, Any]]:
+    return [
+        {"round": r.number, "recipe": r.recipe, "judged": len(r.rows), "positive": int(r.positive.sum())}
+        for r in this.rounds
+    ]
+
+
+def warnings_of(counts: dict[str, Any]) -> list[str]:
+    """Warnings about classes and images, by the counts of the record."""
+    warnings = class_warnings(counts)
+    spared, num = counts["classes_not_cut"], counts["not_scored"]
+    if spared:
+        warnings.append(f"{len(spared)} classes would be all but emptied, and are left to people: {first_few(spared)}")
+    if num:
+        warnings.append(f"{num} images could not be scored: no other fold holds a positive of their class")
+    return warnings
