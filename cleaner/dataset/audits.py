@@ -20,7 +20,7 @@ from cleaner.errors import BadInputError, StaleStageError
 AUDIT_QUEUE = "audit"
 """The queue whose decisions answer an audit."""
 KEPT = "kept"
-"""The stratum of the images that stay; the others are named by their drop reason."""
+"""The stratum of the kept images; the others are named by their drop reason."""
 
 _FOLDER = "audit"
 _PREFIX = 12
@@ -39,12 +39,12 @@ class AuditRecord:
     seed: int
     created_utc: str
     after_seq: int
-    """The last decision before the draw: only later ones answer the audit."""
+    """Number of the last decision before the draw: only later ones answer the audit."""
     splits: list[str]
     sizes: dict[str, int]
     """Rows of each stratum that had no verdict when the sample was drawn."""
     judged_sizes: dict[str, int]
-    """Rows of each stratum that had a verdict already. They are known, so none of them is sampled."""
+    """Rows of each stratum that already had a verdict; none of them is sampled."""
     draws: list[dict[str, object]] = field(default_factory=list)
     """Each draw: its time and the requested sizes."""
     schema_version: int = _SCHEMA_VERSION
@@ -58,7 +58,7 @@ class AuditSample:
     rows: pd.DataFrame
     """image_id, file_name, label (the class under which the image counts), stratum."""
     judged: pd.DataFrame
-    """The rows judged before the draw: the same columns, and verdict and verdict_label, which were then in force."""
+    """Rows that already had a verdict: the same columns, with verdict and verdict_label as they were then."""
 
 
 def audit_dir(workspace: Workspace, manifest_sha256: str) -> Path:
@@ -91,9 +91,9 @@ def read_sample(workspace: Workspace, manifest_sha256: str) -> AuditSample | Non
 
 
 def find_open_sample(workspace: Workspace) -> AuditSample | None:
-    """The sample drawn last among those whose manifest is still its stage's, or None.
+    """The latest sample whose manifest is still current, or None.
 
-    Raises StaleStageError if samples were drawn, but every manifest that they belong to has been replaced.
+    Raises StaleStageError if samples were drawn, but all of their manifests have been replaced.
     """
     drawn = _drawn_samples(workspace)
     for sample in reversed(drawn):
@@ -109,7 +109,7 @@ def find_open_sample(workspace: Workspace) -> AuditSample | None:
 
 
 def find_last_sample(workspace: Workspace) -> AuditSample | None:
-    """The sample drawn last, also of a manifest since replaced, or None. The verdicts on its images stay true."""
+    """The latest sample, or None; its manifest may have been replaced, but verdicts on its images still hold."""
     drawn = _drawn_samples(workspace)
     return drawn[-1] if drawn else None
 
@@ -123,7 +123,7 @@ def _drawn_samples(workspace: Workspace) -> list[AuditSample]:
 def find_answered(store: DecisionStore, after_seq: int) -> set[str]:
     """Images (image_id) with a decision in the audit after decision number `after_seq` that was not undone."""
     events = store.events_after(after_seq)
-    undone = find_undone(events)  # whatever undoes an event comes after it
+    undone = find_undone(events)  # an event is undone by a later one, so these suffice
     answers = [e for e in events if e.queue == AUDIT_QUEUE and e.kind == "image" and e.verdict]
     return {e.key for e in answers if e.seq not in undone}
 
@@ -131,7 +131,7 @@ def find_answered(store: DecisionStore, after_seq: int) -> set[str]:
 def load_open_sample(workspace: Workspace) -> pd.DataFrame:
     """The images to look at: columns image_id, file_name, label, in the shuffled order, without the stratum.
 
-    Nothing in it tells kept images from dropped ones. An image may be listed under two labels; one verdict answers
+    Nothing in it tells kept images from dropped ones. An image may be listed under two labels; one verdict covers
     both. Raises BadInputError if no audit is open, StaleStageError if the last one is stale.
     """
     sample = find_open_sample(workspace)

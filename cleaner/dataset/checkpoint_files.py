@@ -10,7 +10,7 @@ from cleaner.errors import BadInputError
 
 
 def find_checkpoints(paths: Sequence[Path]) -> list[Path]:
-    """The files that `paths` name, each a .safetensors or a folder of them. Raises BadInputError if there is none."""
+    """The checkpoint files of `paths`, each a .safetensors file or a folder of them. Raises BadInputError if none."""
     found: list[Path] = []
     for path in paths:
         files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
@@ -26,13 +26,13 @@ def _no_checkpoint(path: Path) -> BadInputError:
     if labels is not None and labels.notes.get("learner") == "predictions":
         return BadInputError(
             f"{path}: no checkpoint",
-            expected="a .safetensors file, or a folder",
+            expected="a .safetensors file, or a folder of them",
             found="`cleaner labels` trained no model: the predictions of --pred-probs decided alone",
             next_step="run `cleaner labels` with --pred-probs-blend or without --pred-probs, or give your own model's "
             "checkpoint (docs/training.md)",
         )
     return BadInputError(
         f"{path}: no checkpoint",
-        expected="a .safetensors file, or a folder",
+        expected="a .safetensors file, or a folder of them",
         next_step="give a checkpoint of `cleaner train`, or of `cleaner labels` (labels/models)",
     )

@@ -1,4 +1,4 @@
-"""What the folders of an image-folder tree say: each file's label and split."""
+"""Labels and splits from the folders of an image tree."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ TRAIN = "train"
 def read_folders(files: Sequence[FoundFile], label_from: str) -> tuple[list[str], list[str]]:
     """The labels and the splits of `files`, in their order.
 
-    `label_from` is `root` (the first folder below the images root) or `parent` (the file's own folder); a file that
-    lies in no such folder has label ''. If all folders in the root are named like splits, they are the splits and
-    labels begin one level down; else every file is of split `train`.
+    `label_from` is `root` (the first folder below the images root) or `parent` (the file's own folder); a file in no
+    such folder has label ''. If all folders in the root are named like splits, they are the splits and labels begin
+    one level down; otherwise every file belongs to split `train`.
     """
     folders = [_folders_of(file) for file in files]
     tops = {path[0] for path in folders if path}

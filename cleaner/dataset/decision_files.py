@@ -20,15 +20,15 @@ _OPTIONAL = ("label", "queue", "annotator", "time_utc", "seq", "undoes_seq")
 
 @dataclass(frozen=True, kw_only=True)
 class ImportResult:
-    """What became of a file of decisions."""
+    """The outcome of importing a file of decisions."""
 
     num_added: int
     num_present: int
-    """Rows that the store held already."""
+    """Rows that were already in the store."""
     num_overruled: int
-    """Images and classes of which the file's last word is not in force: undone, changed since, or others differ."""
+    """Images and classes whose last verdict in the file is not in force: undone or changed since, or disputed."""
     unknown_labels: list[str]
-    """Labels that the file gives to images and that no image of the manifest has: new classes, or typing errors."""
+    """Labels in the file that no image of the manifest has: new classes, or typos."""
 
 
 def import_decisions(
@@ -38,9 +38,9 @@ def import_decisions(
 
     Columns: what is decided on (`image_id`, `file_name` or `class`; or `kind` and `key`, as exports have them) and
     `verdict`; optional label, queue, annotator, time_utc, seq, undoes_seq. `manifest` (columns file_name, image_id,
-    label, clean_label) is what `file_name` and `class` are looked up in; without one, `file_name` is an error.
-    A row that the store holds already is passed over; to say a thing again, give it another `time_utc`.
-    With `dry_run` the store stays as it is. Raises BadInputError naming the file and the row.
+    label, clean_label) serves to look up `file_name` and `class`; without one, `file_name` is an error.
+    Rows that are already in the store are skipped; to repeat a decision, give it another `time_utc`.
+    With `dry_run` the store is not changed. Raises BadInputError naming the file and the row.
     """
     if dry_run:
         with tempfile.TemporaryDirectory() as folder:
@@ -116,7 +116,7 @@ def _subjects(path: Path, frame: pd.DataFrame, manifest: pd.DataFrame | None) ->
     strange = [c for c in frame.columns if c not in (*_KEYS, *EVENT_COLUMNS)]
     if len(named) + as_exported != 1 or strange:
         raise BadInputError(
-            f"{path}: columns do not say what is decided on, or say more than that",
+            f"{path}: the columns must say what is decided on, and no more",
             expected=f"one of {', '.join(_KEYS)} (or kind and key), verdict; optional {', '.join(_OPTIONAL)}",
             found=", ".join(map(str, frame.columns)),
         )
@@ -134,7 +134,7 @@ def _subjects(path: Path, frame: pd.DataFrame, manifest: pd.DataFrame | None) ->
 def _image_ids(path: Path, file_names: pd.Series[str], manifest: pd.DataFrame | None) -> list[str]:
     if manifest is None:
         raise BadInputError(
-            f"{path}: names files, and no manifest says which images they are", next_step="run `cleaner scan IMAGES`"
+            f"{path}: it names files, but there is no manifest to find them in", next_step="run `cleaner scan IMAGES`"
         )
     known = dict(zip(manifest["file_name"], manifest["image_id"], strict=True))
     unknown = with_rows(file_names[~file_names.isin(known)])
@@ -159,7 +159,7 @@ def _classes(manifest: pd.DataFrame | None) -> set[str]:
 
 
 def _count_overruled(store: DecisionStore, events: list[Event]) -> int:
-    """Of how many images and classes the last word in `events` is not what is in force (abstentions aside)."""
+    """Number of images and classes whose last verdict in `events`, abstentions aside, is not in force."""
     in_force = {"image": store.image_verdicts(), "class": store.class_verdicts()}
     verdicts = {
         (kind, key): (verdict, label)
@@ -167,4 +167,4 @@ def _count_overruled(store: DecisionStore, events: list[Event]) -> int:
         for key, verdict, label in zip(frame.index, frame["verdict"], frame["label"], strict=True)
     }
     last = {(e.kind, e.key): (e.verdict, e.label) for e in events if e.verdict not in ("", "unsure")}
-    return sum(verdicts.get(key) != said for key, said in last.items())
+    return sum(verdicts.get(key) != verdict for key, verdict in last.items())

@@ -44,20 +44,20 @@ _REQUESTS = """
 CREATE TABLE IF NOT EXISTS requests (
     request_id TEXT PRIMARY KEY, digest TEXT NOT NULL, annotator TEXT NOT NULL,
     first_seq INTEGER NOT NULL, num_events INTEGER NOT NULL, undoes TEXT NOT NULL
-)"""  # beside the events, so that stores without it stay readable and stores with it stay of the same schema
+)"""  # a table of its own: stores without it stay readable, and the schema's version stays the same
 
 
 @dataclass(frozen=True)
 class MergeCounts:
-    """What became of events that were merged into a store."""
+    """The outcome of merging events into a store."""
 
     num_added: int
     num_present: int
-    """Those that stood in the store already."""
+    """Events that were already in the store."""
 
 
 class DecisionStore:
-    """The decisions of one workspace. Every call opens and closes the file, so threads and processes may share it."""
+    """The decisions of one workspace. Each call opens and closes the file, so threads and processes can share it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -73,10 +73,10 @@ class DecisionStore:
         annotator: str = "",
         undoes_seq: int | None = None,
     ) -> int:
-        """Append one event and return its `seq`; it is on the disk when this returns.
+        """Append one event and return its `seq`; by then it is on disk.
 
-        `undoes_seq` takes that event back and says `verdict` in its place. Raises BadInputError if the parts do not
-        fit together, or there is no such event on this key.
+        `undoes_seq` undoes that event and puts `verdict` in its place. Raises BadInputError if the parts do not fit
+        together, or there is no such event on this key.
         """
         event = Event(
             kind=kind, key=key, verdict=verdict, label=label, queue=queue, annotator=annotator, undoes_seq=undoes_seq
@@ -85,11 +85,11 @@ class DecisionStore:
             return _append(connection, event, undoes_seq)
 
     def merge(self, events: Iterable[Event]) -> MergeCounts:
-        """Append those of `events` (of an export, or made by hand) that are not here yet: all in one transaction.
+        """Append the `events` (from an export, or written by hand) that are not in the store yet, in one transaction.
 
-        `seq` and `undoes_seq` are numbers among `events` alone, whatever they become here. An event is here already
-        if one of the store equals it in all parts; without `time_utc`, in all parts but the time. So merging the same
-        events twice changes nothing. Raises BadInputError.
+        `seq` and `undoes_seq` refer to `events` alone; the store assigns its own numbers. An event is in the store if
+        one there equals it in all fields, or, if it has no `time_utc`, in all other fields. So merging the same events
+        twice changes nothing. Raises BadInputError for an event that is wrong.
         """
         num_added = num_present = 0
         with self._connection(create=True) as connection:
@@ -114,10 +114,10 @@ class DecisionStore:
         return MergeCounts(num_added, num_present)
 
     def add_request(self, request_id: str, events: Sequence[Event], annotator: str) -> list[Event]:
-        """Append `events` in one transaction, once: a request that is here already adds nothing.
+        """Append `events` in one transaction, once: repeating a request adds nothing.
 
-        Returns the events as they stand in the store; they are on the disk when this returns. Raises BadInputError if
-        an event is wrong, or `request_id` came before with others.
+        Returns the events as stored; by then they are on disk. Raises BadInputError if an event is wrong, or if
+        `request_id` was used before with other events.
         """
         digest = digest_of([_identity(e, e.undoes_seq) for e in events], annotator)
         with self._connection(create=True) as connection:
@@ -128,9 +128,9 @@ class DecisionStore:
             return _note_request(connection, request_id, digest, annotator, seqs, "")
 
     def undo_request(self, request_id: str, annotator: str, target: str = "") -> list[Event]:
-        """Take back all that request `target` said, once; without a target, the annotator's last one in force.
+        """Undo all events of request `target`, once; without a target, of the annotator's last request in force.
 
-        Returns the events that undo it. Raises BadInputError if there is nothing to take back.
+        Returns the events that undo it. Raises BadInputError if there is nothing to undo.
         """
         digest = digest_of("undo", target, annotator)
         with self._connection(create=True) as connection:
@@ -158,9 +158,9 @@ class DecisionStore:
             return _read(connection, seq)
 
     def undo(self, seq: int, annotator: str = "") -> int:
-        """Take event `seq` back by a new event, whose `seq` is returned.
+        """Undo event `seq` by a new event; returns the new one's `seq`.
 
-        Raises BadInputError if there is no such event, or it is taken back already.
+        Raises BadInputError if there is no such event, or it is already undone.
         """
         events = list(self._events())
         event = next((e for e in events if e.seq == seq), None)
@@ -175,16 +175,16 @@ class DecisionStore:
         return events_frame(self._events())
 
     def image_verdicts(self) -> pd.DataFrame:
-        """Verdicts in force on images: index image_id; columns verdict, label, annotator (the latest who said so)."""
+        """Verdicts in force on images: index image_id; columns verdict, label, annotator (the last to give it)."""
         return self._in_force("image", "image_id")
 
     def class_verdicts(self) -> pd.DataFrame:
-        """Verdicts in force on classes: index label; columns verdict, label (into which it merges), annotator."""
+        """Verdicts in force on classes: index label; columns verdict, label (the class it merges into), annotator."""
         return self._in_force("class", "label")
 
     def undecided(self) -> pd.DataFrame:
-        """What annotators who differ say: columns kind, key, annotator, verdict, label, seq; sorted by kind, key."""
-        import pandas as pd  # takes a quarter of a second, which `status` does without
+        """Verdicts of annotators who disagree: columns kind, key, annotator, verdict, label, seq; by kind and key."""
+        import pandas as pd  # takes a quarter of a second to load; `status` does without it
 
         rows = [
             (kind, key, e.annotator, e.verdict, e.label, e.seq)
@@ -194,7 +194,7 @@ class DecisionStore:
         return pd.DataFrame(rows, columns=["kind", "key", "annotator", "verdict", "label", "seq"])
 
     def standing(self) -> dict[tuple[str, str], list[Event]]:
-        """Each annotator's last event in force, by kind and key, sorted; of one key the oldest first."""
+        """Each annotator's last event in force, sorted by kind and key, then oldest first."""
         return dict(sorted(find_standing(self._events()).items()))
 
     def _in_force(self, kind: str, index: str) -> pd.DataFrame:
@@ -214,7 +214,7 @@ class DecisionStore:
 
     @contextmanager
     def _connection(self, *, create: bool) -> Iterator[sqlite3.Connection]:
-        """One transaction: committed when the block ends well, rolled back otherwise."""
+        """One transaction: committed if the block succeeds, rolled back otherwise."""
         if create:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         uri = f"{self.path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
@@ -231,16 +231,16 @@ class DecisionStore:
             raise CleanerError(
                 f"{self.path}: cannot be used now",
                 found=str(error),
-                next_step="check permissions and disk space, and that no other program holds it",
+                next_step="check permissions and disk space, and that no other program has it open",
             ) from error
         except sqlite3.DatabaseError as error:
             raise BadInputError(
                 f"{self.path}: not a store of decisions, or damaged",
                 found=str(error),
-                next_step="put a backup in its place, or move it away and import an export of it",
+                next_step="replace it by a backup, or move it away and import an export of it",
             ) from error
         finally:
-            connection.close()  # what is not committed is rolled back
+            connection.close()  # rolls back what is not committed
 
     def _prepare(self, connection: sqlite3.Connection, *, create: bool) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -249,7 +249,7 @@ class DecisionStore:
                 f"{self.path}: written by a newer cleaner", expected=f"schema {_SCHEMA_VERSION}", found=str(version)
             )
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = FULL")  # a confirmed verdict outlives a power cut
+        connection.execute("PRAGMA synchronous = FULL")  # a confirmed verdict survives a power cut
         if version == 0:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;")
@@ -290,7 +290,7 @@ def _append(connection: sqlite3.Connection, event: Event, undoes_seq: int | None
 
 
 def _find_request(connection: sqlite3.Connection, request_id: str, digest: str) -> list[Event] | None:
-    """The events that a request made when it came before, or None."""
+    """The events of an earlier request with this id, or None if there was none."""
     connection.execute(_REQUESTS)
     row = connection.execute(
         "SELECT digest, first_seq, num_events FROM requests WHERE request_id = ?", (request_id,)
@@ -298,14 +298,14 @@ def _find_request(connection: sqlite3.Connection, request_id: str, digest: str) 
     if row is None:
         return None
     if row[0] != digest:
-        raise BadInputError(f"request {request_id} came before with other decisions", expected="a new request id")
+        raise BadInputError(f"request {request_id} was used before with other decisions", expected="a new request id")
     return _read(connection, row[1] - 1, row[2])
 
 
 def _note_request(
     connection: sqlite3.Connection, request_id: str, digest: str, annotator: str, seqs: list[int], undoes: str
 ) -> list[Event]:
-    assert seqs == list(range(seqs[0], seqs[0] + len(seqs))), "one transaction numbers its events in a row"
+    assert seqs == list(range(seqs[0], seqs[0] + len(seqs))), "one transaction numbers its events consecutively"
     connection.execute(
         "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?)", (request_id, digest, annotator, seqs[0], len(seqs), undoes)
     )

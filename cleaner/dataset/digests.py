@@ -12,9 +12,9 @@ _Stamp = list[int | str]
 
 
 class DigestCache:
-    """Digests below a workspace's root. One is taken from memory while its stamp (sizes and times) stays the same.
+    """Remembered digests of files, valid as long as a file's stamp (size and time) stays the same.
 
-    Hashing the manifests of a million images takes a second each; asking for their size takes none.
+    Hashing the manifest of a million images takes a second; reading its size takes no time.
     """
 
     def __init__(self, path: Path, root: Path) -> None:
@@ -28,12 +28,12 @@ class DigestCache:
         return self.remember(self._name(file), _file_stamp(file), lambda: sha256_file(file))
 
     def compute(self, file: Path) -> str:
-        """Hex SHA-256 of the bytes of `file` as they are now, whatever is remembered."""
+        """Hex SHA-256 of `file`, always computed anew."""
         self._known().pop(self._name(file), None)
         return self.sha256(file)
 
     def remember(self, name: str, stamp: _Stamp, compute: Callable[[], str]) -> str:
-        """The digest `name` if it was taken at the same `stamp`, else that of `compute`, which is remembered."""
+        """The digest remembered as `name` if its `stamp` is the same, else that of `compute`, then remembered."""
         known = self._known().get(name)
         if known is not None and known[:-1] == stamp:
             return str(known[-1])
@@ -43,7 +43,7 @@ class DigestCache:
         return digest
 
     def save(self) -> None:
-        """Write what is remembered, if there is anything new."""
+        """Write the remembered digests to disk if any are new."""
         if self._changed:
             write_json(self.path, self._known())
             self._changed = False
@@ -65,7 +65,7 @@ class DigestCache:
 
 
 def tree_stamp(path: Path) -> _Stamp:
-    """A stamp of a file, or of a folder with all that lies below it; `path` must exist."""
+    """The stamp of a file, or of a folder with all files below it; `path` must exist."""
     if not path.is_dir():
         return _file_stamp(path)
     files = sorted(file for file in path.rglob("*") if file.is_file())

@@ -1,11 +1,11 @@
-"""Events of people's decisions, and which verdicts they leave in force.
+"""People's decisions as events, and the verdicts that result from them.
 
-The rules, from the events of one key (an image's content or a class), oldest first:
+The rules for the events of one key (an image's content or a class), oldest first:
 
-- An event that another one undoes does not count; undoing the undoing brings it back.
-- An annotator's last event counts. `unsure` is an abstention: it takes back what the annotator said before.
-- Annotators who differ, in verdict or in label, leave the key undecided.
-- An event in the queue `settle` makes everything before it history: from there on the same rules hold, with the
+- An event that another one undoes does not count; undoing the undo restores it.
+- An annotator's last event counts. `unsure` is an abstention: it withdraws the annotator's earlier verdict.
+- If annotators differ in verdict or label, the key is undecided.
+- An event in the queue `settle` overrules everything before it; from there on the same rules apply, with the
   settler as one of the annotators.
 """
 
@@ -29,7 +29,7 @@ _IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """One decision of one annotator. `seq` is None until a store holds it."""
+    """One decision of one annotator. `seq` is None until it is stored."""
 
     kind: str
     key: str
@@ -67,7 +67,7 @@ class Event:
 
 
 def find_undone(events: list[Event]) -> set[int]:
-    """The `seq` of events that do not count. An undoing names an earlier event, so the last ones are judged first."""
+    """The `seq` of events that are undone. An undo names an earlier event, so the latest are looked at first."""
     gone: set[int] = set()
     for event in reversed(events):
         if event.undoes_seq is not None and event.seq not in gone:
@@ -86,13 +86,13 @@ def find_standing(events: Iterable[Event]) -> dict[tuple[str, str], list[Event]]
         of_key = last.setdefault((event.kind, event.key), {})
         if event.queue == SETTLE:
             of_key.clear()
-        of_key.pop(event.annotator, None)  # an annotator's place is that of the last event
+        of_key.pop(event.annotator, None)  # annotators are ordered by their last events
         of_key[event.annotator] = event
     return {key: [e for e in events.values() if e.verdict != "unsure"] for key, events in last.items()}
 
 
 def differ(standing: list[Event]) -> bool:
-    """Whether the annotators of one key contradict one another."""
+    """Whether the annotators of one key disagree."""
     return len({(e.verdict, e.label) for e in standing}) > 1
 
 

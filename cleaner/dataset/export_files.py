@@ -1,4 +1,4 @@
-"""The files of an exported image folder: their names, and how they are put there, all of them or none."""
+"""Files of an exported image folder: their names, and writing all of them or none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Literal
 from cleaner.errors import BadInputError, CleanerError
 
 Mode = Literal["hardlink", "symlink", "copy"]
-_MAX_NAME_BYTES = 255  # of every common file system
+_MAX_NAME_BYTES = 255  # the limit of every common file system
 # torchvision.datasets.folder.IMG_EXTENSIONS; ImageFolder ignores files with any other
 _READ_BY_IMAGE_FOLDER = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
 _EXTENSION_OF = {"JPEG": ".jpg", "PNG": ".png", "BMP": ".bmp", "TIFF": ".tif", "WEBP": ".webp"}
@@ -33,7 +33,7 @@ class ExportedFile:
 
 
 class FreeNames:
-    """Hands out file names that are free in their folder, also where upper and lower case are the same."""
+    """Hands out file names that are free in their folder, even on file systems that ignore case."""
 
     def __init__(self) -> None:
         self._taken: dict[PurePosixPath, set[str]] = {}

@@ -31,7 +31,7 @@ CLASSES_FILE = "classes.txt"
 REPEATS_FILE = "repeats.csv"
 _CSV_COLUMNS = ["file_name", "clean_label", "split", "label", "image_id", "keep", "drop_stage", "drop_reason"]
 COLUMNS = [*_CSV_COLUMNS, "format", "fault", "file_bytes"]
-"""The columns of a manifest that an export reads, besides `repeats` where there is one."""
+"""The columns of a manifest that an export reads, besides `repeats` if there is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class ExportResult:
     num_repeats: int = 0
     """Additional files or rows for images that are repeated."""
     num_dropped: int = 0
-    """Dropped images that were written, too."""
+    """Dropped images that were written as well."""
     num_copied: int = 0
     """Files copied because they could not be hard-linked."""
     warnings: list[str] = field(default_factory=list)
@@ -68,11 +68,11 @@ def export_folder(
     With several splits, or with `dropped`, each split has a folder of its own: `OUT/train/<clean_label>/<name>`;
     every split then has a folder for every class, so that ImageFolder numbers them alike. `dropped` writes the dropped
     images to `OUT/dropped/<stage>-<reason>/<label>/`. `repeats`: `files` writes an image that is repeated n times under
-    n names, `csv` lists the numbers in `repeats.csv`. Files that ImageFolder would not take for images get the
-    extension of their format. The source images are never changed; but a hard link is the same file, so whoever edits
-    the export in place edits the source (use `copy` then). Where a hard link is not possible the file is copied.
+    n names, `csv` lists the numbers in `repeats.csv`. Files that ImageFolder would not recognise as images get the
+    extension of their format. The source images are never changed; but a hard link is the same file, so editing the
+    export in place edits the source (use `copy` then). Where a hard link is not possible the file is copied.
 
-    OUT must be absent or empty; it appears once all of it is written, and never with `dry_run`. Raises UsageError if
+    OUT must be absent or empty; it appears once everything is written, and never with `dry_run`. Raises UsageError if
     OUT cannot be used, BadInputError if a class cannot be a folder or a source file is missing or changed.
     """
     _check_out(out, images_root, folder=True)
@@ -117,8 +117,8 @@ def export_csv(
 ) -> ExportResult:
     """Write the kept rows as one table (.csv, .tsv, .parquet): file_name, clean_label, split, label, image_id.
 
-    `repeats`: `csv` adds the column, `files` writes a row that often, `ignore` neither. `dropped` adds the dropped rows
-    too, with keep, drop_stage and drop_reason. OUT must not exist; raises UsageError if it does.
+    `repeats`: `csv` adds the column, `files` repeats the row, `ignore` does neither. `dropped` adds the dropped rows,
+    with keep, drop_stage and drop_reason. OUT must not exist; raises UsageError if it does.
     """
     _check_out(out, None, folder=False)
     kept, classes, warnings = _kept_rows(manifest)
@@ -150,8 +150,8 @@ def _with_repeats(rows: pd.DataFrame) -> pd.DataFrame:
 def _kept_rows(manifest: pd.DataFrame) -> tuple[pd.DataFrame, list[str], list[str]]:
     """The kept rows by file_name, the classes (those of `train`, where there is one), and warnings.
 
-    Rows of another split whose class has no training image left are not exported: a model cannot know it, and its
-    folder would shift the number of every class after it.
+    Rows of other splits whose class has no training image left are not exported: a model cannot know the class, and
+    its folder would shift the numbers of all classes after it.
     """
     kept = _with_repeats(manifest.loc[manifest["keep"]]).sort_values("file_name", kind="stable")
     if kept.empty:
@@ -180,7 +180,7 @@ def _plan(
     ]
     if not with_repeats:
         return files
-    # repeats are named last, so that none takes the name of another image
+    # repeats are named last, so that none takes another image's name
     return [
         ExportedFile(f.source, f.target, tuple(names.take(f.target.parent, f.target.name) for _ in range(1, num)))
         for f, num in zip(files, kept["repeats"], strict=True)
@@ -199,7 +199,7 @@ def _plan_dropped(manifest: pd.DataFrame, images_root: Path, names: FreeNames) -
         if _leads_out(name) or not source.is_file():
             continue
         folder = PurePosixPath(DROPPED, f"{stage}-{reason}")
-        if not why_no_folder(label):  # an odd label among the dropped images does not stop the export
+        if not why_no_folder(label):  # an unusable label among the dropped images does not stop the export
             folder /= label
         files.append(ExportedFile(source.resolve(), names.take(folder, name.name)))
     return files
@@ -210,7 +210,7 @@ def _leads_out(name: PurePosixPath) -> bool:
 
 
 def _sources(kept: pd.DataFrame, images_root: Path) -> list[Path]:
-    """The real file of every kept row. Raises BadInputError if some are missing or have another size."""
+    """The real file of every kept row. Raises BadInputError if any is missing or has another size."""
     sources, wrong = [], []
     for name, expected in zip(kept["file_name"], kept["file_bytes"], strict=True):
         if _leads_out(PurePosixPath(name)):
@@ -226,7 +226,7 @@ def _sources(kept: pd.DataFrame, images_root: Path) -> list[Path]:
         sources.append(source.resolve())
     if wrong:
         raise BadInputError(
-            f"{images_root}: {len(wrong)} images are not as they were scanned",
+            f"{images_root}: {len(wrong)} images have changed since the scan",
             found=first_few(wrong),
             next_step="run `cleaner scan IMAGES` and the stages after it again",
         )
@@ -236,7 +236,7 @@ def _sources(kept: pd.DataFrame, images_root: Path) -> list[Path]:
 def _check_out(out: Path, images_root: Path | None, *, folder: bool) -> None:
     if images_root is not None and is_remote(images_root):
         raise UsageError(
-            f"{images_root}: an image folder is made of files on this machine",
+            f"{images_root}: an image folder can only be made of local files",
             next_step="export a list (--to csv, parquet …), or fetch the images and scan them here",
         )
     if images_root is not None and out.resolve().is_relative_to(images_root.resolve()):
@@ -244,16 +244,16 @@ def _check_out(out: Path, images_root: Path | None, *, folder: bool) -> None:
     taken = out.exists() and not (folder and out.is_dir() and not any(out.iterdir()))
     if taken or out.is_symlink():
         rule = "a folder that is empty or does not exist" if folder else "a file that does not exist"
-        raise UsageError(f"{out}: there is something already", expected=rule, next_step="name another, or remove it")
+        raise UsageError(f"{out}: already exists", expected=rule, next_step="choose another name, or remove it")
 
 
 def _warnings(folders: list[PurePosixPath], exported: list[ExportedFile]) -> list[str]:
-    """What a reader of the export has to know: names that ImageFolder ignores, and folders without an image."""
+    """Warnings for the export's readers: names that ImageFolder ignores, and folders without images."""
     ignored = sum(not is_read_by_image_folder(file.target) for file in exported)
     empty = sorted({f.as_posix() for f in folders} - {file.target.parent.as_posix() for file in exported})
     found = []
     if ignored:
-        found.append(f"{ignored} files have a name that ImageFolder passes over (GIF, say): give it `is_valid_file`")
+        found.append(f"{ignored} files have a name that ImageFolder ignores (GIF, say): pass it `is_valid_file`")
     if empty:
         named = first_few(empty)
         found.append(f"{len(empty)} class folders are empty ({named}): read them with ImageFolder(…, allow_empty=True)")

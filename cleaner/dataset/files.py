@@ -1,4 +1,4 @@
-"""Which files lie below the images root, and which of them cannot be what they seem."""
+"""Lists the files below the images root, and finds those that cannot be used as they are."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class FoundFile:
 
 
 def list_files(root: Path, follow_symlinks: bool) -> list[FoundFile]:
-    """Every file below `root`, sorted by name; hidden files, hidden folders and Thumbs.db aside.
+    """Every file below `root`, sorted by name, except hidden files, hidden folders and Thumbs.db.
 
-    Links to files count as files. Links to folders are followed after everything else and only to folders not seen
-    before, so loops end and no file is listed twice by way of a folder link. A link that leaves `root` is a row with
-    fault `outside_root` unless `follow_symlinks`; a dangling one `missing`; one that loops, a folder that cannot be
-    listed, and anything that is no regular file (it is never opened) `unreadable`. A `root` that is a URL has no links.
+    Links to files count as files. Links to folders are followed last, and only to folders not seen before, so loops
+    end and no file is listed twice through a link. Unless `follow_symlinks`, a link out of `root` has the fault
+    `outside_root`. A dangling link is `missing`; a link that loops, a folder that cannot be listed, and anything that
+    is no regular file (it is never opened) are `unreadable`. A `root` that is a URL has no links.
     """
     if is_remote(root):
         return _list_remote(root)
@@ -92,7 +92,7 @@ class _Walk:
 
     def run(self) -> list[FoundFile]:
         while self.folders or self.links:
-            if not self.folders:  # real folders first: then a link cannot rob a folder of its own name
+            if not self.folders:  # real folders first, so that no folder is listed by a link's name
                 self.links.sort()
                 self.folders.append(self.links.pop(0))
             self._enter(*self.folders.popleft())
@@ -103,7 +103,7 @@ class _Walk:
             status = os.stat(path)  # noqa: PTH116 - a Path for each of a million files costs more than the listing
             identity = (status.st_dev, status.st_ino)
             if identity in self.seen:
-                log.info("%s: leads to a folder that is listed already", path)
+                log.info("%s: leads to a folder that is already listed", path)
                 return
             self.seen.add(identity)
             with os.scandir(path) as entries:
@@ -140,7 +140,7 @@ def _with_safe_names(found: list[FoundFile]) -> list[FoundFile]:
     taken = {file.name for file in found}
     for i in sorted(bad, key=lambda i: found[i].name):
         name = escape_name(found[i].name)
-        while name in taken:  # another file bears the escaped spelling as its true name
+        while name in taken:  # another file really has the escaped name
             name = name.replace("\\", "\\\\")
         taken.add(name)
         found[i] = replace(found[i], name=name, fault=found[i].fault or "bad_name")
@@ -156,7 +156,7 @@ def escape_name(name: str) -> str:
     out = []
     for char in name:
         code = ord(char)
-        if 0xDC80 <= code <= 0xDCFF:  # how Python carries a byte that is not UTF-8
+        if 0xDC80 <= code <= 0xDCFF:  # how Python represents a byte that is not UTF-8
             out.append(f"\\x{code - 0xDC00:02x}")
         elif char == "\\":
             out.append("\\\\")
@@ -168,7 +168,7 @@ def escape_name(name: str) -> str:
 
 
 def find_file(root: Path, name: str, follow_symlinks: bool) -> FoundFile:
-    """One file by its name below `root`, with the faults of `list_files`; `missing` where there is none."""
+    """One file by its name below `root`, with the faults of `list_files`; `missing` if there is none."""
     if is_remote(root):
         store, base = _opened(root)
         try:
@@ -192,5 +192,5 @@ def find_file(root: Path, name: str, follow_symlinks: bool) -> FoundFile:
 
 
 def is_inside(real_root: str, real_path: str) -> bool:
-    """Whether a path without links is `real_root` or lies below it."""
+    """Whether a resolved path is `real_root` or lies below it."""
     return real_path == real_root or real_path.startswith(real_root.rstrip("/") + "/")

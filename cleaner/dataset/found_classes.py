@@ -1,4 +1,4 @@
-"""`labels/classes.parquet`: what the labels stage found of the classes, as balance and the report take it up."""
+"""`labels/classes.parquet`: the labels stage's findings about classes, read by balance and the report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FINDING_COLUMNS = [
     ("finding", pa.string()),
     ("overlaps_with", pa.string()),
 ]
-"""Evidence and finding, as `cleaner balance` takes them over."""
+"""Evidence and findings, the columns that `cleaner balance` copies."""
 SCHEMA = pa.schema(
     [
         ("label", pa.string()),
@@ -32,9 +32,9 @@ SCHEMA = pa.schema(
 
 
 def read_findings(path: Path, names: list[str], merged: dict[str, str]) -> pd.DataFrame:
-    """FINDING_COLUMNS of the classes `names`, in their order; without the file, or of unknown classes: no finding.
+    """FINDING_COLUMNS of the classes `names`, in their order; no findings without the file, or for unknown classes.
 
-    `merged`: where people's merges end; what they made one is no finding any more.
+    `merged`: the class that each merged class became; an overlap that people merged is no longer a finding.
     """
     written = pd.read_parquet(path) if path.is_file() else no_classes()
     table = written.set_index("label")[[name for name, _ in FINDING_COLUMNS]].reindex(names)
@@ -46,5 +46,5 @@ def read_findings(path: Path, names: list[str], merged: dict[str, str]) -> pd.Da
 
 
 def no_classes() -> pd.DataFrame:
-    """The table without a row."""
+    """The table without rows."""
     return pd.DataFrame(SCHEMA.empty_table().to_pandas())

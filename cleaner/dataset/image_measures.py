@@ -1,4 +1,4 @@
-"""What a picture's pixels say about its quality: plain numbers, without a verdict (see scoring/image_quality.py)."""
+"""Measures a picture's quality by its pixels; scoring/image_quality.py judges the numbers."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 THUMB_PX = 64
-"""Longer side of the grey thumbnail: blur that no longer shows at this size does no harm to a classifier either."""
-_SAME_LEVEL = 1.0  # neighbours that differ by one grey level are equal but for rounding
+"""Longer side of the grey thumbnail: blur that is invisible at this size does not harm a classifier either."""
+_SAME_LEVEL = 1.0  # a difference of one grey level may be rounding
 _WEIGHTS = np.array([0.241, 0.691, 0.068], dtype=np.float32)  # perceived brightness (Finley), as cleanvision has it
 _SQUARES = (np.arange(256, dtype=np.float32) / np.float32(255)) ** 2
 
@@ -15,8 +15,8 @@ _SQUARES = (np.arange(256, dtype=np.float32) / np.float32(255)) ** 2
 def measure_quality(grey: Image.Image, sample: np.ndarray) -> dict[str, float]:
     """The quality columns of `ImageFacts` that come from pixels.
 
-    `grey` is the picture in mode L at any size, its aspect kept (it is made smaller here, never larger); `sample`
-    (h, w, 3) uint8 are some of its pixels, unmixed.
+    `grey` is the picture in mode L at any size with its aspect kept (it is only ever reduced here); `sample` (h, w, 3)
+    uint8 are some of its pixels, not interpolated.
     """
     scale = THUMB_PX / max(grey.size)
     if scale < 1:
@@ -49,7 +49,7 @@ def compute_sharpness(grey: np.ndarray) -> float:
     if min(grey.shape) < 3:
         return float("nan")
     contrast = float(grey.std())
-    if contrast < 1:  # grey levels: what is left is rounding
+    if contrast < 1:  # in grey levels; the rest is rounding
         return float("nan")
     middle = grey[1:-1, 1:-1]
     laplacian = 4 * middle - grey[:-2, 1:-1] - grey[2:, 1:-1] - grey[1:-1, :-2] - grey[1:-1, 2:]

@@ -1,4 +1,4 @@
-"""One look at an image file: is it sound, what is in it, what does it look like. One read, one decode."""
+"""Inspects an image file, with one read and one decode: is it sound, and what does it look like?"""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from cleaner.errors import BadInputError
 
 HASH_BYTES = 16
 UNIFORM_STD = 0.015
-"""Below this `pixel_std` (about four grey levels of 255) a picture is nearly uniform: its hash is mere noise."""
-_MAX_FILE_BYTES = 1 << 30  # larger files are digested in pieces and never decoded
+"""Below this `pixel_std` (about four grey levels of 255) a picture is nearly uniform: its hash is just noise."""
+_MAX_FILE_BYTES = 1 << 30  # larger files are hashed in pieces and never decoded
 _THUMB_PX = 64
 _HASH_PX = 32
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What scan knows of one file. Values that the file does not yield are '', 0, -1, NaN or empty bytes."""
+    """What scan knows about one file. Values that the file does not provide are '', 0, -1, NaN or empty bytes."""
 
     image_id: str = ""
     """Hex SHA-256 of the file's bytes; '' where they could not be read."""
@@ -72,7 +72,7 @@ class ImageFacts:
 
 
 def inspect_image(path: str | Path, max_pixels: int) -> ImageFacts:
-    """Everything scan needs of one file; never raises for a bad file, never opens what is no regular file.
+    """Everything scan needs from one file. It never raises for a bad file, and opens regular files only.
 
     An image whose header promises more than `max_pixels` is not decoded (`too_large`).
     """
@@ -91,7 +91,7 @@ def inspect_image(path: str | Path, max_pixels: int) -> ImageFacts:
 
 
 def _read_regular(name: str) -> bytes | ImageFacts:
-    """A file's bytes; its facts where it is not to be read whole."""
+    """A file's bytes, or its facts if it is not to be read whole."""
     status = os.stat(name)  # noqa: PTH116
     if not stat.S_ISREG(status.st_mode):
         return ImageFacts(fault="unreadable")
@@ -136,12 +136,12 @@ def _inspect_bytes(data: bytes, name: str, max_pixels: int) -> ImageFacts:
 
 
 def _is_bmp(data: bytes) -> bool:
-    """Whether bytes that begin with `BM`, as many a text does, go on like a bitmap."""
+    """Whether bytes that begin with `BM`, as a text may, continue like a bitmap."""
     return len(data) < 18 or int.from_bytes(data[14:18], "little") in (12, 16, 40, 52, 56, 64, 108, 124)
 
 
 def _look(pixels: Image.Image) -> dict[str, Any]:
-    """Digest, hash and evidence of upright pixels of mode L, RGB or RGBA."""
+    """Digest, hash and measures of upright pixels of mode L, RGB or RGBA."""
     if pixels.mode == "L":
         pixels = pixels.convert("RGB")  # a grey file and a colour file of the same grey picture are equal
     digest = hashlib.sha256(f"{pixels.mode}{pixels.size}".encode())
@@ -162,7 +162,7 @@ def _look(pixels: Image.Image) -> dict[str, Any]:
 
 
 def _cosines(num: int, size: int) -> np.ndarray:
-    """(num, size) float32: the `num` lowest cosine waves over `size` samples, the constant one left out."""
+    """(num, size) float32: the `num` lowest cosine waves over `size` samples, without the constant one."""
     wave, sample = np.arange(1, num + 1)[:, None], np.arange(size)[None, :]
     return np.cos(np.pi * wave * (2 * sample + 1) / (2 * size)).astype(np.float32)
 
@@ -171,7 +171,7 @@ _WAVES = _cosines(8, _HASH_PX)
 
 
 def perceptual_hash(image: Image.Image) -> bytes:
-    """128 bits of what an RGB image looks like, from a 32 x 32 grey thumbnail.
+    """A hash of 128 bits of how an RGB image looks, from a 32 x 32 grey thumbnail.
 
     64 bits: whether each of the 8 x 8 lowest waves of its cosine transform is above their median;
     64 bits: whether it brightens from left to right between neighbours on an 8 x 9 grid.
@@ -195,9 +195,9 @@ def load_rgb(path: str | Path, size_px: int, *, draft: bool = True, image_id: st
 def load_upright(path: str | Path, least_px: int, *, image_id: str = "") -> np.ndarray:
     """Pixels (H, W, 3) uint8, RGB, upright, first frame, transparency on white.
 
-    A JPEG is decoded at a fraction of its size where both sides are still at least `least_px`. Threads may call this
-    at once. Raises BadInputError naming the file if it cannot be read or decoded, or if `image_id` (hex SHA-256) is
-    given and the bytes are others.
+    A JPEG is decoded at a fraction of its size if both sides are then still at least `least_px`. Thread-safe. Raises
+    BadInputError naming the file if it cannot be read or decoded, or if `image_id` (hex SHA-256) is given and the
+    bytes differ.
     """
     return np.array(on_white(_open_upright(path, least_px, image_id)))
 
@@ -209,7 +209,7 @@ def _open_upright(path: str | Path, least_px: int, image_id: str) -> Image.Image
     except OSError as error:
         raise _changed(path, str(error)) from error
     if image_id and hashlib.sha256(data).hexdigest() != image_id:
-        raise _changed(path, "other bytes than when it was scanned")
+        raise _changed(path, "the file has changed since the scan")
     kind = sniff_format(data[:4096])
     if kind not in FORMATS:
         raise _changed(path, kind or "no image")
@@ -224,7 +224,7 @@ def _open_upright(path: str | Path, least_px: int, image_id: str) -> Image.Image
 
 def _changed(path: str | Path, found: str) -> BadInputError:
     return BadInputError(
-        f"{path}: cannot be read as an image any more",
+        f"{path}: can no longer be read as an image",
         expected="the file as it was when it was scanned",
         found=found,
         next_step="run `cleaner scan IMAGES` again",

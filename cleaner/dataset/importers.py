@@ -1,4 +1,4 @@
-"""What people bring along: seeds of the noise stage."""
+"""Reads seeds of the noise stage."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from cleaner.dataset.tables import plain_names, read_table, read_truth, refuse, 
 from cleaner.errors import BadInputError, first_few
 
 SEED_KINDS = {"noise": True, "normal": False}
-"""The folders of a folder of seeds, and what each says."""
-_DAMAGED, _SOUND = "files that are no readable images", "images that the model can look at"
+"""The folders in a folder of seeds, and whether their images are noise."""
+_DAMAGED, _SOUND = "files that are not readable images", "readable images"
 
 
 def read_seeds(path: Path, manifest: pd.DataFrame) -> pd.DataFrame:
-    """Images that people marked as noise or as normal: one row an image (content), ordered by image_id.
+    """Images that people marked as noise or as normal: one row per image (content), ordered by image_id.
 
     `path`: a table (.csv, .tsv, .parquet) with file_name and is_noise (true/false, 1/0, yes/no), or a folder with
     `noise/` and `normal/`, whose files are found in the manifest by their content. `manifest`: columns file_name,
     image_id and readable. Returns columns image_id, file_name (the first of its copies; '' for a file that is not in
     the manifest), path (where such a file lies, else '') and is_noise (bool).
 
-    Raises BadInputError, naming file and row: a file name that the manifest lacks, one that has no readable image, a
-    value that is neither true nor false, an image that is both kinds (be it by an exact copy), a kind without images.
+    Raises BadInputError, naming file and row, for a file name that the manifest lacks, one without a readable image, a
+    value that is neither true nor false, an image marked as both kinds (even through an exact copy), or a kind without
+    images.
     """
     seeds = _seeds_in_folder(path, manifest) if path.is_dir() else _seeds_in_table(path, manifest)
     _check_kinds(path, seeds)
@@ -34,7 +35,7 @@ def read_seeds(path: Path, manifest: pd.DataFrame) -> pd.DataFrame:
 
 
 def seeds_digest(seeds: pd.DataFrame) -> str:
-    """Hex digest of what `read_seeds` returns: of images and kinds, not of where they were named."""
+    """Hex digest of the images and kinds that `read_seeds` returns, however they were listed."""
     return digest_of(sorted([str(i), bool(n)] for i, n in zip(seeds["image_id"], seeds["is_noise"], strict=True)))
 
 

@@ -1,4 +1,4 @@
-"""Looking at many files with all cores, remembering what was seen: what is unchanged is not read again."""
+"""Inspects many files on all cores, and remembers the results: unchanged files are not read again."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from cleaner.dataset.locations import REQUESTS_AT_ONCE, is_remote
 from cleaner.dataset.store import Arrays, ArrayStore, digest_of
 
 INSPECTION_VERSION = 2
-"""To be raised whenever `inspect_image` comes to answer differently: older answers are then not used."""
+"""Raise it whenever `inspect_image` gives different results, so that older ones are not reused."""
 BATCH_FILES = 128
-"""Files in one task: a kill loses at most these for each worker."""
+"""Files in one task: the most that a worker loses if it is killed."""
 _FIELDS = tuple(field.name for field in dataclasses.fields(ImageFacts) if field.name != "near_hash")
-_REPEATED = ("format", "mode", "fault")  # text with few values: one object for all rows
-_MAY_HAVE_CHANGED = ("unreadable", "missing")  # mending permissions leaves size and mtime as they were
+_REPEATED = ("format", "mode", "fault")  # text with few distinct values: one object for all rows
+_MAY_HAVE_CHANGED = ("unreadable", "missing")  # fixing permissions changes neither size nor mtime
 
 Batch = tuple[tuple[FoundFile, ...], int]
 Mapper = Callable[[Callable[[Batch], Arrays], Sequence[tuple[str, Batch]], ArrayStore], Iterable[Arrays]]
@@ -35,10 +35,10 @@ _Key = tuple[str, int, int]  # name, size, mtime_ns
 def inspect_files(
     files: Sequence[FoundFile], *, max_pixels: int, folder: Path, map_tasks: Mapper, advance: Callable[[int], None]
 ) -> list[ImageFacts]:
-    """The facts of each of `files`, in their order; a file that has a fault already is not opened.
+    """The facts of each of `files`, in their order; a file that already has a fault is not opened.
 
-    `folder` keeps what was seen, by name, size and mtime; `map_tasks(function, tasks, store)` does the work and
-    `advance(n)` hears of n more finished files. Batches of files that are all gone are taken out of `folder`.
+    `folder` stores results by name, size and mtime; `map_tasks(function, tasks, store)` does the work, and `advance(n)`
+    is called when n more files are done. Batches whose files are all gone are removed from `folder`.
     """
     store = ArrayStore(folder / f"v{INSPECTION_VERSION}-{max_pixels}")
     sound = [file for file in files if not file.fault]
@@ -66,7 +66,7 @@ def inspect_batch(batch: Batch) -> Arrays:
     files, max_pixels = batch
     with warnings.catch_warnings(), ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
         look = partial(inspect_image, max_pixels=max_pixels)
-        # a store answers late, and many at once; a disk does not, and one process of many has one core
+        # a remote store is slow to answer but serves many requests at once
         found = list((pool.map if is_remote(files[0].path) else map)(look, [file.path for file in files]))
     rows = [
         [list(_key(file)), [getattr(facts, name) for name in _FIELDS]] for file, facts in zip(files, found, strict=True)

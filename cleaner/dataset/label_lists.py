@@ -1,4 +1,4 @@
-"""Lists of labelled images: what `cleaner scan --labels FILE` reads."""
+"""Reads lists of labelled images, for `cleaner scan --labels FILE`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cleaner.errors import BadInputError
 def read_labels(path: Path) -> pd.DataFrame:
     """A list of labelled images: columns `file_name` and `label`, and `split` if the table has one.
 
-    One row per file name, in the table's order, all cells text; a leading `./` of a file name is taken off.
+    One row per file name, in the table's order, all cells text; a leading `./` of a file name is removed.
     The index holds the row's number in the file, for messages. Raises BadInputError, naming file and row, for a
     missing column, an empty cell, a file name listed twice, or one that is not relative to the images root.
     """
@@ -51,5 +51,5 @@ def _refuse_repeated(path: Path, rows: pd.DataFrame) -> None:
         f"{path}, row {here}: file_name {rows['file_name'].iloc[0]!r} is listed {how}",
         expected="each file name once",
         found="; ".join(found),
-        next_step=f"take one of the rows out of {path.name} and run again",
+        next_step=f"remove one of the rows from {path.name} and run again",
     )

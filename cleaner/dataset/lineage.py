@@ -1,4 +1,4 @@
-"""The chain of stages that a manifest came through, and whether each still matches what it was made from."""
+"""The chain of stages behind a manifest, and whether each still matches its inputs."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class Link:
 
     record: StageRecord
     why: str
-    """Why it no longer matches what is there, itself alone; '' if it does."""
+    """Why this stage itself no longer matches what is there; '' if it does."""
 
 
 def trace(workspace: Workspace, stage: str, verdicts: Verdicts | None = None) -> list[Link]:
-    """The complete stages that the manifest of `stage` came through, from the first one read to `stage` itself.
+    """The complete stages that led to the manifest of `stage`, from the first to `stage` itself.
 
-    Empty if `stage` is not complete. Verdicts count only if they are given.
+    Empty if `stage` is not complete. Verdicts are compared only if they are given.
     """
     links: list[Link] = []
     record = workspace.record(stage)
@@ -63,7 +63,7 @@ def _why_other_parent(workspace: Workspace, record: StageRecord, parent: Input |
         return ""
     stage = workspace.stage_of(parent.file)
     if not parent.sha256:
-        return f"{stage or parent.file} is not there"
+        return f"{stage or parent.file} is missing"
     what = f"{stage} has run since" if stage else f"{parent.file} has changed"
     if workspace.relative(workspace.root / read.file) == parent.file:
         return what
@@ -87,7 +87,7 @@ def open_parent(
     """The manifest that `stage` reads: `from_file`, else that of the nearest complete stage before it.
 
     Raises StaleStageError if there is none, or that stage or one before it is stale (by `verdicts` too, if given);
-    BadInputError if `from_file` is no manifest, or where its images lie is not known.
+    BadInputError if `from_file` is no manifest, or its images root is unknown.
     """
     if from_file is not None:
         return _open_file(workspace, _fetch(workspace, from_file))
@@ -101,7 +101,7 @@ def open_parent(
         raise StaleStageError(
             f"{workspace.manifest_path(first)} is stale: {stale.why}", next_step=f"run `{command}`{rest}"
         )
-    # the scan at the head of the lineage is the first to know that the images moved
+    # if the images were moved, the scan is the first stage to know
     return replace(parent, images_root=locate(links[0].record.images_root))
 
 
@@ -133,7 +133,7 @@ def _first_stale(links: list[Link]) -> Link | None:
 
 
 def _parent_now(workspace: Workspace, record: StageRecord) -> Input | None:
-    """What a stage would read today, with the digest '' if that is not there."""
+    """What a stage would read now, with the digest '' if that is missing."""
     read = record.find_input("parent")
     if read is None:
         return None
@@ -160,7 +160,7 @@ def _open_file(workspace: Workspace, path: Path) -> Parent:
         root = scan.images_root
     else:
         raise BadInputError(
-            f"{path}: where its images lie is not known",
+            f"{path}: its images root is unknown",
             expected=f"a {RECORD} beside it, or a scan in {workspace.root}",
             next_step="run `cleaner scan IMAGES` in this workspace first",
         )
@@ -168,13 +168,13 @@ def _open_file(workspace: Workspace, path: Path) -> Parent:
 
 
 def _fetch(workspace: Workspace, path: Path) -> Path:
-    """A manifest behind a URL as a file of this workspace, with the record beside it; any other path as it is."""
+    """A manifest behind a URL as a local copy, with its record beside it; any other path as it is."""
     if not is_remote(path):
         return path
     folder = workspace.root / "fetched" / digest_of(str(path))[:12]
     for name in (path.name, RECORD):
         try:
             write_atomic(folder / name, read_bytes(f"{path.parent}/{name}"))
-        except FileNotFoundError:  # a manifest may stand alone; reading it says when it is the manifest that is missing
+        except FileNotFoundError:  # a manifest may have no record; if the manifest itself is missing, reading it raises
             (folder / name).unlink(missing_ok=True)
     return folder / path.name

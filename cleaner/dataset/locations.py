@@ -1,4 +1,4 @@
-"""Where things lie: folders of this machine, or URLs of a store that many machines reach (s3://, gs://, file:// …)."""
+"""Local folders, and URLs of stores that many machines can reach (s3://, gs://, file:// …)."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any, cast
 from cleaner.errors import CleanerError
 
 REQUESTS_AT_ONCE = 8
-"""What one core asks of a store at a time: an answer takes some 30 ms, decoding an image about 4 ms."""
+"""Requests to a store that one core has open at a time: an answer takes 30 ms or so, decoding an image about 4 ms."""
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 def is_remote(place: str | Path) -> bool:
-    """Whether a place is a URL that fsspec opens; a `Path` never is, because it folds `//`."""
+    """Whether a place is a URL that fsspec opens; a `Path` never is, because it collapses `//`."""
     return _URL.match(str(place)) is not None
 
 
 def locate(place: str | Path) -> Path:
-    """The place that a text names: a `Path`, or for a URL a `UPath`, which answers to the same calls.
+    """The place that a text names: a `Path`, or for a URL a `UPath`, which has the same methods.
 
-    `file://` is this machine's file system. Raises CleanerError for a URL whose packages are not installed.
+    `file://` is the local file system. Raises CleanerError for a URL whose packages are not installed.
     """
     text = str(place)
     if not is_remote(text):
@@ -31,7 +31,7 @@ def locate(place: str | Path) -> Path:
     try:
         from upath import UPath
 
-        # others write to the store as well: what a folder held a minute ago must be asked again
+        # others write to the store as well, so listings are not cached
         return cast(Path, UPath(text, use_listings_cache=False))
     except (ImportError, ValueError) as error:
         raise CleanerError(
@@ -42,7 +42,7 @@ def locate(place: str | Path) -> Path:
 
 
 def read_bytes(place: str | Path) -> bytes:
-    """The bytes of a file, from a URL in a single request. Raises OSError, also where a store has errors of its own."""
+    """The bytes of a file; from a URL, in a single request. Raises OSError, even if a store has its own errors."""
     if not is_remote(place):
         return Path(place).read_bytes()
     remote = cast(Any, locate(place))

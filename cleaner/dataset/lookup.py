@@ -1,4 +1,4 @@
-"""Which rows of a manifest a person means: by file name, by path, or by the first digits of an image_id."""
+"""Finds the images that a person names, by file name, by path, or by the first digits of an image_id."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DIGITS = re.compile(r"[0-9a-f]{6,64}")
 
 @dataclass(frozen=True)
 class FoundImage:
-    """A file of the manifest that was asked for."""
+    """A file of the manifest."""
 
     file_name: str
     image_id: str
@@ -27,11 +27,11 @@ class FoundImage:
 
 
 def find_images(manifest: Path, images_root: Path, asked: list[str]) -> list[FoundImage]:
-    """The file that each of `asked` names, in their order. Reads three columns, and no more than it must of them.
+    """The file that each of `asked` names, in their order. Reads three columns, and only matching rows of them.
 
     A name is tried as `file_name` of the manifest, as a path (absolute, or from the current directory) below
-    `images_root`, and as six or more first digits of an image_id, whose first file is then meant.
-    Raises BadInputError for one that names no file, or several images.
+    `images_root`, and as the first six or more digits of an image_id, which stands for the image's first file.
+    Raises BadInputError for a name that matches no file, or several images.
     """
     names = {text: _candidates(text, images_root) for text in asked}
     condition = pc.field("file_name").isin(sorted({c for these in names.values() for c in these}))
@@ -69,14 +69,14 @@ def _pick(text: str, names: list[str], rows: pd.DataFrame, manifest: Path) -> Fo
             f"{text}: not in {manifest}",
             expected="a file_name of the manifest, a path below the images root, or 6 or more digits of an image_id",
             found=_alike(text, manifest),
-            next_step="check the name; `cleaner scan IMAGES` takes up new files",
+            next_step="check the name; new files need another `cleaner scan IMAGES`",
         )
     row = hit.iloc[0]
     return FoundImage(row["file_name"], row["image_id"], row["label"])
 
 
 def _alike(text: str, manifest: Path) -> str:
-    """Files of the same name in other folders."""
+    """Files of the same name in other folders, for a message."""
     name = re.escape(PurePosixPath(text).name)
     rows = read_matching(manifest, ["file_name"], pc.match_substring_regex(pc.field("file_name"), f"(^|/){name}$"))
     return first_few(rows["file_name"].tolist())

@@ -21,7 +21,7 @@ from cleaner.dataset.store import atomic_writer
 from cleaner.errors import BadInputError
 
 _GROUP_ROWS = 1 << 20  # of a Parquet row group; Arrow's own default
-_PIECE_ROWS = 65_536  # some 10 MB of text at once
+_PIECE_ROWS = 65_536  # about 10 MB of text at once
 _SMALL_FILE_BYTES = 1 << 23
 
 FAULTS = (
@@ -61,11 +61,11 @@ _BY_STAGE = {
         pa.field("duplicate_group", pa.int64()),
         pa.field("duplicate_kind", pa.string()),
         pa.field("label_conflict", pa.bool_()),
-        # evidence beyond the contract: what the cold start of the noise stage looks at
+        # beyond the contract: evidence for the cold start of the noise stage
         pa.field("num_colors", pa.int32()),
         pa.field("pixel_std", pa.float32()),
         pa.field("pixel_id", pa.string()),
-        # image quality, beyond the contract too: measurements and, in `quality`, the findings
+        # also beyond the contract: image quality, measured, and the findings in `quality`
         pa.field("sharpness", pa.float32()),
         pa.field("flat_share", pa.float32()),
         pa.field("brightness_low", pa.float32()),
@@ -90,7 +90,7 @@ _BY_STAGE = {
         pa.field("label_issue", pa.string()),
         pa.field("pulled_back_round", pa.int16()),
         pa.field("label_evidence", pa.string()),
-        # beyond the contract: how probable it is that the label is wrong, and which is right
+        # beyond the contract: the probability that the label is wrong, and the likely right one
         pa.field("label_issue_prob", pa.float32()),
         pa.field("suggested_label", pa.string()),
         pa.field("suggested_prob", pa.float32()),
@@ -106,7 +106,7 @@ _BEYOND_CONTRACT = frozenset(
     | {"information", "aspect", "size_ratio", "quality", "label_issue_prob", "suggested_label", "suggested_prob"}
 )
 NOT_JUDGED = {"string": "", "bool": False, "int8": -1, "int16": -1, "int32": -1, "int64": -1, "float": np.nan}
-"""What a row holds in a column of a stage that did not judge it, by arrow type."""
+"""Values of a stage's columns in rows that it did not judge, by arrow type."""
 
 
 def stage_fields(stage: str) -> list[pa.Field]:
@@ -121,7 +121,7 @@ def schema_for(columns: list[str]) -> pa.Schema:
 
 
 def with_stage_columns(manifest: pd.DataFrame, stage: str) -> pd.DataFrame:
-    """A copy with the columns of `stage` added (or reset), each at its value for rows not judged."""
+    """A copy with the columns of `stage` added or reset to their values for rows not judged."""
     added = {
         f.name: np.full(
             len(manifest),
@@ -200,19 +200,19 @@ def _groups_of(file: pq.ParquetFile, columns: list[str]) -> Iterator[pa.Table]:
 
 
 def read_manifest(path: Path, columns: Sequence[str] = (), optional: Sequence[str] = ()) -> pd.DataFrame:
-    """A manifest, or some `columns` and those of `optional` that are there, as a DataFrame; row order by file_name.
+    """A manifest as a DataFrame ordered by file_name: all columns, or `columns` and any of `optional` that exist.
 
     Raises BadInputError if the file is absent, no Parquet, or lacks a column of the contract.
     """
     with readable(path), path.open("rb") as file:
-        # a thread of Arrow's that is just starting while the process ends aborts it: small files do without
+        # if a thread of Arrow is just starting when the process ends, it aborts: none for small files
         many = file.seek(0, io.SEEK_END) > _SMALL_FILE_BYTES
         file.seek(0)
         parquet = pq.ParquetFile(file, pre_buffer=many)
         there = parquet.schema_arrow.names
         absent = sorted(set(columns or _contract()) - set(there))
         names = [] if absent else [*columns, *(n for n in optional if n in there)] or there
-        # a column at a time: as Arrow, most of them are small, and only one is held beside the frame
+        # a column at a time, so that only one is held twice, as Arrow and as pandas
         series = {n: _to_series(parquet.read(columns=[n], use_threads=many).column(n)) for n in names}
     if absent:
         raise BadInputError(
@@ -222,7 +222,7 @@ def read_manifest(path: Path, columns: Sequence[str] = (), optional: Sequence[st
 
 
 def read_matching(path: Path, columns: list[str], condition: pc.Expression) -> pd.DataFrame:
-    """The rows of a manifest that meet `condition` (on `columns`), in their order; the rest never becomes Python."""
+    """The rows of a manifest that meet `condition` (on `columns`), in their order; the others are filtered by Arrow."""
     pieces = [piece.filter(condition) for piece in read_pieces(path, columns)]
     table = pa.concat_tables(pieces) if pieces else pq.read_schema(path).empty_table().select(columns)
     return pd.DataFrame({name: _to_series(table.column(name)) for name in table.column_names})
@@ -239,7 +239,7 @@ def _contract() -> list[str]:
 
 
 def _to_series(column: pa.ChunkedArray) -> pd.Series[Any]:
-    """A column as pandas has it: text as Python objects, equal ones of a piece as one object."""
+    """A column as pandas has it: text as Python objects, one object for equal texts of a piece."""
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         return pd.Series(column.to_numpy())
     pieces = [np.empty(0, object), *map(_to_objects, column.chunks)]

@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 
 from cleaner.errors import BadInputError
 
-_PIECE_ROWS = 65_536  # some 10 MB of text at once
+_PIECE_ROWS = 65_536  # about 10 MB of text at once
 
 
 def read_pieces(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """Some columns of a manifest, a piece at a time, so that a question about a few rows of a million is cheap.
+    """Some columns of a manifest, a piece at a time, so that finding a few rows among a million is cheap.
 
     Raises BadInputError if the manifest cannot be read.
     """

@@ -1,4 +1,4 @@
-"""From an encoded image to upright pixels in the right colours, whatever mode the file has."""
+"""Decodes images of any mode to upright pixels in the right colours."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image, ImageCms, ImageOps
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 """What is decoded; a multi-picture JPEG (MPO) counts as JPEG."""
 _LOOSE_FORMATS = {"TGA": (".tga", ".icb", ".vda", ".vst"), "SPIDER": (".spi", ".spider")}
-"""Formats without magic bytes, with the suffixes that have to vouch for them."""
+"""Formats without magic bytes, with the suffixes by which they are recognised."""
 _RASTER_MAGIC = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -35,15 +35,15 @@ _OTHER_MAGIC = (
 )
 _ISO_MEDIA = {b"avif": "AVIF", b"avis": "AVIF", b"crx ": "CR3"}
 _ISO_MEDIA |= dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "HEIF")
-_TRANSPOSED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
+_TRANSPOSED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 _ORIENTATION_TAG = 0x0112
 
-# Pillow warns about odd metadata that does no harm to the pixels; threads that decode cannot each hold a filter
+# Pillow warns about odd metadata that does not affect pixels; filters are global, so it is set once for all threads
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def sniff_format(head: bytes) -> str:
-    """The format that a file's first bytes (4096 will do) promise: one of `FORMATS`, another's name, or ''."""
+    """The format that a file's first bytes (4096 will do) indicate: one of `FORMATS`, another one's name, or ''."""
     for magic, name in (*_RASTER_MAGIC, *_OTHER_MAGIC):
         if head.startswith(magic):
             return name
@@ -71,7 +71,7 @@ def other_format(data: bytes, path: str) -> str:
             if verdict and not isinstance(verdict, str):
                 factory(io.BytesIO(data), "").close()
                 return name
-        except Exception:  # any error of any plugin means: not this one
+        except Exception:  # any error means that it is not this format
             continue
     return ""
 
@@ -80,7 +80,7 @@ def open_image(data: bytes, name: str) -> Any:
     """The header of an encoded image of format `name`: a Pillow image whose pixels are not decoded yet.
 
     Raises whatever Pillow's decoder raises. The decoder is called directly: `Image.open` would warn about or refuse
-    large images by a global of its own, and scan has its own rule.
+    large images by a global limit, and scan has its own.
     """
     if name not in Image.OPEN:
         Image.preinit()
@@ -95,7 +95,7 @@ def upright_size(image: Any) -> tuple[int, int]:
     tags = getattr(image, "tag_v2", {})  # a TIFF's tags are as stored; whether its `size` is depends on Pillow
     width, height = (tags[256], tags[257]) if 256 in tags and 257 in tags else image.size
     if "exif" not in image.info and not tags:
-        return width, height  # asking on would make Pillow decode a PNG, in search of metadata behind the pixels
+        return width, height  # reading EXIF would make Pillow decode a whole PNG, as metadata may follow the pixels
     return (height, width) if _orientation(image) in _TRANSPOSED else (width, height)
 
 
@@ -107,9 +107,9 @@ def _orientation(image: Any) -> int:
 
 
 def decode(image: Any) -> Image.Image:
-    """The first frame of an opened image, upright, as mode L, RGB or RGBA (only where something is transparent).
+    """The first frame of an opened image, upright, in mode L, RGB, or RGBA if any of it is transparent.
 
-    16-bit greys keep their high byte; floats and 32-bit integers are brought to 0..255. Raises whatever Pillow
+    16-bit greys keep their high byte; floats and 32-bit integers are scaled to 0..255. Raises whatever Pillow
     raises.
     """
     image.load()
@@ -130,7 +130,7 @@ def decode(image: Any) -> Image.Image:
 
 
 def _wide_to_bytes(values: np.ndarray, mode: str) -> np.ndarray:
-    """Greys (H, W) of any range as uint8: 16-bit ones by their high byte, others by the range that fits them."""
+    """Greys (H, W) of any range as uint8: 16-bit ones by their high byte, others scaled by their range."""
     if mode.startswith("I;16"):
         return (values.astype(np.uint16) >> 8).astype(np.uint8)
     numbers = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
@@ -153,7 +153,7 @@ def _lab_to_rgb(image: Image.Image) -> Image.Image:
 
 
 def on_white(image: Image.Image) -> Image.Image:
-    """An image of mode L, RGB or RGBA as RGB, what is transparent shown on white."""
+    """An image of mode L, RGB or RGBA as RGB, with transparent parts on white."""
     if image.mode == "RGBA":
         ground = Image.new("RGB", image.size, (255, 255, 255))
         ground.paste(image, mask=image.getchannel("A"))
@@ -162,10 +162,10 @@ def on_white(image: Image.Image) -> Image.Image:
 
 
 def is_cut_short(data: bytes, name: str, image: Any) -> bool:
-    """Whether bytes that did not decode are the beginning of a file of format `name`, by the file's own lengths.
+    """Whether bytes that did not decode are a truncated file of format `name`, by the lengths that the file states.
 
-    `image` is the opened header, or None if that failed already. Where the format says nothing about lengths
-    (GIF) the file's last byte decides.
+    `image` is the opened header, or None if opening it failed. For a format that states no lengths (GIF), the last
+    byte decides.
     """
     if name == "JPEG":
         return _jpeg_is_cut(data)
@@ -201,7 +201,7 @@ def _png_is_cut(data: bytes) -> bool:
         if data[position + 4 : position + 8] == b"IEND":
             return False
         if not data[position + 4 : position + 8].isalpha():
-            return False  # a damaged length has led astray
+            return False  # a length before it is damaged
         position += 12 + int.from_bytes(data[position : position + 4], "big")
     return True
 

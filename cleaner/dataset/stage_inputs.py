@@ -1,11 +1,11 @@
-"""The stages, and what each reads, declared once; files that its settings name are declared with the settings."""
+"""The stages and what each one reads; files named by settings are declared with the settings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 SCHEMA_VERSION = 1
-"""Of manifests and records."""
+"""The version of manifests and records."""
 STAGES = ("scan", "noise", "labels", "balance")
 """The stages that write manifests, in their order."""
 
@@ -15,7 +15,7 @@ class StageInputs:
     """What a stage reads besides the files that its settings name."""
 
     parents: tuple[str, ...] = ()
-    """The stages whose manifest it can read: it takes the first that is complete."""
+    """The stages whose manifest it can read; it reads that of the first complete one."""
     image_verdicts: tuple[str, ...] = ()
     """The verdicts on images that it uses."""
     labels_of_noise: bool = False
@@ -23,7 +23,7 @@ class StageInputs:
     class_verdicts: tuple[str, ...] = ()
     """The verdicts on classes that it uses."""
     waits_for_verdicts: bool = True
-    """Whether it refuses to run before the stages above it have taken up all verdicts."""
+    """Whether it refuses to run until the stages before it have applied all verdicts."""
 
     @property
     def uses_verdicts(self) -> bool:
@@ -45,6 +45,6 @@ STAGE_INPUTS = {
     ),
     "export": StageInputs(parents=_ALL),
     "train": StageInputs(parents=_ALL),
-    "verify": StageInputs(parents=_ALL, waits_for_verdicts=False),  # an audit's verdicts judge the set, as it is
+    "verify": StageInputs(parents=_ALL, waits_for_verdicts=False),  # an audit's verdicts judge the set as it is
 }
-"""By stage, and for the commands that read a manifest as stages do."""
+"""By stage, or by command that reads a manifest as stages do."""

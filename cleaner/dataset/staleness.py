@@ -1,4 +1,4 @@
-"""The one judge of whether a stage has to run: the stage itself, a dry run, `status` and make all ask here."""
+"""Decides whether a stage has to run, for the stage itself, dry runs, `status` and make."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _FILES = {
     "weights": ("weights file", "give a .safetensors or .pth file with --weights"),
     "val": ("folder", "check --val"),
 }
-"""By role: what a setting names, and what to do where that is missing."""
+"""By role: what a setting names, and what to do if that is missing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
-    """One run of a stage as it was asked for."""
+    """One requested run of a stage."""
 
     stage: str
     settings: Settings
@@ -38,15 +38,15 @@ class RunRequest:
     parent: Parent | None
     """The manifest that it reads; scan reads none."""
     verdicts: Verdicts
-    """Those in force."""
+    """The verdicts in force."""
     others: tuple[Input, ...] = ()
     """What it reads besides its parent, verdicts and the files that its settings name."""
 
 
 def find_inputs(workspace: Workspace, run: RunRequest, gone: Iterable[Input] = ()) -> list[Input]:
-    """What the run reads besides verdicts, with its digests.
+    """The inputs of a run except verdicts, with their digests.
 
-    `gone` are inputs of an earlier run that stand in for files of their role that no longer exist. Raises
+    `gone` are inputs of an earlier run; they stand in for files of the same role that no longer exist. Raises
     BadInputError for any other file that is missing or cannot be used.
     """
     inputs = [*run.others, *([parent_input(workspace, run.parent)] if run.parent else [])]
@@ -80,7 +80,7 @@ def why_run(workspace: Workspace, run: RunRequest, inputs: Iterable[Input]) -> s
 
 
 def flat_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings as a record holds them, with those of the backbone beside the others, as `embedding.image_size`."""
+    """The settings of a record, with those of the backbone as `embedding.image_size` and so on."""
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
@@ -88,7 +88,7 @@ def flat_settings(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _changed_settings(record: StageRecord, settings: Settings) -> str:
-    """Settings that differ. Paths are passed over: the digest of what lies there counts, and not where it lies."""
+    """Settings that differ. Paths are ignored: the digest of the file counts, not its place."""
     before, now = flat_settings(record.settings), flat_settings(settings.as_record())
     keys = [key for key in now if key not in path_settings(type(settings)) and before.get(key) != now[key]]
     return ", ".join(f"setting {key}: {before.get(key)!r} became {now[key]!r}" for key in keys)
@@ -108,7 +108,7 @@ def _changed_inputs(record: StageRecord, inputs: list[Input]) -> str:
 
 
 def _file_inputs(workspace: Workspace, file: InputFile, parent: Parent | None) -> list[Input]:
-    """What a setting that names a file or folder brings in; several inputs for a folder of checkpoints."""
+    """The inputs that a setting names: one file or folder, or several checkpoints."""
     path = locate(str(file.path))
     if file.role == "teacher":
         paths = find_checkpoints([path])
@@ -121,7 +121,7 @@ def _file_inputs(workspace: Workspace, file: InputFile, parent: Parent | None) -
 
 
 def _digest(workspace: Workspace, role: str, path: Path, parent: Parent | None) -> str:
-    if role == "val":  # as of the images: sizes and times
+    if role == "val":  # as for the images: sizes and times
         return listing_digest(list_files(path, follow_symlinks=False))
     if role != "seeds":
         return workspace.digests.sha256(path)

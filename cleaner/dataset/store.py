@@ -1,4 +1,4 @@
-"""Safe files: atomic writes, digests, one lock for a workspace, and results that outlive a kill."""
+"""Safe files: atomic writes, digests, locks, and results that survive a kill."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CHUNK_BYTES = 1 << 20
 
 @contextmanager
 def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write to that takes the place of `path` when the block ends well, and vanishes otherwise."""
+    """A file to write to, which replaces `path` if the block succeeds, and is removed otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
@@ -46,7 +46,7 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, whole or not at all. A URL's store does so by itself."""
+    """Write `data` to `path`, whole or not at all. Stores behind URLs are atomic themselves."""
     if is_remote(path):
         path.write_bytes(data)
         return
@@ -82,7 +82,7 @@ def digest_of(*parts: Any) -> str:
 
 @contextmanager
 def exclusive_lock(path: Path) -> Iterator[None]:
-    """Hold `path` as a lock for the block; the kernel frees it when the process ends, however it ends.
+    """Hold `path` as a lock for the block; the kernel releases it when the process ends, however it ends.
 
     Raises WorkspaceLockedError if another process holds it.
     """
@@ -94,9 +94,9 @@ def exclusive_lock(path: Path) -> Iterator[None]:
             file.seek(0)
             holder = file.read().strip() or "unknown"
             raise WorkspaceLockedError(
-                f"{path.parent}: another cleaner works in this workspace",
+                f"{path.parent}: another cleaner is working in this workspace",
                 found=f"process {holder} holds {path.name}",
-                next_step="wait for it to end, or use another workspace with -C DIR",
+                next_step="wait until it ends, or use another workspace with -C DIR",
             ) from error
         file.seek(0)
         file.truncate()
@@ -107,7 +107,7 @@ def exclusive_lock(path: Path) -> Iterator[None]:
 
 @contextmanager
 def waiting_lock(path: Path) -> Iterator[None]:
-    """Wait for `path` as a lock and hold it for the block; where the file system knows no locks, go on without."""
+    """Wait for `path` as a lock and hold it for the block; no lock is held if the file system has none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         with contextlib.suppress(OSError):
@@ -116,7 +116,7 @@ def waiting_lock(path: Path) -> Iterator[None]:
 
 
 def clear_folder(path: Path) -> None:
-    """Remove a folder and all in it, if it exists; behind a URL, too."""
+    """Remove a folder and everything in it, if it exists; it may be behind a URL."""
     if is_remote(path):
         remote = cast(Any, path)
         with contextlib.suppress(FileNotFoundError):
@@ -126,21 +126,21 @@ def clear_folder(path: Path) -> None:
 
 
 class ArrayStore:
-    """Named sets of arrays on disk, each written whole and checked when read; a damaged one counts as absent.
+    """Named sets of arrays on disk, each written atomically and checked when read; a damaged one counts as absent.
 
-    Layout: `<root>/<key>.safetensors`, whose first 32 bytes are the SHA-256 of the rest.
+    Layout: `<root>/<key>.arrays`, 32 bytes of SHA-256 followed by safetensors data.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def path(self, key: str) -> Path:
-        """Where the set `key` lies."""
+        """The file of the set `key`."""
         return self.root / f"{key}.arrays"
 
     def get(self, key: str) -> Arrays | None:
         """The arrays stored under `key`, or None if there are none or they are damaged."""
-        from safetensors import SafetensorError  # loads numpy, and most of the commands that use this module do not
+        from safetensors import SafetensorError  # loads numpy, which most commands that use this module do without
         from safetensors.numpy import load as load_tensors
 
         try:
@@ -164,7 +164,7 @@ class ArrayStore:
         write_atomic(self.path(key), hashlib.sha256(data).digest() + data)
 
     def remember(self, key: str, compute: Callable[[], Arrays]) -> Arrays:
-        """What is stored under `key`, else what `compute` returns, stored before it is handed back."""
+        """The arrays stored under `key`, else those that `compute` returns, which are stored first."""
         arrays = self.get(key)
         if arrays is None:
             arrays = compute()
@@ -172,13 +172,13 @@ class ArrayStore:
         return arrays
 
     def resume(self, key: str, compute: Callable[[Path], Arrays]) -> Arrays:
-        """As `remember`, for long work: `compute` gets a folder for its checkpoints, which goes once all is stored."""
+        """As `remember`, for long work: `compute` gets a folder for checkpoints, removed once the result is stored."""
         arrays = self.get(key)
         if arrays is None:
             unfinished = self.root / "unfinished"
             arrays = compute(unfinished / key)
             self.put(key, arrays)
-            clear_folder(unfinished)  # with what was left of other, abandoned work
+            clear_folder(unfinished)  # along with checkpoints of abandoned work
         return arrays
 
     def stored_keys(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Tables that people bring and take away: CSV, TSV and Parquet, where text stays text (`NA`, `007`, `null`)."""
+"""Reads and writes people's tables: CSV, TSV and Parquet, where text stays text (`NA`, `007`, `null`)."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _PARQUET = (".parquet", ".pq")
 _TRUTH = {"true": True, "1": True, "1.0": True, "yes": True, "false": False, "0": False, "0.0": False, "no": False}
-_PIECE_ROWS = 65_536  # some 10 MB of text at once
+_PIECE_ROWS = 65_536  # about 10 MB of text at once
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A table with every value as text: the index is the row's number as a person would count it.
+    """A table with every value as text; the index numbers the rows as a person would.
 
-    In CSV and TSV that is the line on which the row begins (the header is line 1), in Parquet the row from 1.
+    In CSV and TSV that is the line on which a row begins (the header is line 1), in Parquet the row, from 1.
     Empty and null values are '', truth values `true` and `false`. Raises BadInputError naming the file and the row.
     """
     suffix = path.suffix.lower()
@@ -39,11 +39,10 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def write_table_file(path: Path, frame: pd.DataFrame) -> None:
-    """Write a table as its name says (.csv, .tsv, .parquet), whole or not at all; nulls become '' in text.
+    """Write a table in the format of its name (.csv, .tsv, .parquet), whole or not at all; nulls become '' in text.
 
-    In text, what a spreadsheet would run as a formula gets an apostrophe, which `read_table` takes off again.
-
-    Raises UsageError if the name says nothing.
+    In text, values that a spreadsheet would run as formulas get an apostrophe, which `read_table` removes again.
+    Raises UsageError for any other name.
     """
     suffix = path.suffix.lower()
     if suffix in _PARQUET:
@@ -56,11 +55,11 @@ def write_table_file(path: Path, frame: pd.DataFrame) -> None:
                 text = piece.to_csv(index=False, header=not start, sep=_DELIMITERS[suffix], lineterminator="\n")
                 file.write(text.encode("utf-8", "surrogateescape"))
     else:
-        raise UsageError(f"{path}: what kind of table?", expected="a name that ends in .csv, .tsv or .parquet")
+        raise UsageError(f"{path}: unknown kind of table", expected="a name that ends in .csv, .tsv or .parquet")
 
 
 def _guarded(value: Any) -> Any:
-    """A text that a spreadsheet would run as a formula, with an apostrophe before it (OWASP, CSV injection)."""
+    """A value, after an apostrophe if a spreadsheet would run it as a formula (OWASP, CSV injection)."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
@@ -85,9 +84,9 @@ def refuse(
     what: str,
     *,
     expected: str = "",
-    next_step: str = "mend or remove them, then run again",
+    next_step: str = "correct or remove them, then run again",
 ) -> None:
-    """Raise BadInputError if anything in the table `path` is `wrong`: how much of it, and the first few."""
+    """Raise BadInputError if there are `wrong` values in `path`, with their number and the first few."""
     if wrong:
         raise BadInputError(
             f"{path}: {len(wrong)} {what}", expected=expected, found=first_few(wrong), next_step=next_step
@@ -95,15 +94,15 @@ def refuse(
 
 
 def with_rows(values: pd.Series[str]) -> list[str]:
-    """Values of a column that `read_table` read, each with its row, for a message."""
+    """Values of a column from `read_table`, each with its row, for a message."""
     return [f"{text!r} (row {row})" for row, text in values.items()]
 
 
 def read_truth(values: pd.Series[str], path: Path) -> pd.Series[bool]:
-    """A column's truth values: true/false, 1/0, yes/no in any case. Raises BadInputError for any other."""
+    """A column of truth values: true/false, 1/0, yes/no in any case. Raises BadInputError for other values."""
     truth = values.str.strip().str.lower().map(_TRUTH)
-    odd = with_rows(values[truth.isna()])
-    refuse(path, odd, f"values of {values.name} that say neither", expected="true or false, 1 or 0, yes or no")
+    what, expected = f"values of {values.name} are neither true nor false", "true or false, 1 or 0, yes or no"
+    refuse(path, with_rows(values[truth.isna()]), what, expected=expected)
     return truth.astype(bool)
 
 
@@ -123,7 +122,7 @@ def _read_text(path: Path, delimiter: str) -> pd.DataFrame:
             for row in reader:
                 if row and len(row) != len(header):
                     raise BadInputError(
-                        f"{path}, row {before + 1}: another number of fields than the header",
+                        f"{path}, row {before + 1}: not as many fields as the header",
                         expected=str(len(header)),
                         found=str(len(row)),
                     )
@@ -170,4 +169,4 @@ def _check_header(path: Path, header: list[str]) -> None:
         raise BadInputError(f"{path}: empty", expected="a header with the names of the columns")
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
-        raise BadInputError(f"{path}: column {', '.join(twice)} is there twice")
+        raise BadInputError(f"{path}: column {', '.join(twice)} appears twice")

@@ -1,4 +1,4 @@
-"""Which of people's verdicts each stage uses, and their digest, by which a stage knows that they changed."""
+"""The verdicts that each stage uses, and a digest of them that shows when they change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cleaner.errors import BadInputError
 
 @dataclass(frozen=True)
 class Verdicts:
-    """The verdicts in force at one moment."""
+    """All verdicts in force at one moment."""
 
     images: dict[str, Event]
     """By image_id."""
@@ -39,8 +39,8 @@ def used_images(
 ) -> dict[str, Event]:
     """The verdicts on the images `image_ids` that `stage` uses.
 
-    `noise_ids`: those that count as noise, or that only a person's word keeps from it; for the noise stage, which uses
-    `label` verdicts on them alone. Which label it is makes no difference there, and is left out.
+    `noise_ids` matter to the noise stage, which uses `label` verdicts only on these images: those that count as noise,
+    or would without a person's verdict. It does not matter which label, so that is left out.
     """
     declared = STAGE_INPUTS[stage]
     found = {key: verdicts.images[key] for key in image_ids if key in verdicts.images}
@@ -56,7 +56,7 @@ def used_classes(verdicts: Verdicts, stage: str) -> dict[str, Event]:
 
 
 def used_digest(workspace: Workspace, stage: str, verdicts: Verdicts) -> str:
-    """Digest of the verdicts that `stage` uses, given the manifest that it wrote; reads only rows decided on."""
+    """Digest of the verdicts that `stage` uses, given the manifest that it wrote; reads only rows with a verdict."""
     image_ids: list[str] = []
     noise_ids: set[str] = set()
     if verdicts.images:
@@ -68,13 +68,13 @@ def used_digest(workspace: Workspace, stage: str, verdicts: Verdicts) -> str:
 
 
 def verdicts_digest(verdicts: dict[str, Event]) -> str:
-    """Hex digest of verdicts by key, whatever their order and annotators."""
+    """Hex digest of verdicts by key, independent of their order and annotators."""
     return digest_of(sorted([key, e.verdict, e.label] for key, e in verdicts.items()))
 
 
 def _rows_decided_on(workspace: Workspace, stage: str, ids: list[str]) -> tuple[list[str], set[str]]:
-    """Of the images `ids`, those that the manifest of `stage` has; and of these the `noise_ids` of `used_images`."""
-    from cleaner.dataset.manifest_rows import read_images  # loads Arrow, needed only where somebody decided
+    """Those of the images `ids` in the manifest of `stage`, and which of them are `noise_ids` of `used_images`."""
+    from cleaner.dataset.manifest_rows import read_images  # loads Arrow, needed only if there are verdicts
 
     columns = ["is_noise", "noise_evidence"] if STAGE_INPUTS[stage].labels_of_noise else []
     rows = read_images(workspace.manifest_path(stage), columns, ids)
@@ -83,9 +83,9 @@ def _rows_decided_on(workspace: Workspace, stage: str, ids: list[str]) -> tuple[
 
 
 def resolve_merges(class_verdicts: dict[str, Event]) -> dict[str, str]:
-    """For each class that people merged into another, where it ends: a into b, b into c.
+    """The class that each merged class finally becomes: c for a, if a was merged into b and b into c.
 
-    Raises BadInputError where merges run in a circle.
+    Raises BadInputError for a circle of merges.
     """
     into = {name: e.label for name, e in class_verdicts.items() if e.verdict == "merge"}
     ends = {}

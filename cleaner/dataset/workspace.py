@@ -1,4 +1,4 @@
-"""A workspace: where each stage's output lies, and the record of what it was made from."""
+"""A workspace: the stages' outputs, and a record of what each was made from."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RECORD = "stage.json"
 
 @dataclass(frozen=True)
 class Input:
-    """One thing that a stage was made from."""
+    """One input of a stage."""
 
     role: str
     """parent, images, labels, seeds, decisions, pred_probs, weights, val, teacher, audit or against."""
@@ -37,7 +37,7 @@ class Input:
 
 @dataclass(frozen=True, kw_only=True)
 class StageRecord:
-    """`stage.json`: written last, so that a stage directory which has one is complete."""
+    """`stage.json`: written last, so a stage directory that has one is complete."""
 
     stage: str
     settings: dict[str, Any]
@@ -55,7 +55,7 @@ class StageRecord:
     cleaner_version: str = __version__
     created_utc: str = ""
     command_line: list[str] = field(default_factory=list)
-    """Names of the settings that the command line gave; the others are defaults, or from a file or the environment."""
+    """Names of the settings given on the command line, not by a file, the environment or a default."""
 
     def find_input(self, role: str) -> Input | None:
         """The first input in `role`, if there is one."""
@@ -81,7 +81,7 @@ class Workspace:
 
     @property
     def cache(self) -> Path:
-        """What may be deleted at any time."""
+        """The cache, which may be deleted at any time."""
         return self.root / "cache"
 
     def stage_dir(self, stage: str) -> Path:
@@ -131,7 +131,7 @@ class Workspace:
         return done
 
     def begin(self, stage: str) -> Path:
-        """Make a stage's directory and take its completion away; what later stages hold becomes stale by digest."""
+        """Make a stage's directory and mark the stage incomplete; later stages become stale, as their digests show."""
         folder = self.stage_dir(stage)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RECORD).unlink(missing_ok=True)
@@ -144,7 +144,7 @@ class Workspace:
         return read_manifest(self.manifest_path(stage), columns)
 
     def manifest(self, stage: str = "", columns: Sequence[str] = ()) -> pd.DataFrame:
-        """The manifest of `stage`, or of the last complete stage. Raises StaleStageError where none has run."""
+        """The manifest of `stage`, or of the last complete stage. Raises StaleStageError if there is none."""
         name = stage or self.latest()
         if name not in STAGES:
             raise StaleStageError(
@@ -160,7 +160,7 @@ class Workspace:
         return done[-1] if done else None
 
     def why_damaged(self, record: StageRecord) -> str:
-        """Which output of a complete stage is missing or not what the stage wrote: '' if all are there."""
+        """Why an output of a complete stage is missing or not as written; '' if all are in order."""
         for name, digest in record.outputs.items():
             path = self.stage_dir(record.stage) / name
             if not path.exists():
@@ -170,7 +170,7 @@ class Workspace:
         return ""
 
     def relative(self, path: Path) -> str:
-        """How a record names a file: relative to the workspace where it lies inside."""
+        """The name of a file in a record: relative to the workspace if it lies inside."""
         if is_remote(path):
             return str(path)
         try:
@@ -179,12 +179,12 @@ class Workspace:
             return str(path.resolve())
 
     def stage_of(self, file: str) -> str:
-        """The stage whose manifest `file` is, as a record names it; '' if it is none."""
+        """The stage whose manifest is `file`, named as in a record; '' if it is none's."""
         path = (self.root / file).resolve()
         return next((stage for stage in STAGES if path == self.manifest_path(stage).resolve()), "")
 
     def publish(self, stage: str, storage: Path) -> None:
-        """Copy what a complete stage wrote to `storage/<stage>/`, the record, which completes it there, last."""
+        """Copy a complete stage's files to `storage/<stage>/`, the record last, as it marks completion there too."""
         record = self.record(stage)
         assert record is not None
         for name in [*record.outputs, RECORD]:

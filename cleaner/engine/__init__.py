@@ -1,1 +1,1 @@
-"""Runs a function over tasks, remembers which are done; knows nothing of models."""
+"""Runs a function over tasks and remembers which are done; knows nothing about models."""

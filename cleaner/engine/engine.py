@@ -1,4 +1,4 @@
-"""The seam between what is done and where: an engine runs a function over tasks and remembers which are done."""
+"""The interface of engines, which run a function over tasks, here or elsewhere, and remember which are done."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ T = TypeVar("T")
 
 
 class Engine(Protocol):
-    """Where tasks run."""
+    """Runs tasks."""
 
     @property
     def is_cluster(self) -> bool:
-        """Whether tasks may run on other machines, so that what they need must be within their arguments' reach."""
+        """Whether tasks may run on other machines, which must then be able to reach everything that arguments name."""
 
     def map(
         self,
@@ -30,10 +30,10 @@ class Engine(Protocol):
     ) -> Iterator[Arrays]:
         """Yield `function(argument)` for each (key, argument) of `tasks`, in their order.
 
-        With a `store`, whoever has a result puts it under the task's key: that is the completion mark, and a task
-        whose key is there is not run again. `threads` cores and, with `gpu`, one GPU are set aside for a task where
-        the engine hands out machines. `function` must be importable and, like the arguments, picklable. An error
-        that `function` raises is raised here; a worker that dies for good raises CleanerError.
+        With a `store`, each result is stored under its task's key, which marks the task as done: it is not run again.
+        An engine that schedules machines reserves `threads` cores and, with `gpu`, one GPU for each task. `function`
+        must be importable and, like the arguments, picklable. An error that `function` raises is raised here; a worker
+        that is lost for good raises CleanerError.
         """
 
     def run_group(
@@ -46,16 +46,16 @@ class Engine(Protocol):
         threads: int = 1,
         gpu: bool = False,
     ) -> Arrays:
-        """`function(argument)` of one (key, argument), which `num_workers` processes compute together.
+        """`function(argument)` of one (key, argument), computed by `num_workers` processes together.
 
-        Each of them calls the function, and where there are several torch.distributed's process group joins them;
-        the first one's result counts, and is kept in the store as by `map`. If one is lost, all begin anew: the
-        function has to find its own checkpoints. Raises what `map` does.
+        Each of them calls the function; if there are several, they form a process group of torch.distributed. The
+        first one's result is returned, and stored as by `map`. If one is lost, all start again: the function has to
+        find its own checkpoints. Raises the same errors as `map`.
         """
 
 
 def open_engine(options: RunOptions) -> Engine:
-    """The engine that the options of a run name. Raises CleanerError where Ray is absent or its cluster not there."""
+    """The engine that a run's options name. Raises CleanerError if Ray is not installed or its cluster is not there."""
     if options.engine == "ray":
         from cleaner.engine.ray import RayEngine
 

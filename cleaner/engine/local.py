@@ -1,4 +1,4 @@
-"""The engine of one machine: a function over tasks, in processes, with a completion mark for each task."""
+"""The engine of one machine: runs tasks in processes and marks each as done."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from cleaner.errors import CleanerError
 
 T = TypeVar("T")
 _TASKS_AHEAD = 3
-"""Tasks submitted per worker: enough that none waits, few enough that results do not pile up."""
+"""Tasks submitted per worker: enough to keep it busy, few enough that results do not pile up."""
 
 
 def count_workers(workers: int) -> int:
-    """How many processes `workers` asks for: 0 means one for each core that this process may use."""
+    """The number of processes for the option `workers`; 0: one for each core that this process may use."""
     if workers > 0:
         return workers
     try:
@@ -50,7 +50,7 @@ class LocalEngine:
         threads: int = 1,
         gpu: bool = False,
     ) -> Iterator[Arrays]:
-        """`map_tasks`; what a task takes of this machine is the task's own business."""
+        """See `map_tasks`; nothing is reserved for a task."""
         return map_tasks(function, tasks, workers=self.workers, store=store)
 
     def run_group(
@@ -64,7 +64,7 @@ class LocalEngine:
         gpu: bool = False,
     ) -> Arrays:
         """See `Engine.run_group`; the group is this process."""
-        assert num_workers == 1, "RunOptions has seen to it"
+        assert num_workers == 1, "checked by RunOptions"
         return next(self.map(function, [task], store=store))
 
 
@@ -77,11 +77,10 @@ def map_tasks(
 ) -> Iterator[Arrays]:
     """Yield `function(argument)` for each (key, argument) of `tasks`, in their order.
 
-    With a `store`, a worker puts each result under the task's key as soon as it has it; that file is the task's
-    completion mark, and a task whose key is there is not run again. `workers` processes (0: one for each core) run
-    what is left; with 1, or one task, it runs in this process. `function` and arguments must be picklable, `function`
-    importable. An error that `function` raises is raised here; a worker that dies raises CleanerError. Closing the
-    generator, or Ctrl-C, ends the workers at once.
+    With a `store`, a worker stores each result under its task's key, which marks the task as done: it is not run again.
+    `workers` processes (0: one for each core) run the rest; a single worker or task runs in this process. `function`
+    must be importable and, like the arguments, picklable. An error that `function` raises is raised here; a worker
+    that dies raises CleanerError. Closing the generator, or Ctrl-C, ends the workers at once.
     """
     done = set(store.stored_keys()) if store is not None else set()
     pending = [task for task in tasks if task[0] not in done]
@@ -98,8 +97,8 @@ def map_tasks(
     except BrokenProcessPool as error:
         raise CleanerError(
             "a worker process died",
-            expected=f"{num_workers} workers to live until the work is done",
-            found="the system ended it, most often for want of memory",
+            expected=f"{num_workers} workers alive until the work is done",
+            found="the system killed it, most often for lack of memory",
             next_step="run the same command again with fewer --workers: finished tasks are kept",
         ) from error
     finally:
@@ -125,7 +124,7 @@ def _in_order(
         result = future.result() if future is not None else None
         if result is None:
             result = _stored(store, key, {key})
-        # a damaged mark counts as none: the task is done again, here
+        # a damaged result counts as none: the task is run again, here
         yield result if result is not None else _run(function, key, argument, store)
 
 
@@ -141,18 +140,18 @@ def _run(function: Callable[[T], Arrays], key: str, argument: T, store: ArraySto
 
 
 def _run_in_worker(function: Callable[[T], Arrays], key: str, argument: T, store: ArrayStore | None) -> Arrays | None:
-    """The result, or None where the store has it: large arrays then need not go through a pipe."""
+    """The result, or None if it is in the store, so that large arrays need not go through a pipe."""
     result = _run(function, key, argument, store)
     return result if store is None else None
 
 
 class _Pool:
-    """Worker processes that end with this one, however it ends."""
+    """Worker processes that end when this one does, however it ends."""
 
     def __init__(self, num_workers: int) -> None:
         self.num_workers = num_workers
         self._before = {child.pid for child in multiprocessing.active_children()}
-        # spawn, because fork copies the locks of whatever threads run by now
+        # spawn, because fork copies locks that running threads hold
         self._executor = ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn"), _start_worker)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
@@ -162,7 +161,7 @@ class _Pool:
         self._executor.shutdown(wait=True)
 
     def kill(self) -> None:
-        """End what still runs; after `close` nothing does."""
+        """Kill the workers that still run; after `close` there are none."""
         for child in multiprocessing.active_children():
             if child.pid not in self._before:
                 child.kill()
@@ -177,6 +176,6 @@ def _start_worker() -> None:
 
     def leave_with_parent() -> None:
         multiprocessing.connection.wait([sentinel])
-        os._exit(1)  # a killed parent closes no queues: without this, workers would wait for ever
+        os._exit(1)  # a killed parent closes no queues: without this, workers would wait forever
 
     threading.Thread(target=leave_with_parent, daemon=True).start()

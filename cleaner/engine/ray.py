@@ -1,4 +1,4 @@
-"""The engine of a Ray cluster: the same tasks and completion marks, on as many machines as there are."""
+"""The engine of a Ray cluster: runs tasks on all of its machines and marks each as done."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from cleaner.errors import CleanerError
 
 T = TypeVar("T")
 _TASKS_AHEAD = 3
-"""Tasks submitted for each that can run: enough that no node waits, few enough that a lost driver loses little."""
+"""Tasks submitted for each that can run at once: enough to keep nodes busy, few enough if the driver is lost."""
 _MAX_RETRIES = 5
-"""Losses of a worker or a node that one task survives; after so many it is taken to be what kills them."""
+"""Losses of a worker or node that one task may have; after more, it is assumed to be the cause."""
 _CONNECT_TIMEOUT_S = 10
 _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 _ALONE = {
@@ -32,15 +32,15 @@ _ALONE = {
     "GLOO_SOCKET_IFNAME": _LOOPBACK,
     "NCCL_SOCKET_IFNAME": _LOOPBACK,
 }
-"""Environment of a cluster that is this machine alone."""
+"""Environment of a cluster on this machine alone."""
 _TOKEN_PATH = Path(".ray") / "auth_token"
 
 
 class RayEngine:
     """Tasks on a Ray cluster; see `cleaner.engine.engine.Engine`.
 
-    Only arguments travel (paths and ids, never pixels); results go to the store, which all nodes must reach. A task
-    of a node that is lost runs again elsewhere, and finds its own completion mark if it had come that far.
+    Only arguments are sent (paths and ids, never pixels); results go to the store, which all nodes must reach. The
+    tasks of a lost node run again elsewhere, unless their results are already stored.
     """
 
     is_cluster: ClassVar[bool] = True
@@ -49,7 +49,7 @@ class RayEngine:
         """Join the cluster at `address` (HOST:PORT or `auto`); '': one on this machine, which ends with this process.
 
         Without an address, `workers` cores are used (0: all). Raises CleanerError if Ray is not installed, the
-        cluster does not answer, or it wants a token that is not there.
+        cluster does not answer, or a token is required and missing.
         """
         self._ray = _connect(address, workers)
 
@@ -64,8 +64,8 @@ class RayEngine:
     ) -> Iterator[Arrays]:
         """Yield `function(argument)` for each (key, argument) of `tasks`, in their order; see `Engine.map`.
 
-        After an error the few tasks that were submitted are left to finish, and to leave their marks, or to end with
-        this process: to cancel them by force crashes the driver where one is just done (Ray 2.60, task_manager.cc).
+        After an error the few submitted tasks are left to finish and store their results, or to end with this process:
+        cancelling them by force crashes the driver if one is just finishing (Ray 2.60, task_manager.cc).
         """
         done = set(store.stored_keys()) if store is not None else set()
         cores = min(threads, self._cores_of_largest_node())
@@ -99,9 +99,9 @@ class RayEngine:
         threads: int = 1,
         gpu: bool = False,
     ) -> Arrays:
-        """See `Engine.run_group`: one worker is a task, several are Ray Train's.
+        """See `Engine.run_group`; one worker is a plain task, several run under Ray Train.
 
-        Its controller runs in a task as well, so that neither its node nor Ctrl-C here needs any care of its own.
+        Ray Train's controller runs in a task as well, so that a lost node and Ctrl-C are handled as for any task.
         """
         if num_workers == 1:
             return next(self.map(function, [task], store=store, threads=threads, gpu=gpu))
@@ -118,7 +118,7 @@ class RayEngine:
         return result
 
     def _require_room(self, num_workers: int, cores: int, gpu: bool) -> None:
-        """Ray Train would wait for ever for what is not there."""
+        """Raise CleanerError if the cluster is too small; Ray Train would wait forever."""
         room = self._num_slots(cores, gpu)
         if room < num_workers:
             raise CleanerError(
@@ -137,7 +137,7 @@ class RayEngine:
                 raise cause from None
             raise CleanerError(
                 "a task failed on the Ray cluster",
-                expected=f"cleaner of this version on all nodes, and nodes that live ({_MAX_RETRIES} may be lost)",
+                expected=f"this version of cleaner on all nodes, and at most {_MAX_RETRIES} lost nodes",
                 found=f"{type(error).__name__}: {cause or error}".splitlines()[0],
                 next_step="see `ray status`; then run the same command again: finished tasks are kept",
             ) from error
@@ -148,14 +148,14 @@ class RayEngine:
         return max([1, *cores])
 
     def _num_slots(self, cores: int, gpu: bool) -> int:
-        """How many tasks can run at once on the nodes there are now; at least 1."""
+        """How many tasks can run at once on the present nodes; at least 1."""
         there = self._ray.cluster_resources()
         slots = there.get("CPU", 0) // cores
         return max(1, int(min(slots, there.get("GPU", 0)) if gpu else slots))
 
 
 def _run_in_worker(function: Callable[[T], Arrays], key: str, argument: T, store: ArrayStore | None) -> Arrays | None:
-    """The result; None where it lies in the store, be it from an attempt whose node was lost on the way back."""
+    """The result; None if it is in the store, perhaps from an attempt whose node was lost before it answered."""
     if store is None:
         return function(argument)
     if store.get(key) is None:
@@ -171,9 +171,9 @@ def _train_together(
     num_workers: int,
     resources: dict[str, float],
 ) -> None:
-    """Run a function on workers of Ray Train, whose first one stores its result.
+    """Run a function on workers of Ray Train, the first of which stores its result.
 
-    Who is lost is replaced here, not by Ray Train, which would repeat the errors of a user as well.
+    Lost workers are replaced here, not by Ray Train, which would also retry a user's errors.
     """
     from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError, get_context
     from ray.train.torch import TorchTrainer
@@ -198,14 +198,14 @@ def _train_together(
             reason = str(error).strip().splitlines()[-1]
     raise CleanerError(
         "a training failed on the Ray cluster",
-        expected=f"workers that live ({_MAX_RETRIES} may be lost)",
+        expected=f"at most {_MAX_RETRIES} lost workers",
         found=reason,
-        next_step="see `ray status`; then run the same command again: it goes on from the last checkpoint",
+        next_step="see `ray status`; then run the same command again: it continues from the last checkpoint",
     )
 
 
 def _run_storage(store: ArrayStore) -> dict[str, Any]:
-    """Where Ray Train keeps its own records: beside the results, on storage that all nodes share."""
+    """Where Ray Train keeps its records: beside the results, on storage that all nodes share."""
     place: Any = store.root / "ray_train"
     if not is_remote(place):
         return {"storage_path": str(place)}
@@ -218,12 +218,12 @@ def _collect(
     store: ArrayStore, key: str, function: Callable[[T], Arrays], argument: T, *, was_done: bool
 ) -> Arrays | None:
     result = store.get(key)
-    if result is None and was_done:  # a damaged mark counts as none
+    if result is None and was_done:  # a damaged result counts as none
         result = function(argument)
         store.put(key, result)
     if result is None:
         raise CleanerError(
-            f"{store.root}: what a node has written there is not to be seen from here",
+            f"{store.root}: what a node wrote there cannot be read from here",
             expected="storage that all nodes share",
             next_step="use a workspace on a shared file system, or --storage URL (docs/scaling.md)",
         )
@@ -241,7 +241,7 @@ def _connect(address: str, workers: int) -> ModuleType:
                 expected="the cluster's token in RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token",
                 next_step="copy it from the head node (docs/scaling.md)",
             )
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # a cluster of one process needs none that outlives it
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # it ends with this process, as the cluster does
     if not address:
         os.environ.update({name: os.environ.get(name, value) for name, value in _ALONE.items()})
     try:
@@ -263,7 +263,7 @@ def _connect(address: str, workers: int) -> ModuleType:
 
 
 def _require_listener(address: str) -> None:
-    """Ray ends the whole process where nobody listens; so ask first."""
+    """Check that something listens at `address`: without that, Ray ends the whole process."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         return

@@ -2,8 +2,8 @@
 
 Sources: Clopper & Pearson, Biometrika 26 (1934) 404-413, in the beta form of Brown, Cai & DasGupta, Statistical
 Science 16 (2001) 101-133, section 4.2.1; Bonferroni's inequality for the weighted total. Draws are without replacement
-from a finite set: the number found is then hypergeometric, with less variance than the binomial that the intervals
-assume, so they are too wide, never too narrow. A stratum of which every image was looked at has no uncertainty.
+from a finite set, so the number found is hypergeometric and varies less than the binomial that the intervals assume:
+they are too wide, never too narrow. A stratum of which every image was looked at has no uncertainty.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import numpy as np
 from scipy.stats import beta
 
 CONFIDENCE = 0.95
-"""Of every interval and bound by default."""
+"""Default confidence of every interval and bound."""
 _MOST_LOOKS = 1 << 40
 
 
 @dataclass(frozen=True)
 class Stratum:
-    """A part of the set, and the result of a random sample of it."""
+    """A part of the set, and the results of a random sample of it."""
 
     size: int
     """Images in this part."""
     num_looks: int
-    """How many of them were looked at; if all, the share is known exactly."""
+    """Images that were looked at; if all were, the share is known exactly."""
     num_bad: int
-    """How many of those are bad."""
+    """Bad images among those."""
 
     def __post_init__(self) -> None:
         assert 0 <= self.num_bad <= self.num_looks <= self.size, self
@@ -51,7 +51,7 @@ def clopper_pearson(num_bad: int, num_looks: int, confidence: float = CONFIDENCE
     """Exact two-sided interval of a share, from `num_bad` in `num_looks` independent looks.
 
     low = B(a/2; k, n-k+1), high = B(1-a/2; k+1, n-k) with a = 1 - confidence and B the quantile of the beta
-    distribution; 0 where k = 0, 1 where k = n. It covers the truth with probability `confidence` at least.
+    distribution; 0 where k = 0, 1 where k = n. It covers the truth with probability `confidence` or more.
     """
     tail = (1 - confidence) / 2
     low = float(beta.ppf(tail, num_bad, num_looks - num_bad + 1)) if num_bad > 0 else 0.0
@@ -71,7 +71,7 @@ def upper_bound(num_bad: int, num_looks: int, confidence: float = CONFIDENCE) ->
 def count_looks_needed(num_bad: int, goal: float, confidence: float = CONFIDENCE) -> int:
     """The fewest looks for which `num_bad` finds give an upper bound of at most `goal` (above 0).
 
-    That is enough for the goal if no further look finds anything; each further find raises it.
+    They are enough for the goal if the further looks find nothing; each further find raises the number.
     """
     low, high = num_bad, num_bad + 1
     while upper_bound(num_bad, high, confidence) > goal:

@@ -1,4 +1,4 @@
-"""Which classes are a jumble, and which two are one class: from out-of-fold predictions alone. docs/methods.md."""
+"""Finds jumbled classes and pairs of classes that are one, from out-of-fold predictions alone. docs/methods.md."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from scipy.stats import rankdata
 from cleaner.scoring.out_of_fold import OutOfFold
 
 _NUM_MATES = 3
-"""Each class is tested against this many others: those that share most probability with it."""
+"""Each class is compared with this many others: those that share the most probability with it."""
 _SAME = 0.7
-"""Two classes are one if even the upper bound of their AUC is below this. benchmarks/class_findings.py, tune part."""
+"""Two classes are one if the upper bound of their AUC is below this. Tuned in benchmarks/class_findings.py."""
 _JUMBLED_SHARE = 0.5
-"""A jumble is recognised at less than this share of the median class's rate. The same benchmark."""
+"""A jumble is recognised at less than this share of the median class's rate. Tuned likewise."""
 _SPREAD = 0.8
-"""And its predictions spread over the classes at least this evenly. The same benchmark."""
+"""A jumble's predictions spread over the classes at least this evenly. Tuned likewise."""
 _DEVIATIONS = 1.64
-"""Bounds are one-sided, of 95 %."""
+"""For one-sided bounds of 95 %."""
 _FEWEST_IMAGES = 20
-"""Smaller classes have no findings; `cleaner balance` tests them by coherence."""
+"""Smaller classes get no findings; `cleaner balance` tests their coherence."""
 _TINY = 1e-12
 
 
@@ -30,25 +30,25 @@ class ClassFindings:
     """Evidence on K classes, and the findings."""
 
     num_images: np.ndarray
-    """(K,) int64: images given this class."""
+    """(K,) int64: images with this given label."""
     recognised: np.ndarray
-    """(K,) float32: share of them predicted as it; NaN without images."""
+    """(K,) float32: share of them predicted as this class; NaN without images."""
     recognised_with: np.ndarray
-    """(K,) float32: the same, with the classes it cannot be told from counted as it."""
+    """(K,) float32: the same, where classes that cannot be told from it count as correct."""
     spread: np.ndarray
-    """(K,) float32: how evenly their predictions spread over the classes: entropy over its maximum, 0 .. 1."""
+    """(K,) float32: how evenly their predictions spread over the classes: entropy / maximum entropy, 0 .. 1."""
     nearest: np.ndarray
-    """(K,) int64: the class that is hardest to tell from it; -1: none."""
+    """(K,) int64: the class that is hardest to tell from this one; -1: none."""
     separability: np.ndarray
-    """(K,) float32: AUC of telling the images of the two apart; 0.5: not at all, 1: always."""
+    """(K,) float32: AUC of separating the images of the two; 0.5: not at all, 1: perfectly."""
     separability_error: np.ndarray
     """(K,) float32: its standard error."""
     overlap: np.ndarray
-    """(K,) float32: share of the images of the two that the confident joint counts for the other one."""
+    """(K,) float32: share of the images of the two that the confident joint assigns to the other one."""
     jumbled: np.ndarray
     """(K,) bool."""
     overlaps_with: np.ndarray
-    """(K,) int64: the class that it is one class with; -1: none."""
+    """(K,) int64: the class that is the same as this one; -1: none."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,10 @@ class _Pair:
 def find_class_findings(predictions: OutOfFold, num_classes: int) -> ClassFindings:
     """Findings on K classes from out-of-fold predictions.
 
-    Two classes are one if the log of p(a) / p(b) does not separate images given a from images given b: its AUC is
-    that of two random halves. A jumble is hardly ever recognised, even together with the classes it cannot be told
-    from, and is predicted as classes of all kinds. A class split in two is recognised half of the time, but its halves
-    together as often as any class: no jumble.
+    Two classes a and b are one if log p(a) / p(b) does not separate the images labelled a from those labelled b: its
+    AUC is that of two random halves of a class. A jumble is rarely recognised, even with the classes that cannot be
+    told from it, and is predicted as all kinds of classes. Half of a split class is recognised half of the time, but
+    both halves together as often as any class, so it is no jumble.
     """
     given = predictions.given
     sizes = np.bincount(given, minlength=num_classes)
@@ -101,7 +101,7 @@ def find_class_findings(predictions: OutOfFold, num_classes: int) -> ClassFindin
 
 
 def _mates(predictions: OutOfFold, sizes: np.ndarray) -> list[np.ndarray]:
-    """For each class the few others that share most probability with it, in both directions."""
+    """For each class, the few others that share the most probability with it, in both directions."""
     classes = predictions.classes
     present = (classes >= 0).ravel()
     given = np.repeat(predictions.given, classes.shape[1])[present]
@@ -118,7 +118,7 @@ def _mates(predictions: OutOfFold, sizes: np.ndarray) -> list[np.ndarray]:
 
 
 def _compare(predictions: OutOfFold, rows: list[np.ndarray], mates: list[np.ndarray]) -> list[list[_Pair]]:
-    """How well each class is told apart from its mates, and from the classes whose mate it is."""
+    """How well each class can be told from its mates, and from the classes whose mate it is."""
     pairs: list[list[_Pair]] = [[] for _ in rows]
     wanted = {(min(a, int(b)), max(a, int(b))) for a, mine in enumerate(mates) for b in mine if len(rows[a])}
     for a, b in sorted(wanted):
@@ -129,7 +129,7 @@ def _compare(predictions: OutOfFold, rows: list[np.ndarray], mates: list[np.ndar
 
 
 def _lead(predictions: OutOfFold, rows: np.ndarray, other: int) -> np.ndarray:
-    """log p(given) - log p(other) of rows (r,); where `other` is not kept, with the smallest probability that is."""
+    """log p(given) - log p(other) of rows (r,); if `other` was not kept, with the smallest probability that was."""
     probs = predictions.probs[rows]
     is_other = predictions.classes[rows] == other
     of_other = np.where(is_other.any(1), (probs * is_other).sum(1), probs[:, -1])
@@ -150,7 +150,7 @@ def _compute_auc(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
 def _evenness(found: np.ndarray, most: int) -> float:
     """Entropy of the class numbers `found` over that of `most` equally frequent ones (Pielou 1966), 0 .. 1.
 
-    A small sample underestimates the entropy; Miller's correction (1955) adds what it lacks on average.
+    A small sample underestimates the entropy; Miller's correction (1955) removes the mean bias.
     """
     if most < 2:
         return 0.0
@@ -161,7 +161,7 @@ def _evenness(found: np.ndarray, most: int) -> float:
 
 
 def _find_jumbled(recognised_with: np.ndarray, spread: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Classes (K,) bool recognised clearly less often than the median one, and predicted as classes of all kinds."""
+    """Classes (K,) bool recognised clearly less often than the median one, and predicted as all kinds of classes."""
     judged = sizes >= _FEWEST_IMAGES
     if not judged.any():
         return judged
@@ -172,7 +172,7 @@ def _find_jumbled(recognised_with: np.ndarray, spread: np.ndarray, sizes: np.nda
 
 
 def _find_overlaps(pairs: list[list[_Pair]], jumbled: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """For each class (K,) int64 the one that it is one class with; -1: none, as for every jumble."""
+    """For each class, the one that is the same, (K,) int64; -1: none, as for every jumble."""
     sound = ~jumbled & (sizes >= _FEWEST_IMAGES)
     found = np.full(len(pairs), -1, np.int64)
     for k in np.flatnonzero(sound):
@@ -183,9 +183,9 @@ def _find_overlaps(pairs: list[list[_Pair]], jumbled: np.ndarray, sizes: np.ndar
 
 
 def _confidently_counted(predictions: OutOfFold, num_classes: int) -> np.ndarray:
-    """The class that the confident joint counts each image for (Northcutt et al. 2021), (n,) int64; -1: none.
+    """The class to which the confident joint assigns each image (Northcutt et al. 2021), (n,) int64; -1: none.
 
-    It is the most probable of the classes whose probability reaches the mean over the images given that class.
+    It is the most probable of the classes whose probability reaches its mean over the images labelled so.
     """
     classes, probs = predictions.classes, predictions.probs
     given, own = predictions.given, probs[:, 0]
@@ -199,7 +199,7 @@ def _confidently_counted(predictions: OutOfFold, num_classes: int) -> np.ndarray
 
 
 def _overlap(counted: np.ndarray, rows: list[np.ndarray], a: int, b: int) -> float:
-    """Share of the images of `a` and `b` that the confident joint counts for the other one; NaN without any."""
+    """Share of the images of `a` and `b` that the confident joint assigns to the other one; NaN without any."""
     if b < 0:
         return float("nan")
     of_a, of_b = counted[rows[a]], counted[rows[b]]

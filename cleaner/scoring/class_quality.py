@@ -1,4 +1,4 @@
-"""Is a small class one thing or a jumble? Permutation tests on embeddings and on out-of-fold ranks."""
+"""Tells coherent small classes from jumbled ones: permutation tests on embeddings and on out-of-fold ranks."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def draw_coherences(pool: np.ndarray, size: int, rng: np.random.Generator, num_d
 
 
 def compute_coherence_p(units: np.ndarray, null: np.ndarray) -> float:
-    """One-sided p of a class being no more coherent than random draws of its size (Phipson & Smyth 2010).
+    """One-sided p-value that a class is no more coherent than random draws of its size (Phipson & Smyth 2010).
 
-    `units` (n, D) of the class; `null` from `draw_coherences`. Small: clearly coherent. NaN for fewer than three
-    images.
+    `units` (n, D) of the class; `null` from `draw_coherences`. Small values: clearly coherent. NaN for fewer than
+    three images.
     """
     if len(units) < _FEWEST_IMAGES:
         return float("nan")
@@ -36,10 +36,10 @@ def compute_coherence_p(units: np.ndarray, null: np.ndarray) -> float:
 
 
 def compute_rank_p(hits: np.ndarray, pool: np.ndarray, rng: np.random.Generator, num_draws: int = NUM_DRAWS) -> float:
-    """One-sided p of a class's images being recognised no worse than random draws of its size.
+    """One-sided p-value that a class's images are recognised no worse than random draws of its size.
 
-    `hits` (n,) bool: the given label was the top out-of-fold prediction; `pool` (N,) bool: the same of all images.
-    Small: recognised clearly worse than others. NaN without images.
+    `hits` (n,) bool: whether the given label was the top out-of-fold prediction; `pool` (N,) bool: the same for all
+    images. Small values: recognised clearly worse than others. NaN without images.
     """
     if not len(hits) or len(pool) < len(hits):
         return float("nan")
@@ -51,9 +51,9 @@ def compute_rank_p(hits: np.ndarray, pool: np.ndarray, rng: np.random.Generator,
 def judge_low_count(coherence_p: float, rank_p: float, kept_coherence_p: float) -> str:
     """The action for a class under the minimum count: keep, drop or review.
 
-    Clearly coherent: keep. No more coherent than random draws, neither as a whole nor in what the labels stage kept
-    of it (`kept_coherence_p`), and, if ranks are known, recognised worse than random draws: a jumble, drop.
-    Everything else is for people to review.
+    A clearly coherent class is kept. A class is dropped as a jumble if neither all of its images nor those that the
+    labels stage kept (`kept_coherence_p`) are more coherent than random draws and, if ranks are known, they are
+    recognised worse. People review all other classes.
     """
     if np.isnan(coherence_p):
         return "review"

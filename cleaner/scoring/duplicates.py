@@ -1,4 +1,4 @@
-"""Near duplicates among perceptual hashes, without comparing all pairs.
+"""Finds near duplicates among perceptual hashes without comparing all pairs.
 
 Two hashes that differ in at most r bits differ in few bits of at least one of their bands: with b bands, band k being
 allowed t_k differing bits, that is certain if sum(t_k + 1) > r (the pigeonhole principle; Norouzi, Punjani and Fleet,
@@ -19,7 +19,7 @@ HASH_BITS = 128
 _MAX_BAND_BITS = 20  # a table of 2^20 starts stays within a core's cache
 CHUNK_PAIRS = 1 << 20  # candidate pairs compared at once: about 60 MB
 MAX_PAIRS = 1 << 23  # pairs held at once: 128 MB; if there are more, the images are split in halves
-MIN_BLOCK = 1024  # for this many images all pairs can be held
+MIN_BLOCK = 1024  # all pairs of this many images can be held
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -27,10 +27,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 def find_near_duplicates(hashes: Array, radius: int) -> Array:
     """Groups of near duplicates: (N,) int64, numbered from 0 by first member, -1 for images without a near duplicate.
 
-    `hashes` is (N, 16) uint8, 128 bits each, in the images' order of precedence. In that order, an image joins the
-    first leader within `radius` differing bits (0..127); if there is none it becomes a leader itself. So every member
-    lies within `radius` of its group's first image and there are no chains. Memory is bounded for any hashes; time
-    grows with the number of images and the size of the largest crowd of similar ones.
+    `hashes` is (N, 16) uint8, 128 bits each, in order of precedence. In that order, an image joins the first leader
+    within `radius` differing bits (0..127); if there is none, it becomes a leader itself. So every member lies within
+    `radius` of its group's first image, and there are no chains. Memory is bounded for any hashes; time grows with the
+    number of images and the size of the largest group of similar ones.
     """
     hashes = np.ascontiguousarray(hashes, dtype=np.uint8)
     assert hashes.ndim == 2 and hashes.shape[1] * 8 == HASH_BITS, "hashes must be (N, 16) uint8"
@@ -67,12 +67,12 @@ def _leaders(words: Array, radius: int) -> Array:
     """(D,) int64: for each of the distinct hashes (D, 2) uint64 the position of its leader (itself if it leads)."""
     num = len(words)
     leader = np.full(num, -1, dtype=np.int64)
-    blocks = [(0, num)]  # a stack: the block that comes first in order is on top
+    blocks = [(0, num)]  # a stack, with the first block in order on top
     while blocks:
         low, high = blocks.pop()
         items = low + np.flatnonzero(leader[low:high] < 0)
         pairs = _pairs_within(words[items], radius)
-        if pairs is None:  # a crowd: group the first half, which takes most of the second
+        if pairs is None:  # many similar images: group the first half; most of the second will join it
             middle = items[len(items) // 2]
             blocks += [(middle, high), (low, middle)]
             continue

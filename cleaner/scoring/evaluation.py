@@ -1,4 +1,4 @@
-"""How good a classifier is on held-out images: by class, by class size, by confidence, and its confusions."""
+"""Evaluates a classifier on held-out images: by class, by class size, by confidence, and its confusions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Groups of rows that are copies of one another, and folds that keep each group together."""
+"""Groups of copies, and folds that keep each group together."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pandas as pd
 
 
 def exact_groups(manifest: pd.DataFrame) -> np.ndarray:
-    """A number for each row (N,) int64 that rows share if, and only if, they are exact copies."""
+    """Group numbers (N,) int64: equal for rows that are exact copies, and only for those."""
     keys = manifest["pixel_id"] if "pixel_id" in manifest else manifest["image_id"]
     own = keys.where(keys != "", manifest["file_name"])
     codes: np.ndarray = pd.factorize(own)[0].astype(np.int64)
@@ -15,7 +15,7 @@ def exact_groups(manifest: pd.DataFrame) -> np.ndarray:
 
 
 def duplicate_groups(manifest: pd.DataFrame) -> np.ndarray:
-    """A number for each row (N,) int64 that rows of one duplicate group share; each other row has its own."""
+    """Group numbers (N,) int64: equal within a duplicate group; every other row has its own."""
     group = manifest["duplicate_group"].to_numpy().copy()
     lone = group < 0
     group[lone] = group.max(initial=-1) + 1 + np.arange(int(lone.sum()))
@@ -25,7 +25,7 @@ def duplicate_groups(manifest: pd.DataFrame) -> np.ndarray:
 def assign_folds(groups: np.ndarray, targets: np.ndarray, num_folds: int, rng: np.random.Generator) -> np.ndarray:
     """Stratified folds (n,) int64 from 0, for n rows with `groups` and class numbers `targets`, both (n,) int64.
 
-    Rows of one group share a fold, which is dealt by the class of the group's first row.
+    Rows of one group share a fold; folds are stratified by the class of each group's first row.
     """
     first = np.unique(groups, return_index=True)[1]
     unit_of_row = np.searchsorted(groups[first], groups)

@@ -1,6 +1,6 @@
-"""Quality findings of images: blurry, dark, bright, low in information, of odd shape or of odd size.
+"""Finds images of poor quality: blurry, dark, bright, low in information, of odd shape or of odd size.
 
-Formulae, and what the thresholds were chosen on: docs/methods.md, "Image quality".
+Formulas, and the data on which thresholds were chosen: docs/methods.md, "Image quality".
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ BLANK_BELOW = 3.0
 ODD_ASPECT_BELOW = 0.35
 """Shorter over longer side; cleanvision's."""
 ODD_SIZE_FACTOR = 3.0
-"""Times the median size, or a part of it; a choice, not fitted (planted odd sizes are fourfold and more)."""
+"""This many times the median size, or one over that; a choice, not fitted (planted odd sizes are fourfold and more)."""
 ODD_SIZE_IQRS = 3.0
-"""In interquartile ranges of the log size beyond the quartiles, so that sets of varied sizes get a wider band."""
+"""In interquartile ranges of the log size beyond the quartiles, so that sets of varied sizes allow more."""
 
 
 def compute_aspect(width: np.ndarray, height: np.ndarray) -> np.ndarray:
@@ -56,10 +56,10 @@ def find_issues(
     aspect: np.ndarray,
     size_ratio: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """Each of config.QUALITY_ISSUES to (N,) bool. All arguments are (N,) float; NaN is never a finding.
+    """The rows (N,) bool with each of config.QUALITY_ISSUES. All arguments are (N,) float; NaN is never an issue.
 
-    A dark or bright picture necessarily has little contrast and counts as low in information only if hardly anything
-    is left; one low in information does not count as blurry too: its contrast may be noise.
+    A dark or bright picture necessarily has little contrast, and counts as low in information only if hardly anything
+    is left. A picture low in information does not count as blurry as well: its contrast may be noise.
     """
     bright, dark = brightness_low > BRIGHT_ABOVE, brightness_high < DARK_BELOW
     poor = (information < LOW_INFORMATION_BELOW) | (pixel_std < FLAT_BELOW)
@@ -75,7 +75,7 @@ def find_issues(
 
 
 def find_odd_sizes(size_ratio: np.ndarray) -> np.ndarray:
-    """(N,) bool: sizes far from the median by a factor, and far outside the quartiles of the log sizes."""
+    """Odd sizes (N,) bool: far from the median by a factor, and far outside the quartiles of the log sizes."""
     judged = size_ratio > 0
     if not judged.any():
         return np.zeros(len(size_ratio), dtype=bool)
@@ -87,7 +87,7 @@ def find_odd_sizes(size_ratio: np.ndarray) -> np.ndarray:
 
 
 def name_issues(issues: dict[str, np.ndarray]) -> list[str]:
-    """For each row the names of its findings, sorted, with commas between; '' for none."""
+    """The names of each row's issues, sorted and separated by commas; '' for none."""
     names = sorted(issues)
     flags = np.stack([issues[name] for name in names], axis=1)  # (N, I)
     return [",".join(n for n, flag in zip(names, row, strict=True) if flag) for row in flags.tolist()]

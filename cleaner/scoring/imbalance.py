@@ -1,4 +1,4 @@
-"""Upsampling to a floor and class priors for logit adjustment. recipe.md section 3."""
+"""Upsampling of small classes, and class priors for logit adjustment."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def compute_target(largest: int, floor: float) -> int:
 def compute_repeats(
     targets: np.ndarray, num_classes: int, floor: float, max_repeats: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """How often each of n images is repeated so that each class reaches the floor: (n,) int32, at least 1.
+    """Repeats of n images with which each class reaches the floor: (n,) int32, at least 1.
 
-    `targets` (n,) class numbers. Within a class repeats differ by at most one; which images get the extra one is
-    random. No image gets more than `max_repeats`, even if its class then falls short.
+    `targets` (n,) class numbers. Within a class, repeats differ by at most one; random images get the extra one. No
+    image gets more than `max_repeats`, even if its class then falls short.
     """
     sizes = np.bincount(targets, minlength=num_classes)
     goal = compute_target(int(sizes.max(initial=0)), floor)

@@ -1,4 +1,4 @@
-"""The scan stage: every file below the images root, whether it is sound, and which show the same picture."""
+"""The scan stage: finds all files below the images root, damaged ones and copies among them."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from cleaner.stages.stage_run import StageResult, StageRun
 
 
 def run_scan(workspace: Workspace, images_root: Path, settings: ScanSettings, options: RunOptions) -> StageResult:
-    """Write `scan/manifest.parquet`: one row for each file below `images_root`, bad ones with their fault.
+    """Write `scan/manifest.parquet`: one row for each file below `images_root`, with its fault if it has one.
 
-    Without a labels file a file's label and split come from its folders (see `read_folders`). With one, the listed
-    files are the data set: a listed file that is not there has a row with fault `missing`, and files that are not
-    listed have no label and get no row; a warning and `counts.unlisted` say how many. Images whose size and mtime
-    have not changed since an earlier scan into this workspace are not read again.
+    Without a labels file, a file's label and split come from its folders (see `read_folders`). With one, the listed
+    files are the data set: a listed file that does not exist has a row with fault `missing`; files that are not listed
+    get no row, and a warning and `counts.unlisted` say how many. Images whose size and mtime have not changed since an
+    earlier scan into this workspace are not read again.
 
     Raises BadInputError if the root holds no files or no class folders, if a sound image lies in no class folder, or
     if the labels file cannot be used; UsageError if the workspace lies among the images.
@@ -53,13 +53,13 @@ def run_scan(workspace: Workspace, images_root: Path, settings: ScanSettings, op
 
 @dataclass(frozen=True)
 class _Files:
-    """The files that get a row, with the label and split of each."""
+    """The files that get a row, with their labels and splits."""
 
     files: list[FoundFile]
     labels: list[str]
     splits: list[str]
     num_unlisted: int | None = None
-    """With a list: how many files below the root are not in it."""
+    """With a list: the number of files below the root that are not in it."""
     warnings: list[str] = field(default_factory=list)
 
 
@@ -98,9 +98,9 @@ def _checked_root(images_root: Path, workspace: Workspace) -> Path:
 
 
 def _from_folders(root: Path, found: list[FoundFile], settings: ScanSettings) -> _Files:
-    """All files under the labels of their folders.
+    """All files, labelled by their folders.
 
-    Refuses a tree without class folders, and images outside of them. Other stray files need no label.
+    Raises BadInputError for a tree without class folders, or an image outside of them; other files need no label.
     """
     files = found[: settings.limit] if settings.limit else found
     labels, splits = read_folders(files, settings.label_from)
@@ -121,7 +121,7 @@ def _from_folders(root: Path, found: list[FoundFile], settings: ScanSettings) ->
 
 
 def _from_list(root: Path, found: list[FoundFile], settings: ScanSettings) -> _Files:
-    """The files that the settings' list names, in the order of their names."""
+    """The listed files, sorted by name."""
     table = read_labels(Path(settings.labels_file)).sort_values("file_name", kind="stable")
     if settings.limit:
         found, table = found[: settings.limit], table.head(settings.limit)
@@ -134,11 +134,11 @@ def _from_list(root: Path, found: list[FoundFile], settings: ScanSettings) -> _F
             f"{settings.labels_file}: none of its {len(files):,} file names is below {root}",
             expected=f"names relative to the images root, such as {found[0].name}",
             found=names[0],
-            next_step="mend the column file_name, or give another images root",
+            next_step="correct the column file_name, or give another images root",
         )
     warnings = []
     if absent:
-        warnings.append(f"{len(absent):,} listed files are not there: {first_few(absent)} (fault `missing`)")
+        warnings.append(f"{len(absent):,} listed files do not exist: {first_few(absent)} (fault `missing`)")
     own = Path(settings.labels_file).resolve()
     unlisted = [name for name in sorted(by_name.keys() - set(names)) if Path(by_name[name].path) != own]
     if unlisted:
@@ -188,9 +188,9 @@ def _judge(chosen: _Files, facts: list[ImageFacts], settings: ScanSettings) -> t
 
 
 def add_quality(manifest: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Add `aspect`, `size_ratio` and `quality` in place, from the columns of `_facts_frame`; the findings by name.
+    """Add `aspect`, `size_ratio` and `quality` in place, from the columns of `_facts_frame`; returns issues by name.
 
-    Sizes are judged against the median of all that is readable, in every split.
+    Sizes are compared with the median of all readable images, of every split.
     """
     width, height = manifest["width"].to_numpy(), manifest["height"].to_numpy()
     readable = manifest["readable"].to_numpy()
@@ -231,9 +231,9 @@ def _facts_frame(chosen: _Files, facts: list[ImageFacts]) -> pd.DataFrame:
 
 
 def find_copies(pixel_ids: np.ndarray, readable: np.ndarray) -> np.ndarray:
-    """(N,) int64: a number for each picture, from 0 by first appearance; -1 for rows that are not `readable`.
+    """A number for each picture: (N,) int64, from 0 by first appearance; -1 for rows that are not `readable`.
 
-    `pixel_ids` is (N,) of str. Equal bytes have equal pixels, so that the pixels decide for both.
+    `pixel_ids` is (N,) of str. Equal bytes give equal pixels, so pixels alone decide.
     """
     copies = np.full(len(pixel_ids), -1, dtype=np.int64)
     copies[readable] = pd.factorize(pixel_ids[readable])[0]
@@ -245,10 +245,10 @@ def group_duplicates(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Groups of exact and near duplicates, one partition: group (N,) int64, and is_near (N,) bool.
 
-    `copies` (N,) as `find_copies` numbers them, `hashes` (N, 16) uint8; pictures not `searchable` (N,) bool join by
-    equal pixels alone, as all do with `radius` 0. Near duplicates are looked for among the first rows of each
-    picture, and its copies go with it. Groups are numbered from 0 by first row, -1 for rows in none; `is_near` marks
-    members without an exact copy.
+    `copies` (N,) as `find_copies` numbers them, `hashes` (N, 16) uint8; pictures that are not `searchable` (N,) bool
+    are grouped by equal pixels only, as are all with `radius` 0. Near duplicates are searched among the first rows of
+    the pictures; exact copies follow their picture. Groups are numbered from 0 by first row, -1 for rows in none;
+    `is_near` marks members without an exact copy.
     """
     group, is_near = np.full(len(copies), -1, dtype=np.int64), np.zeros(len(copies), dtype=bool)
     rows = np.flatnonzero(copies >= 0)

@@ -1,4 +1,4 @@
-"""What `verify` compares: the sets that models learn from, and the held-out images that they are asked about."""
+"""What `verify` compares: training sets, and the held-out images that models are tested on."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from cleaner.stages.held_out import inspect_held_out
 from cleaner.stages.stage_run import StageRun
 
 MIN_IMAGES = 20
-"""Fewer test images say nothing: with 20, a difference of 30 points is just about to be told from chance."""
+"""The fewest test images: with 20, only differences of 30 points or more can be told from chance."""
 _JUDGED = "judged before"
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Rows that a model learns from."""
+    """A training set."""
 
     name: str
     rows: np.ndarray
     """(n,) int64: row numbers in the manifest."""
     labels: np.ndarray
-    """(n,) object: the classes that they are learned as."""
+    """(n,) object: the classes to learn."""
     weights: np.ndarray
-    """(n,) float64: how often each counts."""
+    """(n,) float64: the weight of each row."""
 
     def without(self, held_out: np.ndarray) -> TrainingSet:
-        """The set less the rows that `held_out` (N,) bool marks."""
+        """The set without the rows marked in `held_out` (N,) bool."""
         rest = ~held_out[self.rows]
         return TrainingSet(self.name, self.rows[rest], self.labels[rest], self.weights[rest])
 
@@ -50,23 +50,23 @@ class TestImages:
 
     kind: Literal["val", "audit", "split"]
     where: str
-    """What they are, for people."""
+    """A description for people."""
     images: pd.DataFrame
-    """image_id, path, label ('': looked at, but of no class: no test image), stratum, weight (images of the population
-    that it stands for)."""
+    """image_id, path, label ('': audited, but of no class, so no test image), stratum, weight (images of the population
+    that it represents)."""
     held_out: np.ndarray
-    """(N,) bool: rows of the manifest that no set may hold, for they are test images or copies of one."""
+    """(N,) bool: rows of the manifest that no set may hold: test images and their copies."""
     warnings: list[str] = field(default_factory=list)
 
 
 def raw_set(manifest: pd.DataFrame) -> TrainingSet:
-    """What the user had: all readable rows of split train under their given label."""
+    """The set before cleaning: all readable rows of split train with their given labels."""
     rows = np.flatnonzero(_can_learn(manifest) & (manifest["label"] != "").to_numpy())
     return TrainingSet("raw", rows, manifest["label"].to_numpy()[rows], np.ones(len(rows)))
 
 
 def cleaned_set(manifest: pd.DataFrame) -> TrainingSet:
-    """What cleaning left: the kept rows of split train under their clean label, repeated as balance says."""
+    """The cleaned set: the kept rows of split train with their clean labels, repeated as balance says."""
     keep = _can_learn(manifest) & manifest["keep"].to_numpy() & (manifest["clean_label"] != "").to_numpy()
     rows = np.flatnonzero(keep)
     repeats = manifest["repeats"].to_numpy(np.float64)[rows] if "repeats" in manifest else np.ones(len(rows))
@@ -74,18 +74,18 @@ def cleaned_set(manifest: pd.DataFrame) -> TrainingSet:
 
 
 def listed_set(path: Path, manifest: pd.DataFrame) -> TrainingSet:
-    """What another rule left, by a table: `file_name` as in the manifest, and, if it has them, `keep` (true/false),
-    `clean_label` or `label`, and `repeats`. Any manifest of the same images is one; a list of names is a keep-list.
+    """A set listed in a table: `file_name` as in the manifest, and optionally `keep` (true/false), `clean_label` or
+    `label`, and `repeats`. Any manifest of the same images is such a table, and so is a list of names to keep.
 
-    Only readable rows of split train count. Raises BadInputError, naming the row: a name that the manifest lacks, or
-    that stands there twice; a value that cannot be read.
+    Only readable rows of split train count. Raises BadInputError, naming the row, for a name that is not in the
+    manifest or listed twice, and for a value that cannot be read.
     """
     table = read_table(path)
     require_columns(table, path, ("file_name",))
     names = plain_names(table["file_name"])
     row_of = pd.Series(np.arange(len(manifest)), index=manifest["file_name"].to_numpy())
-    refuse(path, with_rows(names[~names.isin(row_of.index)]), "file names that the manifest lacks")
-    refuse(path, with_rows(names[names.duplicated()]), "file names that stand there twice")
+    refuse(path, with_rows(names[~names.isin(row_of.index)]), "file names that are not in the manifest")
+    refuse(path, with_rows(names[names.duplicated()]), "file names that are listed twice")
     rows = row_of.loc[names.tolist()].to_numpy(np.int64)
     keep = _can_learn(manifest)[rows]
     if "keep" in table:
@@ -94,7 +94,7 @@ def listed_set(path: Path, manifest: pd.DataFrame) -> TrainingSet:
     if "repeats" in table:
         weights = pd.to_numeric(table["repeats"], errors="coerce").to_numpy(np.float64)
         wrong = table.loc[keep & ~(weights > 0), "repeats"]
-        refuse(path, with_rows(wrong), "values of repeats that are no number above 0")
+        refuse(path, with_rows(wrong), "values of repeats that are not numbers above 0")
     column = next((name for name in ("clean_label", "label") if name in table), "")
     labels = table[column].to_numpy() if column else manifest["label"].to_numpy()[rows]
     keep &= labels != ""
@@ -111,7 +111,7 @@ def _can_learn(manifest: pd.DataFrame) -> np.ndarray:
 def find_test_images(run: StageRun[VerifySettings], manifest: pd.DataFrame) -> TestImages:
     """The held-out images: those below the setting `val` if it is given, else audited ones, else held-out splits.
 
-    Raises BadInputError where there are too few.
+    Raises BadInputError if there are too few.
     """
     if run.settings.val:
         test = _from_folder(run, manifest)
@@ -127,9 +127,9 @@ def find_test_images(run: StageRun[VerifySettings], manifest: pd.DataFrame) -> T
     if _num_labelled(test) < MIN_IMAGES:
         raise BadInputError(
             "too few held-out images to compare models on",
-            expected=f"{MIN_IMAGES} with a label at least, some hundred to tell a difference of a few points",
+            expected=f"at least {MIN_IMAGES} with a label, and hundreds to detect a difference of a few points",
             found=found,
-            next_step="give --val DIR (class folders that cleaning never saw), or look at images with "
+            next_step="give --val DIR (class folders that cleaning never saw), or audit images with "
             "`cleaner audit` and `cleaner review audit`",
         )
     return test
@@ -156,12 +156,12 @@ def _from_folder(run: StageRun[VerifySettings], manifest: pd.DataFrame) -> TestI
 
 
 def _identity(manifest: pd.DataFrame) -> str:
-    """The column that exact copies share: equal pixels where the scan knows them, else equal bytes."""
+    """The column that is equal in exact copies: of pixels if the scan recorded them, else of bytes."""
     return "pixel_id" if "pixel_id" in manifest else "image_id"
 
 
 def _from_splits(parent: Parent, manifest: pd.DataFrame) -> TestImages:
-    """All readable images of the other splits, under their given labels, but for copies of training images."""
+    """All readable images of other splits with their given labels, except copies of training images."""
     groups = exact_groups(manifest)
     learned = np.unique(groups[_can_learn(manifest)])
     other = manifest["readable"].to_numpy() & (manifest["split"] != TRAIN).to_numpy()
@@ -171,17 +171,17 @@ def _from_splits(parent: Parent, manifest: pd.DataFrame) -> TestImages:
     splits = sorted(set(images["stratum"]))
     warning = (
         f"the labels of split {', '.join(splits)} are as given: if they are as noisy as the training labels, all "
-        "accuracies come out too low and differences too small, and where wrong labels follow a pattern a model "
-        "that learned the pattern looks better than it is; --val DIR with checked labels, or an audit, tells the truth"
+        "accuracies and differences come out too small, and if wrong labels follow a pattern, a model that learned "
+        "the pattern looks better than it is; use --val DIR with checked labels, or an audit"
     )
     where = f"split {', '.join(splits)} as given" if splits else ""
     return TestImages("split", where, images, np.zeros(len(manifest), bool), [warning] if splits else [])
 
 
 def _from_audit(run: StageRun[VerifySettings], manifest: pd.DataFrame, sample: AuditSample) -> TestImages:
-    """Audited images under the label that people gave, each weighted by how many rows of its stratum it stands for.
+    """Audited images with the labels that people gave, each weighted by the rows of its stratum that it represents.
 
-    Images that people called noise or unusable stand for that share of their stratum, and have no label.
+    Images that people called noise or unusable represent that share of their stratum, and have no label.
     """
     store = DecisionStore(run.workspace.decisions_path)
     answered = find_answered(store, sample.record.after_seq)
@@ -190,7 +190,7 @@ def _from_audit(run: StageRun[VerifySettings], manifest: pd.DataFrame, sample: A
     said = verdicts.loc[drawn["image_id"]]
     drawn["verdict"], drawn["verdict_label"] = said["verdict"].to_numpy(), said["label"].to_numpy()
     looks = pd.concat([drawn, sample.judged.assign(stratum=_JUDGED)], ignore_index=True)
-    looks = looks[looks["verdict"].isin(["label", "noise", "drop"])]  # `unsure` and `normal` leave the class open
+    looks = looks[looks["verdict"].isin(["label", "noise", "drop"])]  # `unsure` and `normal` do not give a class
     looks = looks[looks["file_name"].isin(manifest["file_name"])]
     row_of = pd.Series(np.arange(len(manifest)), index=manifest["file_name"].to_numpy())
     rows = row_of.loc[looks["file_name"].tolist()].to_numpy(np.int64)

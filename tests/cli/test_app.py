@@ -287,4 +287,4 @@ def test_export_of_the_latest_stage(scanned: Path, tmp_path: Path) -> None:
     assert cleaner("export", "--to", "csv", tmp_path / "set.csv", cwd=scanned).returncode == 0
     assert len(pd.read_csv(tmp_path / "set.csv")) == 6
     taken = cleaner("export", tmp_path / "set", cwd=scanned)
-    assert taken.returncode == 2 and "something already" in taken.stderr
+    assert taken.returncode == 2 and "already exists" in taken.stderr

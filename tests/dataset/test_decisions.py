@@ -229,7 +229,7 @@ def test_importing_a_file_again_changes_nothing(store: DecisionStore, tmp_path: 
         ("image_id,verdict\nxyz,noise\n", "row 2"),
         (f"image_id,verdict,label\n{A},noise,\n{B},label,\n", "row 3"),
         ("class,verdict\ncat,drop\nbird,drop\n", r"'bird' \(row 3\)"),
-        (f"image_id,class,verdict\n{A},cat,drop\n", "say more"),
+        (f"image_id,class,verdict\n{A},cat,drop\n", "and no more"),
         (f"image_id\n{A}\n", "verdict is missing"),
         (f"image_id,verdict,seq\n{A},noise,one\n", "row 2: seq"),
         (f"image_id,verdict,undoes_seq\n{A},,7\n", "no decision 7"),

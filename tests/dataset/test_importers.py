@@ -96,7 +96,7 @@ def test_a_folder_of_seeds_is_matched_by_content(tmp_path: Path) -> None:
         ),
         ("file_name,is_noise\ncat/1.jpg,1\n", "no seed that is normal"),
         ("file_name,is_noise\ncat/1.jpg,0\n", "no seed that is noise"),
-        ("file_name,is_noise\ncat/1.jpg,0\nbad.jpg,1\n", r"no readable image[\s\S]*row 3"),
+        ("file_name,is_noise\ncat/1.jpg,0\nbad.jpg,1\n", r"not readable images[\s\S]*row 3"),
         ("file_name,noise\ncat/1.jpg,0\n", "is_noise is missing"),
         ("file_name,is_noise\ncat/1.jpg,0,more\n", "row 2"),
         ('file_name,is_noise\n"cat/1.jpg,0\n', "not valid CSV"),

@@ -128,7 +128,7 @@ def test_results_that_cannot_be_seen_are_told(engine: RayEngine, tmp_path: Path)
         def get(self, key: str) -> None:
             return None
 
-    with pytest.raises(CleanerError, match="not to be seen") as caught:
+    with pytest.raises(CleanerError, match="cannot be read from here") as caught:
         list(engine.map(fail_at_five, [("task0", 0)], store=Elsewhere(tmp_path)))
     assert "--storage" in caught.value.next_step
 
