@@ -58,7 +58,7 @@ def write_result(text: str) -> None:
     print(text, file=getattr(sys.stdout, "results", sys.stdout), flush=True)
 
 
-def write_document(document: dict[str, Any]) -> None:
+def write_document(document: dict[str, Any] | list[dict[str, Any]]) -> None:
     """Write a JSON document where `write_result` writes."""
     write_result(json.dumps(document, indent=2, ensure_ascii=False))
 
@@ -120,6 +120,11 @@ class Console:
         """With `as_json`, write the result as JSON to stdout; call it once in a run."""
         if self.as_json:
             write_document(document | {"warnings": self.warnings})
+
+    def documents(self, documents: list[dict[str, Any]]) -> None:
+        """With `as_json`, write the result as a JSON list to stdout; warnings are on stderr alone."""
+        if self.as_json:
+            write_document(documents)
 
     @property
     def stderr(self) -> RichConsole:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cleaner.cli import options as o
 from cleaner.cli.command_line import CommandLine, takes
 from cleaner.cli.session import open_session
 from cleaner.errors import UsageError, first_few
@@ -28,6 +29,14 @@ def decide(
     drop: Annotated[bool, typer.Option("--drop", help="The images, or the class, are of no use.")] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Take back the last verdict.")] = False,
     annotator: Annotated[str, typer.Option(help="Who decides.")] = "",
+    queue: Annotated[
+        str,
+        typer.Option(
+            **o.choice("", *o.QUEUES) | {"metavar": "QUEUE"},
+            help="The queue that asked. An audit counts its own answers alone, and an answer to disagreements settles.",
+            show_default="none",
+        ),
+    ] = "",
 ) -> None:
     """Record a verdict on images or on a class. The stages follow it when they run next.
 
@@ -49,6 +58,14 @@ def decide(
     place, text = session.workspace, label or merge_into
     keys = image_keys(place, files or []) if files else class_keys(place, class_)
     with session.lock():
-        done = decide_all(place, keys, verdicts[0], label=text, annotator=annotator, dry_run=session.options.dry_run)
+        done = decide_all(
+            place,
+            keys,
+            verdicts[0],
+            label=text,
+            annotator=annotator,
+            queue=queue,
+            dry_run=session.options.dry_run,
+        )
     what = f"decided  {first_few(files or [class_])}"
     session.report_counts(what, {verdicts[0]: len(done)}, warnings=warn_of_new_label(place, text), following="status")

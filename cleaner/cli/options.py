@@ -51,6 +51,20 @@ Json = Annotated[
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=_OUTPUT)]
 
 
+QUEUES = (
+    "noise-seeds",
+    "noise-doubtful",
+    "noise-found",
+    "labels",
+    "calibration",
+    "conflicts",
+    "low-count",
+    "disagreements",
+    "audit",
+)
+"""The keys of `review.queues.QUEUES`, which help must not import; a test holds them equal."""
+QUEUES_HELP = f"One of {', '.join(QUEUES)}."
+
 LOG_FORMATS = ("text", "json")
 LogFormat = Annotated[
     str,

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from cleaner.review.server import ReviewServer
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_ABOUT_NOISE = ("noise-seeds", "noise-doubtful", "noise-found")
-QUEUE_NAMES = (*_ABOUT_NOISE, "labels", "calibration", "conflicts", "low-count", "disagreements", "audit")
-"""The keys of `review.queues.QUEUES`, which help must not import; a test holds them equal."""
 
 
 @takes()
@@ -28,8 +25,8 @@ def review(
     queue: Annotated[
         str | None,
         typer.Argument(
-            **o.choice(*QUEUE_NAMES) | {"metavar": "[QUEUE]"},
-            help=f"One of {', '.join(QUEUE_NAMES)}.",
+            **o.choice(*o.QUEUES) | {"metavar": "[QUEUE]"},
+            help=o.QUEUES_HELP,
             show_default="chosen on the page",
         ),
     ] = None,

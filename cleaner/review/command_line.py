@@ -11,6 +11,7 @@ from cleaner.dataset.locations import locate
 from cleaner.dataset.lookup import find_images
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, StaleStageError, UsageError
+from cleaner.review.queues import find_kind
 
 QUEUE = "command line"
 Key = tuple[str, str]
@@ -55,12 +56,13 @@ def warn_of_new_label(workspace: Workspace, label: str) -> list[str]:
 
 
 def decide_all(
-    workspace: Workspace, keys: list[Key], verdict: str, *, label: str, annotator: str, dry_run: bool
+    workspace: Workspace, keys: list[Key], verdict: str, *, label: str, annotator: str, queue: str = "", dry_run: bool
 ) -> list[int]:
     """Record `verdict` on each of `keys`, or `undo` the annotator's last decision on it; returns the new `seq`s.
 
-    Raises UsageError if the verdict does not fit the kind, BadInputError if there is nothing to undo; nothing is
-    recorded then. With `dry_run` nothing is recorded and each `seq` is 0.
+    `queue` names the queue of the review page that asked, if one did. Raises UsageError if the verdict does not fit the
+    kind, BadInputError if there is nothing to undo; nothing is recorded then. With `dry_run` nothing is recorded and
+    each `seq` is 0.
     """
     store = DecisionStore(workspace.decisions_path)
     if verdict == "undo":
@@ -72,7 +74,8 @@ def decide_all(
         Event(kind=kind, key=key, verdict=verdict, label=label).check()
     if dry_run:
         return [0] * len(keys)
-    return [store.add(k, key, verdict, label=label, queue=QUEUE, annotator=annotator) for k, key in keys]
+    asked_by = find_kind(queue).recorded_queue if queue else QUEUE
+    return [store.add(k, key, verdict, label=label, queue=asked_by, annotator=annotator) for k, key in keys]
 
 
 def _last_decision(store: DecisionStore, key: Key, annotator: str) -> int:

@@ -4,14 +4,37 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
 
+from cleaner.dataset.audits import AUDIT_QUEUE
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.events import SETTLE, Event, differ, find_standing, find_undone
 from cleaner.review.agreement import Agreement, compute_agreements
 
 Key = tuple[str, str]
 """Kind (image or class) and key."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What people said of one image or class; `unsure` counts, what was undone does not."""
+
+    first_seq: int
+    """The `seq` of the first thing that still holds."""
+    last: list[Event]
+    """Each annotator's last decision."""
+    last_in_audit: list[Event]
+    """Each annotator's last decision in the queue `audit`."""
+
+    @classmethod
+    def gather(cls, in_force: Sequence[Event]) -> Answers | None:
+        """From the events that were not undone, in their order; None without any."""
+        if not in_force:
+            return None
+        audit = [e for e in in_force if e.queue == AUDIT_QUEUE]
+        first, *_ = in_force
+        return cls(first.seq or 0, _last_of_each(in_force), _last_of_each(audit))
 
 
 class Ledger:
@@ -26,6 +49,8 @@ class Ledger:
         """My last decision on each key, `unsure` too, even if it has been settled since."""
         self.mine_in_audit: dict[str, Event] = {}
         """My last decision in the queue `audit`, by image_id."""
+        self.answers: dict[Key, Answers] = {}
+        """What people said of each key, by whatever annotator."""
         self.others: set[Key] = set()
         """Keys that another annotator has decided on."""
         self.disputed: dict[Key, list[Event]] = {}
@@ -59,7 +84,8 @@ class Ledger:
         in_force = [e for e in events if e.seq not in gone and e.verdict]
         _put(self.mine, key, _last(in_force, self.annotator))
         if key[0] == "image":
-            _put(self.mine_in_audit, key[1], _last((e for e in in_force if e.queue == "audit"), self.annotator))
+            _put(self.mine_in_audit, key[1], _last((e for e in in_force if e.queue == AUDIT_QUEUE), self.annotator))
+        _put(self.answers, key, Answers.gather(in_force))
         if any(e.annotator != self.annotator for e in in_force):
             self.others.add(key)
         else:
@@ -70,6 +96,10 @@ class Ledger:
             last = _last((e for e in in_force if e.queue != SETTLE), name)
             answer = (last.verdict, last.label) if last and last.verdict != "unsure" else None
             _put(self._answers[name], key, answer)
+
+
+def _last_of_each(events: Iterable[Event]) -> list[Event]:
+    return list({e.annotator: e for e in events}.values())
 
 
 def _last(events: Iterable[Event], annotator: str) -> Event | None:

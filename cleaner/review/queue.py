@@ -10,10 +10,10 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
-from cleaner.dataset.events import Event
+from cleaner.dataset.events import SETTLE, Event
 from cleaner.dataset.workspace import Workspace
 from cleaner.review.catalogue import Catalogue
-from cleaner.review.ledger import Key, Ledger
+from cleaner.review.ledger import Answers, Key, Ledger
 
 Verdict: TypeAlias = tuple[str, str]
 """Verdict and label, as a decision records them."""
@@ -114,6 +114,17 @@ class Queue:
         """The items that the annotator has answered."""
         here = self.position_of
         return {key for key in list(ledger.mine) if key in here and self.find_answer(ledger, key) is not None}
+
+    def find_answered(self, ledger: Ledger) -> set[Key]:
+        """The items that anybody has answered. Disagreements are there only as long as they are open."""
+        if self.kind.recorded_queue == SETTLE:
+            return set()
+        return {key for key, answers in ledger.answers.items() if key in self.position_of and self._answers(answers)}
+
+    def _answers(self, answers: Answers) -> bool:
+        if self.kind.is_audit:
+            return any((e.seq or 0) > self.after_seq for e in answers.last_in_audit)
+        return any(map(self.kind.answers, answers.last))
 
 
 def absent_queue(kind: QueueKind, why: str) -> Queue:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cleaner.cli.command_line import CommandLine, keys
-from cleaner.cli.review import QUEUE_NAMES
+from cleaner.cli.options import QUEUES as QUEUE_NAMES
 from cleaner.config import Config, RunOptions
 from cleaner.config_sources import TABLES, Given
 from tests.support.program import Program, draw_set
@@ -74,7 +74,9 @@ def test_options_reach_their_settings(program: Program, tmp_path: Path) -> None:
         (["labels", "--rule", "best"], "--rule: setting rule = 'best'", "auto or recipe"),
         (["noise", "--seed", "x"], "--seed: setting seed = 'x'", "a whole number, 0 .. 2147483648 (excluded)"),
         (["noise", "--log-format", "xml"], "--log-format xml", "text or json"),
-        (["review", "noise"], "QUEUE noise", "noise-seeds"),
+        (["review", "nose"], "QUEUE nose", "noise-seeds"),
+        (["queue", "nose"], "NAME nose", "noise-seeds"),
+        (["decide", "x.png", "--noise", "--queue", "nose"], "--queue nose", "noise-seeds"),
         (["audit", "--stage", "export"], "--stage export", "scan or noise or labels or balance"),
     ],
 )

@@ -36,6 +36,7 @@ ON_A_SCAN = {
     "status": ([], "status"),
     "explain": (["cat/0.png"], "explain"),
     "decide": (["cat/0.png", "--noise"], "counts"),
+    "queue": (["noise-seeds"], "queue"),
     "doctor": ([], "doctor"),
     "plan": (["../images"], "plan"),
     "init": ([], "counts"),
@@ -98,7 +99,8 @@ def test_json_is_one_document_of_the_known_form(command: str, work: Path, progra
     arguments, schema = ON_A_SCAN[command]
     done = program(*command.split(), *arguments, "--json")
     assert done.exit_code == 0, done.err
-    assert done.document(schema)["warnings"] == []
+    document = done.document(schema)
+    assert isinstance(document, list) or document["warnings"] == []
 
 
 def test_json_of_the_stages(sample_copy: Path, program: Program) -> None:
