@@ -3,7 +3,8 @@
     python benchmarks/label_decisions.py DATA [--sets NAME …] [--seeds 0 1 2] [--part test|tune] [--work DIR]
 
 DATA is the folder with the packs (../shared/data). Sets: cifar10n under its human labels (aggre, random1), tiny50 with
-symmetric, similar and pair noise of 0, 10, 20, 40 % (sym20, sim40, …), each also with a long tail of 20 (sym20t).
+symmetric, similar and pair noise of 0, 10, 20, 40 % (sym20, sim40, …), each also with a long tail of 20 (sym20t), and
+the real photographs grocery, objects and trash with 0, 5, 10, 20 % (grocery-sim20).
 Labels are flipped as lay_out.py does, embeddings computed once. Each seed draws flips and folds anew. cleanlab gets the
 whole matrix of round 0; the best of its seven filters is chosen with the truth known: an oracle. Ours: the rule `auto`
 with its default settings, and the plain recipe's drops. Figures are of `--part` (lay_out.py), F1 of rows dropped.
@@ -38,6 +39,7 @@ import pandas as pd
 import torch
 from cleanlab.filter import find_label_issues
 from PIL import Image
+from scores import CLEANLAB_FILTERS, best_f1
 from sklearn.metrics import average_precision_score
 
 from cleaner.config import RELABEL_ABOVE, EmbeddingSettings
@@ -56,22 +58,20 @@ from cleaner.stages.labels.fits import LabelSet, StoredFits
 from cleaner.stages.labels.issue_estimate import estimate_issues
 from cleaner.stages.labels.passes import run_pass
 
-FILTERS = (
-    "prune_by_noise_rate", "prune_by_class", "both", "confident_learning", "predicted_neq_given",
-    "low_normalized_margin", "low_self_confidence",
-)  # fmt: skip
 PRECISION = resolve_precision("auto", torch.device("cpu"))
 KINDS = {"sym": "symmetric", "sim": "similar", "pair": "pair"}
 NUM_VERDICTS = 300
+PHOTOS = ("grocery", "objects", "trash")
 SETS = ["aggre", "random1", "clean", "cleant"] + [
     f"{kind}{rate}{tail}" for tail in ("", "t") for kind in KINDS for rate in (10, 20, 40)
 ]
+PHOTO_SETS = [f"{name}-{body}" for name in PHOTOS for body in ("clean", *(f"{k}{r}" for k in KINDS for r in (5, 10, 20)))]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
+    parser.add_argument("--sets", nargs="+", choices=SETS + PHOTO_SETS, default=SETS + PHOTO_SETS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--part", choices=["tune", "test"], default="test")
     parser.add_argument("--work", type=Path, default=Path("/tmp/cleaner-label-decisions"))
@@ -116,16 +116,16 @@ def trial(data: Path, name: str, seed: int, part: str, work: Path) -> dict[str, 
         recipe = recipe_drops(fits, zero)
     spared = find_spared_classes(targets, ~estimate.flagged, num_classes, SHARE_BY_PROBABILITY)
     auto = estimate.flagged & ~spared[targets]
-    theirs = {f: find_label_issues(targets, probs, filter_by=f, n_jobs=1) for f in FILTERS}
+    theirs = {f: find_label_issues(targets, probs, filter_by=f, n_jobs=1) for f in CLEANLAB_FILTERS}
     if wrong.any():
-        best = max(FILTERS, key=lambda f: prf(theirs[f], wrong, counts)[2])
+        best = max(CLEANLAB_FILTERS, key=lambda f: prf(theirs[f], wrong, counts)[2])
     else:
-        best = min(FILTERS, key=lambda f: theirs[f][counts].mean())
+        best = min(CLEANLAB_FILTERS, key=lambda f: theirs[f][counts].mean())
     score = estimate.issue_prob
     p, r, f1 = prf(auto, wrong, counts)
     row: dict[str, object] = {
         "cleanlab": prf(theirs[best], wrong, counts)[2], "which": best,
-        "cleanlab_default": prf(theirs[FILTERS[0]], wrong, counts)[2],
+        "cleanlab_default": prf(theirs[CLEANLAB_FILTERS[0]], wrong, counts)[2],
         "top1": prf(probs.argmax(1) != targets, wrong, counts)[2],
         "recipe": prf(recipe, wrong, counts)[2],
         "auto": f1, "auto_P": p, "auto_R": r,
@@ -203,10 +203,7 @@ def ranking(score: np.ndarray, wrong: np.ndarray, counts: np.ndarray) -> tuple[f
     score, wrong = score[counts], wrong[counts]
     if not wrong.any():
         return float("nan"), float("nan")
-    hits = np.cumsum(wrong[np.argsort(-score, kind="stable")])
-    return float(average_precision_score(wrong, score)), float(
-        (2 * hits / (np.arange(1, len(wrong) + 1) + wrong.sum())).max()
-    )
+    return float(average_precision_score(wrong, score)), best_f1(score, wrong)
 
 
 def calibration_gap(prob: np.ndarray, wrong: np.ndarray) -> tuple[float, float]:
@@ -239,9 +236,13 @@ def load(
     data: Path, name: str, seed: int, work: Path
 ) -> tuple[Embeddings, np.ndarray, np.ndarray, np.ndarray, Embeddings, np.ndarray]:
     """Training embeddings, given and clean labels, which are `tune`; test embeddings and labels."""
-    pack = "cifar10n" if name in ("aggre", "random1") else "tiny50"
-    frame = pd.read_parquet(data / f"{pack}.parquet")
+    subset, _, body = name.rpartition("-")
+    pack = "cifar10n" if name in ("aggre", "random1") else "realphotos" if subset else "tiny50"
+    frame = pd.read_parquet(data / f"{pack}.parquet").rename(columns={"label": "clean"})
     plain, mirrored = embed(pack, frame, work)
+    if subset:
+        mine = (frame["set"] == subset).to_numpy()
+        plain, mirrored, frame = plain[mine], mirrored[mine], frame[mine]
     train = (frame["split"] == "train").to_numpy()
     test = Embeddings(plain[~train], mirrored[~train])
     test_clean = frame.loc[~train, "clean"].to_numpy(object)
@@ -253,12 +254,14 @@ def load(
         return Embeddings(plain, mirrored), frame[name].to_numpy(object), clean, is_tune, test, test_clean
     rng = np.random.default_rng(seed)
     is_tune = np.isin(clean, sorted(set(clean))[::2])
-    if name.endswith("t"):
+    if body.endswith("t"):
         keep = long_tail(frame, 20.0, rng)
         plain, mirrored, clean, is_tune = plain[keep], mirrored[keep], clean[keep], is_tune[keep]
-    body = name.removesuffix("t")
-    kind, rate = ("sym", 0.0) if body == "clean" else (body.rstrip("0123456789"), int(body[-2:]) / 100)
-    given = flip(clean, rate, KINDS[kind], data, rng)
+    body = body.removesuffix("t")
+    kind = body.rstrip("0123456789")
+    kind, rate = ("sym", 0.0) if body == "clean" else (kind, int(body.removeprefix(kind)) / 100)
+    nearest = json.loads((data / f"{pack}_nearest_class.json").read_text())
+    given = flip(clean, rate, KINDS[kind], nearest[subset] if subset else nearest, rng)
     return Embeddings(plain, mirrored), given, clean, is_tune, test, test_clean
 
 
@@ -270,10 +273,11 @@ def long_tail(frame: pd.DataFrame, ratio: float, rng: np.random.Generator) -> np
     return np.concatenate([p.to_numpy() for p in parts])
 
 
-def flip(clean: np.ndarray, rate: float, kind: str, data: Path, rng: np.random.Generator) -> np.ndarray:
+def flip(
+    clean: np.ndarray, rate: float, kind: str, nearest: dict[str, str], rng: np.random.Generator
+) -> np.ndarray:
     """Wrong labels, as in lay_out.py."""
     classes = list(np.unique(clean))
-    nearest = json.loads((data / "tiny50_nearest_class.json").read_text())
     given = clean.copy()
     for i in np.flatnonzero(rng.random(len(clean)) < rate):
         if kind == "similar":
