@@ -65,7 +65,9 @@ PHOTOS = ("grocery", "objects", "trash")
 SETS = ["aggre", "random1", "clean", "cleant"] + [
     f"{kind}{rate}{tail}" for tail in ("", "t") for kind in KINDS for rate in (10, 20, 40)
 ]
-PHOTO_SETS = [f"{name}-{body}" for name in PHOTOS for body in ("clean", *(f"{k}{r}" for k in KINDS for r in (5, 10, 20)))]
+PHOTO_SETS = [
+    f"{name}-{body}" for name in PHOTOS for body in ["clean"] + [f"{k}{r}" for k in KINDS for r in (5, 10, 20)]
+]
 
 
 def main() -> None:
@@ -273,9 +275,7 @@ def long_tail(frame: pd.DataFrame, ratio: float, rng: np.random.Generator) -> np
     return np.concatenate([p.to_numpy() for p in parts])
 
 
-def flip(
-    clean: np.ndarray, rate: float, kind: str, nearest: dict[str, str], rng: np.random.Generator
-) -> np.ndarray:
+def flip(clean: np.ndarray, rate: float, kind: str, nearest: dict[str, str], rng: np.random.Generator) -> np.ndarray:
     """Wrong labels, as in lay_out.py."""
     classes = list(np.unique(clean))
     given = clean.copy()

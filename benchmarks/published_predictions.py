@@ -25,7 +25,7 @@ import pandas as pd
 from cleanlab.filter import find_label_issues
 from scores import CLEANLAB_FILTERS, best_f1, precision_recall_f1
 
-from cleaner.modeling.predictions import HeldOut, predict_held_out
+from cleaner.scoring.held_out import HeldOut, predict_held_out
 from cleaner.scoring.issue_probability import find_f1_threshold
 from cleaner.scoring.label_noise import NoiseEstimate
 from cleaner.scoring.out_of_fold import UNDECIDED
@@ -104,7 +104,7 @@ def estimate(this: Published) -> np.ndarray:
             yield slice(len(wanted)), this.probs[wanted].astype(np.float32)
 
     predictions = predict_held_out(Model(), HeldOut(rows, this.given, scorable, num_classes - 1))
-    return NoiseEstimate(predictions, num_classes, np.full(num, UNDECIDED)).final().issue_prob
+    return NoiseEstimate(predictions, num_classes, np.full(num, UNDECIDED), trusted=True).final().issue_prob
 
 
 if __name__ == "__main__":

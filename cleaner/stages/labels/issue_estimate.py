@@ -80,14 +80,14 @@ def estimate_issues(fits: StoredFits, zero: OutOfFold, brought: Predicts | None 
     if brought is not None:
         predictions, weight = _pool(labels, predictions, brought)
         fits.progress.say(f"  rule auto  brought predictions count {weight:.0%}")
-        estimate = NoiseEstimate(predictions, labels.num_classes, labels.decided)
+        estimate = NoiseEstimate(predictions, labels.num_classes, labels.decided, trusted=weight > 0.5)
     found = _conclude(labels, estimate.final(), predictions, fits.progress)
     return replace(found, zero=zero, rounds=rounds, models=models, brought_weight=weight)
 
 
 def judge_predictions(labels: LabelSet, predictions: OutOfFold, progress: Progress) -> IssueEstimate:
     """Estimate the issues of all rows from `predictions` that people brought, alone."""
-    noise = NoiseEstimate(predictions, labels.num_classes, labels.decided).final()
+    noise = NoiseEstimate(predictions, labels.num_classes, labels.decided, trusted=True).final()
     found = _conclude(labels, noise, predictions, progress)
     return replace(found, rounds=[_note(0, BROUGHT, noise, found.flagged)])
 
@@ -139,6 +139,6 @@ def _note(number: int, recipe: str, noise: LabelNoise, flagged: np.ndarray) -> d
         "flagged": int(flagged.sum()),
         "expected_wrong": round(float(np.nansum(noise.issue_prob)), 1),
         "temperature": round(noise.temperature, 4),
-        "follows_confusion": round(noise.follows_confusion, 4),
-        "confused": round(noise.confusion_weight, 4),
+        "instance_dependence": round(noise.dependence.weight, 4),
+        "confusion_weight": round(noise.confusion_weight, 4),
     }

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cleaner.config import LabelsSettings
+from cleaner.scoring.instance_dependence import InstanceDependence
 from cleaner.scoring.label_noise import LabelNoise
 from cleaner.scoring.out_of_fold import NO_CLASS, UNDECIDED, OutOfFold
 from cleaner.stages.labels.issue_estimate import IssueEstimate
@@ -38,7 +39,7 @@ def estimate_of(flagged: list[int]) -> IssueEstimate:
     is_flagged = np.isin(np.arange(NUM), flagged)
     prob = np.where(is_flagged, 0.9, 0.1).astype(np.float32)
     nothing = np.zeros(NUM, np.int64)
-    noise = LabelNoise(prob, nothing, prob, np.eye(2), 1.0, 0.0, 1.0, 0.0, 1.0)
+    noise = LabelNoise(prob, nothing, prob, np.eye(2), 1.0, InstanceDependence(0.0, 0.0, 0.0), 0.0, 1.0)
     return IssueEstimate(
         issue_prob=prob, flagged=is_flagged, threshold=0.5, noise=noise, num_reviewed=0, zero=OutOfFold.empty(nothing)
     )
