@@ -1,77 +1,17 @@
-"""The cleaned set as folders and as a table: what a trainer reads is what the manifest says."""
+"""Exports: folders for ImageFolder, and tables."""
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 from torchvision.datasets import ImageFolder
 
 from cleaner.dataset.exporters import export_csv, export_folder
-from cleaner.errors import BadInputError, CleanerError, UsageError
-
-FORMATS = {".jpg": "JPEG", ".png": "PNG", ".gif": "GIF", ".dat": "JPEG"}
-
-
-def make_set(root: Path, rows: list[dict[str, object]]) -> pd.DataFrame:
-    """Real images and the manifest of them; a row gives file_name and what differs from a kept training image."""
-    made = []
-    for i, row in enumerate(rows):
-        path = root / str(row["file_name"])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        image_format = FORMATS[path.suffix]
-        Image.fromarray(np.full((8, 8, 3), 10 * i, np.uint8)).save(path, format=image_format)
-        label = str(row.get("label", path.relative_to(root).parts[0]))
-        made.append(
-            {
-                "image_id": hashlib.sha256(path.read_bytes()).hexdigest(),
-                "label": label,
-                "clean_label": label,
-                "split": "train",
-                "keep": True,
-                "drop_stage": "",
-                "drop_reason": "",
-                "format": image_format,
-                "file_bytes": path.stat().st_size,
-                "fault": "",
-                "repeats": 1,
-                **row,
-            }
-        )
-    return pd.DataFrame(made)
-
-
-def gone(stage: str, reason: str) -> dict[str, object]:
-    return {"keep": False, "drop_stage": stage, "drop_reason": reason, "repeats": 0}
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "images"
-
-
-@pytest.fixture
-def small(root: Path) -> pd.DataFrame:
-    return make_set(
-        root,
-        [
-            {"file_name": "cat/1.jpg"},
-            {"file_name": "cat/2.png", "clean_label": "dog"},
-            {"file_name": "cat/map.png", **gone("noise", "noise_image")},
-            {"file_name": "dog/1.jpg", "repeats": 3},
-            {"file_name": "dog/2.png"},
-            {"file_name": "Éclair, ü/1.jpg"},
-        ],
-    )
-
-
-def files_of(out: Path) -> list[str]:
-    return sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file())
+from cleaner.errors import BadInputError, UsageError
+from tests.support.exports import files_of, gone, make_set
 
 
 def test_image_folder_reads_it_in_the_order_of_classes_txt(small: pd.DataFrame, root: Path, tmp_path: Path) -> None:
@@ -94,18 +34,6 @@ def test_image_folder_reads_it_in_the_order_of_classes_txt(small: pd.DataFrame, 
     dog = [Path(p).name for p, target in data.samples if data.classes[target] == "dog"]
     assert (out / "dog" / "2.png").samefile(root / "cat" / "2.png"), "the first by file_name has the plain name"
     assert len(dog) == 5 and result.num_copied == 0
-
-
-@pytest.mark.parametrize("mode", ["hardlink", "symlink", "copy"])
-def test_modes_and_untouched_sources(small: pd.DataFrame, root: Path, tmp_path: Path, mode: str) -> None:
-    before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in root.rglob("*") if p.is_file()}
-    out = tmp_path / "out"
-    export_folder(small, root, out, mode=mode)  # type: ignore[arg-type]
-    path = out / "cat" / "1.jpg"
-    assert path.is_symlink() == (mode == "symlink")
-    assert path.samefile(root / "cat" / "1.jpg") == (mode != "copy")
-    assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in root.rglob("*") if p.is_file()} == before
-    assert len(ImageFolder(str(out))) == 7
 
 
 def test_splits_have_folders_and_number_classes_alike(root: Path, tmp_path: Path) -> None:
@@ -141,38 +69,6 @@ def test_dropped_ones_by_reason(small: pd.DataFrame, root: Path, tmp_path: Path)
     assert ImageFolder(str(out / "train")).classes == result.classes
 
 
-def test_names_that_meet_after_relabelling(root: Path, tmp_path: Path) -> None:
-    rows: list[dict[str, object]] = [
-        {"file_name": "a/1.jpg", "clean_label": "c", "repeats": 2},
-        {"file_name": "b/1.jpg", "clean_label": "c"},
-        {"file_name": "c/1.jpg"},
-        {"file_name": "c/1~2.jpg"},
-        {"file_name": "c/deep/1.jpg"},
-    ]
-    manifest = make_set(root, rows)
-    one, two = tmp_path / "one", tmp_path / "two"
-    export_folder(manifest, root, one)
-    export_folder(manifest.iloc[::-1], root, two)
-    assert files_of(one) == files_of(two) and len(files_of(one)) == 7
-    assert all((one / f).samefile(two / f) for f in files_of(one) if f != "classes.txt")
-    assert (one / "c" / "1.jpg").samefile(root / "a" / "1.jpg")
-
-
-def test_files_whose_names_hide_that_they_are_images(root: Path, tmp_path: Path) -> None:
-    manifest = make_set(root, [{"file_name": "cat/1.dat"}, {"file_name": "cat/2.gif"}])
-    result = export_folder(manifest, root, tmp_path / "out")
-    assert [Path(p).name for p, _ in ImageFolder(str(tmp_path / "out")).samples] == ["1.dat.jpg"]
-    assert any(w.startswith("1 files have a name that ImageFolder ignores") for w in result.warnings)
-
-
-@pytest.mark.parametrize("label", ["..", ".", "", "a/b", "../../escape", "line\nbreak", "classes.txt", "x" * 256])
-def test_labels_that_cannot_be_folders_are_refused(root: Path, tmp_path: Path, label: str) -> None:
-    manifest = make_set(root, [{"file_name": "cat/1.jpg", "clean_label": label}])
-    with pytest.raises(BadInputError, match="cannot be the name of a folder"):
-        export_folder(manifest, root, tmp_path / "out")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["images"]
-
-
 def test_a_file_name_cannot_lead_out_of_the_root(small: pd.DataFrame, root: Path, tmp_path: Path) -> None:
     (tmp_path / "secret.jpg").write_bytes(b"x")
     small.loc[0, "file_name"] = "../secret.jpg"
@@ -198,28 +94,6 @@ def test_sources_that_changed_are_named_and_nothing_is_left(small: pd.DataFrame,
     with pytest.raises(BadInputError, match=r"2 images[\s\S]*cat/1.jpg[\s\S]*dog/1.jpg \(7 bytes instead of"):
         export_folder(small, root, tmp_path / "out")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["images"]
-
-
-def test_an_interrupted_export_leaves_nothing(
-    small: pd.DataFrame, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(self: Path, target: Path) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "symlink_to", full)
-    with pytest.raises(CleanerError, match="No space left"):
-        export_folder(small, root, tmp_path / "out", mode="symlink")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["images"]
-
-
-@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a second file system")
-def test_across_devices_hard_links_become_copies(small: pd.DataFrame, root: Path, tmp_path: Path) -> None:
-    if Path("/dev/shm").stat().st_dev == tmp_path.stat().st_dev:
-        pytest.skip("needs a second file system")
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        result = export_folder(small, root, Path(folder) / "out")
-        assert result.num_copied == 7
-        assert len(ImageFolder(f"{folder}/out")) == 7
 
 
 def test_nothing_kept_is_an_error(small: pd.DataFrame, root: Path, tmp_path: Path) -> None:

@@ -1,42 +1,15 @@
-"""Seeds of the noise stage, from a table or from two folders."""
+"""Seeds that people bring."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from cleaner.dataset.importers import read_seeds, seeds_digest
-from cleaner.dataset.tables import read_table, write_table_file
 from cleaner.errors import BadInputError
-
-
-def content_id(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def manifest() -> pd.DataFrame:
-    contents = {
-        "cat/1.jpg": b"one",
-        "cat/1_copy.jpg": b"one",
-        "dog/2.png": b"two",
-        "dog/3.gif": b"three",
-        "bad.jpg": b"",
-    }
-    return pd.DataFrame(
-        {
-            "file_name": pd.Series(sorted(contents), dtype=object),
-            "image_id": pd.Series([content_id(contents[name]) for name in sorted(contents)], dtype=object),
-            "readable": [bool(contents[name]) for name in sorted(contents)],
-        }
-    )
-
-
-def write(path: Path, text: str) -> Path:
-    path.write_text(text, encoding="utf-8")
-    return path
+from tests.support.seeds import content_id, manifest, write
 
 
 def test_a_table_of_seeds(tmp_path: Path) -> None:
@@ -119,24 +92,3 @@ def test_what_is_wrong_with_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "normal" / "b.png").write_bytes(b"map")
     with pytest.raises(BadInputError, match="both"):
         read_seeds(tmp_path, manifest())
-
-
-def test_files_that_are_no_tables(tmp_path: Path) -> None:
-    with pytest.raises(BadInputError, match="no such file"):
-        read_seeds(tmp_path / "absent.csv", manifest())
-    with pytest.raises(BadInputError, match="not a table"):
-        read_seeds(write(tmp_path / "seeds.xlsx", "x"), manifest())
-    with pytest.raises(BadInputError, match="not a Parquet"):
-        read_seeds(write(tmp_path / "seeds.parquet", "x"), manifest())
-    (tmp_path / "latin.csv").write_bytes("file_name,is_noise\ncaf\xe9,1\n".encode("latin-1"))
-    with pytest.raises(BadInputError, match="not UTF-8"):
-        read_seeds(tmp_path / "latin.csv", manifest())
-
-
-def test_texts_that_a_spreadsheet_would_run_are_guarded_and_come_back(tmp_path: Path) -> None:
-    labels = ["=HYPERLINK(1)", "+1", "-1", "@x", "plain", "'quoted"]
-    path = tmp_path / "t.csv"
-    write_table_file(path, pd.DataFrame({"label": labels}))
-    lines = path.read_text(encoding="utf-8").splitlines()[1:]
-    assert lines[:4] == ["'=HYPERLINK(1)", "'+1", "'-1", "'@x"] and lines[4:] == ["plain", "'quoted"]
-    assert read_table(path)["label"].tolist() == labels

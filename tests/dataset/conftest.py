@@ -1,0 +1,36 @@
+"""Fixtures of tests/dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from cleaner.dataset.decisions import DecisionStore
+from tests.support.exports import gone, make_set
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DecisionStore:
+    return DecisionStore(tmp_path / "decisions.sqlite")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def small(root: Path) -> pd.DataFrame:
+    return make_set(
+        root,
+        [
+            {"file_name": "cat/1.jpg"},
+            {"file_name": "cat/2.png", "clean_label": "dog"},
+            {"file_name": "cat/map.png", **gone("noise", "noise_image")},
+            {"file_name": "dog/1.jpg", "repeats": 3},
+            {"file_name": "dog/2.png"},
+            {"file_name": "Éclair, ü/1.jpg"},
+        ],
+    )
