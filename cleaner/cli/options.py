@@ -52,6 +52,7 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 
 
 QUEUES = (
+    "noise",
     "noise-seeds",
     "noise-doubtful",
     "noise-found",

@@ -8,6 +8,7 @@ import typer
 
 from cleaner.cli import options as o
 from cleaner.cli.command_line import CommandLine, takes
+from cleaner.cli.review import LOOKS, open_refit
 from cleaner.cli.session import open_session
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 _SHOWN = 20
 
 
-@takes()
+@takes(*LOOKS, run=("device", "workers"))
 def queue(
     line: CommandLine,
     name: Annotated[str, typer.Argument(**o.choice(*o.QUEUES) | {"metavar": "QUEUE"}, help=o.QUEUES_HELP)],
@@ -34,12 +35,12 @@ def queue(
     session = open_session(line)
     from cleaner.review.listing import list_open
 
-    items = list_open(session.workspace, name)
-    shown = items[: limit or (len(items) if line.as_json else _SHOWN)]
-    session.console.result([f"queue {name}  {len(items):,} left", *map(_row, shown)])
-    if items:
+    refit = open_refit(session) if name == "noise" else None
+    found = list_open(session.workspace, name, limit or (None if line.as_json else _SHOWN), refit)
+    session.console.result([f"queue {name}  {found.num_left:,} left", *map(_row, found.items)])
+    if found.items:
         session.console.result([f"next: {session.next_command(f'review {name}')}"])
-    session.console.documents([item.document() for item in shown])
+    session.console.documents([item.document() for item in found.items])
 
 
 def _row(item: OpenItem) -> str:

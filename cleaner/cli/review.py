@@ -8,18 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cleaner.cli import options as o
-from cleaner.cli.command_line import CommandLine, takes
+from cleaner.cli.command_line import CommandLine, keys, takes
 from cleaner.cli.console import write_result
 from cleaner.cli.session import Session, open_session
 from cleaner.errors import BadInputError, UsageError
 
 if TYPE_CHECKING:
+    from cleaner.review.noise_refit import NoiseRefit
     from cleaner.review.server import ReviewServer
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-@takes()
+LOOKS = (keys("noise", "seeds"), keys("embedding"))
+"""Settings of the queue `noise`, whose model sees what that of the stage sees."""
+
+
+@takes(*LOOKS, run=("device", "workers"))
 def review(
     line: CommandLine,
     queue: Annotated[
@@ -52,6 +57,9 @@ def review(
 ) -> None:
     """Look at pictures and decide, on a web page of this computer; the stages follow when they run next.
 
+    `cleaner review noise` asks what helps most to find noise images, and shows how much is likely left; it embeds the
+    images first, if no stage did.
+
     Example: `cleaner review labels --share 0.1`
     """
     if not 0.05 <= share <= 1:
@@ -64,8 +72,11 @@ def review(
     session = open_session(line)
     from cleaner.review.server import ReviewServer
 
+    refit = open_refit(session) if queue == "noise" else None
     name = (getpass.getuser() if annotator is None else annotator).strip()
-    server = ReviewServer(session.workspace, annotator=name, queue=queue or "", share=share, host=host, port=port)
+    server = ReviewServer(
+        session.workspace, annotator=name, queue=queue or "", share=share, host=host, port=port, refit=refit
+    )
     absent = server.desk.queue(queue).absent if queue else ""
     if absent:
         raise BadInputError(f"the queue {queue} is not there yet", next_step=absent)
@@ -80,6 +91,13 @@ def review(
         server.run()
     except KeyboardInterrupt:
         session.console.say(f"review ended; every decision is saved · next: {session.next_command('status')}")
+
+
+def open_refit(session: Session) -> NoiseRefit:
+    """The noise model that follows the decisions, with what it sees of the images."""
+    from cleaner.review.noise_refit import NoiseRefit
+
+    return NoiseRefit.open(session.workspace, session.config.noise, session.options)
 
 
 def _announce(session: Session, server: ReviewServer, annotator: str) -> None:

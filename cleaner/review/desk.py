@@ -8,7 +8,7 @@ import math
 import re
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,9 +18,13 @@ from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, CleanerError
 from cleaner.review.catalogue import Catalogue, load_catalogue, signature
 from cleaner.review.ledger import Key, Ledger
+from cleaner.review.noise_queues import LOOKS_QUEUE, WHY, choose_looks
 from cleaner.review.paging import PAGE_SIZES, PageRequest, find_matching, find_page
 from cleaner.review.queue import CLASS_ACTIONS, GIVEN, Queue, Sources
 from cleaner.review.queues import QUEUES, find_kind
+
+if TYPE_CHECKING:
+    from cleaner.review.noise_refit import NoiseRefit
 
 logger = logging.getLogger(__name__)
 
@@ -36,10 +40,13 @@ class UnknownItemError(BadInputError):
 class Desk:
     """One annotator's view of a workspace. Threads may share it."""
 
-    def __init__(self, workspace: Workspace, annotator: str, share: float = 1.0) -> None:
+    def __init__(
+        self, workspace: Workspace, annotator: str, share: float = 1.0, refit: NoiseRefit | None = None
+    ) -> None:
         self.workspace = workspace
         self.annotator = annotator
         self.share = share
+        self.refit = refit
         self.store = DecisionStore(workspace.decisions_path)
         self.ledger = Ledger(self.store, annotator)
         self._signature = signature(workspace)
@@ -65,7 +72,7 @@ class Desk:
         """A queue; where it is absent, one without items. Raises BadInputError for a name that is none."""
         kind = find_kind(name)
         with self._lock:
-            sources = Sources(self.workspace, self.catalogue, self.ledger, self.share)
+            sources = Sources(self.workspace, self.catalogue, self.ledger, self.share, self.refit)
             version = kind.version(sources)
             if name not in self._queues or self._queues[name][0] != version:
                 self._queues[name] = (version, kind.find(kind, sources))
@@ -96,6 +103,7 @@ class Desk:
             "absent": queue.absent,
             "num": len(queue.items),
             "done": len(queue.find_done(self.ledger)),
+            "is_reached": bool(self.refit and queue.kind.name == LOOKS_QUEUE and self.refit.last_fit.is_reached),
         }
 
     def _agreements(self) -> list[dict[str, Any]]:
@@ -115,18 +123,27 @@ class Desk:
         Raises BadInputError for a queue that does not exist, or is absent now.
         """
         self.ledger.refresh()
+        if self.refit is not None and name == LOOKS_QUEUE and request.start == 0:
+            self.refit.follow(self.ledger)  # takes its time, and holds up nobody else
         with self._lock:
             queue, catalogue = self.queue(name), self.catalogue
         if queue.absent:
             raise BadInputError(f"the queue {name} is not there", next_step=queue.absent)
         wanted = find_matching(queue, catalogue, request)
         done = queue.find_done(self.ledger)
-        positions, following = find_page(queue, wanted, request, done, self.ledger)
+        why: dict[int, str] = {}
+        if self.refit is not None and name == LOOKS_QUEUE and request.is_plain:
+            why, following = choose_looks(queue, self.refit, request.limit), None
+            positions = list(why)
+        else:
+            positions, following = find_page(queue, wanted, request, done, self.ledger)
         done_here = np.array([queue.position_of[k] for k in done], dtype=np.int64)
         items = queue.items
         return {
             "name": name,
-            "items": [self._item(queue, p, catalogue) for p in positions],
+            "items": [self._item(queue, p, catalogue, why.get(p, "")) for p in positions],
+            "is_chosen": bool(why),
+            "left": self._left(name),
             "start": request.start,
             "next": following,
             "num": len(items),
@@ -144,7 +161,7 @@ class Desk:
         event = queue.find_answer(self.ledger, key)
         return None if event is None else {"verdict": event.verdict, "label": event.label}
 
-    def _item(self, queue: Queue, position: int, catalogue: Catalogue) -> dict[str, Any]:
+    def _item(self, queue: Queue, position: int, catalogue: Catalogue, why: str) -> dict[str, Any]:
         row = queue.items.iloc[position]
         kind, key = queue.keys[position]
         item = {"position": position, "kind": kind, "key": key, "given": str(row["given"])}
@@ -153,16 +170,31 @@ class Desk:
             return item | {"suggested": "", "reason": "", "file": "", "choices": [], "facts": [], "pictures": []}
         rows, at, score = catalogue.rows, int(row["row"]), float(row["score"])
         facts = queue.facts(position)
+        if why:  # what is drawn at random is judged without what the model says
+            facts = [*(facts[:1] if why != "random" else []), WHY[why], *facts[1:]]
         if at >= 0:
             facts = [*facts, f"{rows['width'].iloc[at]} × {rows['height'].iloc[at]} px"]
         return item | {
             "suggested": str(row["suggested"]),
-            "reason": str(row["reason"]),
+            "reason": why or str(row["reason"]),
             "score": None if math.isnan(score) else round(score, 4),
             "file": str(rows["file_name"].iloc[at]) if at >= 0 else "",
             "choices": queue.choices(position),
             "facts": facts,
             "pictures": queue.pictures(position),
+        }
+
+    def _left(self, name: str) -> dict[str, Any] | None:
+        """What is left of the noise, by the last fit; None in queues of other things."""
+        if self.refit is None or not name.startswith(LOOKS_QUEUE):
+            return None
+        fit = self.refit.last_fit
+        return {
+            "share": round(fit.left, 5),
+            "bound": round(fit.bound, 5),
+            "num_random": fit.num_random,
+            "is_learned": fit.is_learned,
+            "is_reached": fit.is_reached,
         }
 
     def decide(self, name: str, request_id: str, decisions: list[dict[str, Any]]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ _NUM_TENTHS, _OF_EACH_TENTH = 10, 30
 
 def answers_label_question(event: Event) -> bool:
     """Whether a decision judges the label: `normal` does not, nor does `unsure` about noise."""
-    return event.verdict != "normal" and not (event.verdict == "unsure" and event.queue.startswith("noise-"))
+    return event.verdict != "normal" and not (event.verdict == "unsure" and event.queue.startswith("noise"))
 
 
 def find_label_issues(kind: QueueKind, sources: Sources) -> Queue:

@@ -26,15 +26,17 @@ class Answers:
     """Each annotator's last decision."""
     last_in_audit: list[Event]
     """Each annotator's last decision in the queue `audit`."""
+    in_force: Event | None
+    """The verdict that the stages follow; None where annotators differ, or can only be unsure."""
 
     @classmethod
-    def gather(cls, in_force: Sequence[Event]) -> Answers | None:
-        """From the events that were not undone, in their order; None without any."""
-        if not in_force:
+    def gather(cls, kept: Sequence[Event], standing: list[Event]) -> Answers | None:
+        """From the events that were not undone, in their order, and what stands of them; None without any."""
+        if not kept:
             return None
-        audit = [e for e in in_force if e.queue == AUDIT_QUEUE]
-        first, *_ = in_force
-        return cls(first.seq or 0, _last_of_each(in_force), _last_of_each(audit))
+        audit = [e for e in kept if e.queue == AUDIT_QUEUE]
+        in_force = standing[-1] if standing and not differ(standing) else None
+        return cls(kept[0].seq or 0, _last_of_each(kept), _last_of_each(audit), in_force)
 
 
 class Ledger:
@@ -85,12 +87,12 @@ class Ledger:
         _put(self.mine, key, _last(in_force, self.annotator))
         if key[0] == "image":
             _put(self.mine_in_audit, key[1], _last((e for e in in_force if e.queue == AUDIT_QUEUE), self.annotator))
-        _put(self.answers, key, Answers.gather(in_force))
         if any(e.annotator != self.annotator for e in in_force):
             self.others.add(key)
         else:
             self.others.discard(key)
         standing = find_standing(events).get(key, [])
+        _put(self.answers, key, Answers.gather(in_force, standing))
         _put(self.disputed, key, standing if differ(standing) else None)
         for name in {e.annotator for e in events}:
             last = _last((e for e in in_force if e.queue != SETTLE), name)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError
 from cleaner.review.catalogue import Catalogue, load_catalogue
 from cleaner.review.ledger import Ledger
+from cleaner.review.noise_queues import LOOKS_QUEUE, choose_looks
 from cleaner.review.queue import Queue, Sources
 from cleaner.review.queues import find_kind
+
+if TYPE_CHECKING:
+    from cleaner.review.noise_refit import NoiseRefit
 
 
 @dataclass(frozen=True)
@@ -36,29 +40,46 @@ class OpenItem:
         return found | {"probability": self.probability, "reason": self.reason}
 
 
-def list_open(workspace: Workspace, name: str, limit: int | None = None) -> list[OpenItem]:
-    """The items of queue `name` that are left, first the one that the page shows first; at most `limit`.
+@dataclass(frozen=True)
+class Listing:
+    """What is left of a queue."""
 
-    Whoever decided, and since whatever run: a decision takes its item out. Raises StaleStageError without a scan,
-    BadInputError for a queue that does not exist or is not there yet.
+    items: list[OpenItem]
+    """The first of them, in the order of the page."""
+    num_left: int
+    """How many there are in all."""
+
+
+def list_open(workspace: Workspace, name: str, limit: int | None = None, refit: NoiseRefit | None = None) -> Listing:
+    """What is left of queue `name`, first the item that the page shows first; at most `limit` of them.
+
+    Whoever decided, and since whatever run: a decision takes its item out. The queue `noise` needs a `refit`; `limit`
+    is the size of its page. Raises StaleStageError without a scan, BadInputError for a queue that does not exist or is
+    not there yet.
     """
     kind = find_kind(name)
     catalogue, ledger = load_catalogue(workspace), Ledger(DecisionStore(workspace.decisions_path), annotator="")
     ledger.refresh()
-    queue = kind.find(kind, Sources(workspace, catalogue, ledger))
+    if refit is not None:
+        refit.follow(ledger)
+    queue = kind.find(kind, Sources(workspace, catalogue, ledger, refit=refit))
     if queue.absent:
         raise BadInputError(f"the queue {name} is not there yet", next_step=queue.absent)
     answered = queue.find_answered(ledger)
     left = [position for position, key in enumerate(queue.keys) if key not in answered]
-    return [_describe(queue, catalogue, position) for position in left[:limit]]
+    why: dict[int, str] = {}
+    if refit is not None and name == LOOKS_QUEUE:
+        why = choose_looks(queue, refit, limit or len(left))
+    shown = list(why) if why else left[:limit]
+    return Listing([_describe(queue, catalogue, position, why.get(position, "")) for position in shown], len(left))
 
 
-def _describe(queue: Queue, catalogue: Catalogue, position: int) -> OpenItem:
+def _describe(queue: Queue, catalogue: Catalogue, position: int, why: str) -> OpenItem:
     item, (kind, key) = queue.items.iloc[position], queue.keys[position]
     row, score = int(item["row"]), float(item["score"])
     return OpenItem(
         file_name=str(catalogue.rows["file_name"].iloc[row]) if kind == "image" else "",
         class_name=key if kind == "class" else "",
         probability=round(score, 4) if "probability" in queue.score_name and not math.isnan(score) else None,
-        reason=str(item["reason"]),
+        reason=why or str(item["reason"]),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
@@ -17,6 +19,9 @@ from cleaner.review.queue import (
     most_doubtful_first,
 )
 
+if TYPE_CHECKING:
+    from cleaner.review.noise_refit import NoiseRefit
+
 NOISE_ACTIONS: tuple[Action, ...] = (
     ("k", "Normal", "normal", ""),
     ("d", "Noise", "noise", ""),
@@ -26,6 +31,43 @@ NOISE_ACTIONS: tuple[Action, ...] = (
 _FLAT_STD = 0.05  # of 0 .. 0.5; photographs have 0.1 and more
 _ODD_SHARE = 0.05
 """The share of ordinary files with fewest colours, and of those with least contrast, that become candidates too."""
+
+
+LOOKS_QUEUE = "noise"
+"""The queue that asks what helps most; the model is fitted anew for each of its pages."""
+WHY = {"likely": "likely", "telling": "tells the model most", "random": "at random"}
+
+
+def find_looks(kind: QueueKind, sources: Sources) -> Queue:
+    """All images that may be asked about, by the noise probability of the last fit; a page picks among them."""
+    catalogue, refit = sources.catalogue, sources.refit
+    if refit is None:
+        return absent_queue(kind, "start `cleaner review noise`, which computes what the model sees of the images")
+    if not refit.is_current():
+        return absent_queue(kind, "the scan has run since: start `cleaner review noise` again")
+    prob = refit.last_fit.noise_prob.astype(np.float64)
+    row = np.array([catalogue.row_of.get(key, -1) for key in refit.keys], dtype=np.int64)
+    order = np.argsort(-prob, kind="stable")
+    order = order[row[order] >= 0]
+    items = make_image_items(catalogue, row[order], score=prob[order])
+    return Queue(
+        kind,
+        items.reset_index(drop=True),
+        score_name="noise probability",
+        facts=lambda i: [f"noise {prob[order[i]]:.0%}", *_colours(catalogue, int(row[order[i]]))],
+    )
+
+
+def choose_looks(queue: Queue, refit: NoiseRefit, num: int) -> dict[int, str]:
+    """Positions of the `num` items to ask about next, by the last fit, in order; and why (`WHY`)."""
+    looks = refit.choose(refit.last_fit, num)
+    keys = [("image", refit.keys[i]) for i in looks.rows]
+    return {queue.position_of[k]: str(r) for k, r in zip(keys, looks.reasons, strict=True) if k in queue.position_of}
+
+
+def find_fit(sources: Sources) -> object:
+    """Changes with every fit of the model, and with the scan."""
+    return (sources.refit.version, sources.refit.is_current()) if sources.refit else None
 
 
 def find_seed_candidates(kind: QueueKind, sources: Sources) -> Queue:
@@ -58,16 +100,25 @@ def _rank_low(rows: pd.DataFrame, name: str, there: np.ndarray) -> np.ndarray:
 
 
 def find_noise(kind: QueueKind, sources: Sources) -> Queue:
-    """Noise images that the model found, or (`noise-doubtful`) images between the two thresholds."""
+    """Noise images that the model found, or (`noise-doubtful`) images between the two thresholds.
+
+    By the last fit to the answers, where the page follows them (`find_looks`), else by the last run of the stage.
+    """
     catalogue = sources.catalogue
     rows, settings = catalogue.rows, catalogue.settings
-    if "noise_prob" not in rows:
-        return absent_queue(kind, "run `cleaner noise` first")
-    prob, found = rows["noise_prob"].to_numpy().astype(np.float64), rows["is_noise"].to_numpy()
+    refit = sources.refit if sources.refit and sources.refit.is_current() else None
+    if refit:
+        by_key = rows["image_id"].map(dict(zip(refit.keys, refit.last_fit.noise_prob, strict=True)))
+        prob = by_key.to_numpy(np.float64)
+        found = prob > settings["threshold"]
+    elif "noise_prob" in rows:
+        prob, found = rows["noise_prob"].to_numpy().astype(np.float64), rows["is_noise"].to_numpy()
+    else:
+        return absent_queue(kind, "run `cleaner noise`, or start `cleaner review noise`")
     reason: object = "in the doubtful band"
     if kind.name == "noise-found":
         there = first_of_content(catalogue, found)
-        reason = _found_by(rows, there)
+        reason = "by the last fit" if refit else _found_by(rows, there)
     else:
         there = first_of_content(catalogue, (prob > settings["doubtful"]) & (prob <= settings["threshold"]) & ~found)
     items = make_image_items(catalogue, there, score=prob[there], reason=reason)

@@ -35,6 +35,11 @@ class PageRequest:
     turned: bool = False
     """The surest first."""
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it asks for the first open items, whatever they are."""
+        return self == PageRequest(limit=self.limit, status=self.status) and self.status in ("todo", "nobody")
+
 
 def find_matching(queue: Queue, catalogue: Catalogue, request: PageRequest) -> np.ndarray:
     """(n,) bool: items that the filter leaves, whatever their status."""

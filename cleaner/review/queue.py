@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,9 @@ from cleaner.dataset.events import SETTLE, Event
 from cleaner.dataset.workspace import Workspace
 from cleaner.review.catalogue import Catalogue
 from cleaner.review.ledger import Answers, Key, Ledger
+
+if TYPE_CHECKING:
+    from cleaner.review.noise_refit import NoiseRefit
 
 Verdict: TypeAlias = tuple[str, str]
 """Verdict and label, as a decision records them."""
@@ -42,6 +45,8 @@ class Sources:
     ledger: Ledger
     share: float = 1.0
     """Share of the label issues to look at, drawn at random."""
+    refit: NoiseRefit | None = None
+    """The noise model that follows people's answers, where features are there."""
 
 
 @dataclass(frozen=True, kw_only=True)

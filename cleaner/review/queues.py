@@ -12,11 +12,26 @@ from cleaner.review.label_queues import (
     find_conflicts,
     find_label_issues,
 )
-from cleaner.review.noise_queues import NOISE_ACTIONS, find_noise, find_seed_candidates
+from cleaner.review.noise_queues import (
+    LOOKS_QUEUE,
+    NOISE_ACTIONS,
+    find_fit,
+    find_looks,
+    find_noise,
+    find_seed_candidates,
+)
 from cleaner.review.people_queues import find_audit_sample, find_disagreements, find_drawn_samples
 from cleaner.review.queue import LABEL_ACTIONS, QueueKind
 
 _KINDS = (
+    QueueKind(
+        name=LOOKS_QUEUE,
+        title="Noise",
+        question="Noise (a map, chart, logo, text), or a normal picture?",
+        find=find_looks,
+        version=find_fit,
+        actions=NOISE_ACTIONS,
+    ),
     QueueKind(
         name="noise-seeds",
         title="Noise seeds",
@@ -29,6 +44,7 @@ _KINDS = (
         title="Noise, doubtful",
         question="The noise model is not sure. Noise, or a normal picture?",
         find=find_noise,
+        version=find_fit,
         actions=NOISE_ACTIONS,
     ),
     QueueKind(
@@ -36,6 +52,7 @@ _KINDS = (
         title="Noise found",
         question="The model calls these noise. Is any a normal picture?",
         find=find_noise,
+        version=find_fit,
         actions=NOISE_ACTIONS,
     ),
     QueueKind(

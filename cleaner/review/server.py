@@ -6,7 +6,7 @@ import json
 import socket
 from collections.abc import Callable
 from importlib import resources
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import uvicorn
 from starlette.applications import Starlette
@@ -21,6 +21,9 @@ from cleaner.review.desk import Desk, UnknownItemError
 from cleaner.review.guard import Guard
 from cleaner.review.paging import PAGE_SIZES, STATUSES, PageRequest
 from cleaner.review.thumbnails import SIZES_PX, PictureError, Thumbnails
+
+if TYPE_CHECKING:
+    from cleaner.review.noise_refit import NoiseRefit
 
 DEFAULT_PORT = 8765
 _NUM_PORTS = 20
@@ -41,8 +44,9 @@ class ReviewServer:
         share: float = 1.0,
         host: str = "127.0.0.1",
         port: int | None = None,
+        refit: NoiseRefit | None = None,
     ) -> None:
-        self.desk = Desk(workspace, annotator, share)
+        self.desk = Desk(workspace, annotator, share, refit)
         self.socket = _bind(host, port)
         self.port: int = self.socket.getsockname()[1]
         self.host = host

@@ -21,7 +21,7 @@ from cleaner.stages.stage_run import StageResult, StageRun
 
 _FEW_SEEDS = 50
 """With fewer seeds of a kind than this, the probabilities count as uncalibrated."""
-_NOTHING_FOUND = "no noise image was found, which does not prove that there is none: cleaner review noise-seeds"
+_NOTHING_FOUND = "no noise image was found, which does not prove that there is none: cleaner review noise"
 _ROUNDS_SCHEMA = pa.schema(
     [("round", pa.int16()), ("file_name", pa.string()), ("noise_prob", pa.float32()), ("found", pa.bool_())]
 )

@@ -5,6 +5,8 @@ Without a browser these tests are skipped, unless REQUIRE_BROWSER is set (`.ci/r
 
 from __future__ import annotations
 
+import csv
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from cleaner.config import EmbeddingSettings, NoiseSettings, RunOptions, ScanSet
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.workspace import Workspace
 from tests.support.browser import By, Keys, Page, browser, page
+from tests.support.places import SAMPLE
 from tests.support.review_server import COLORS, EVIL_LABEL, EVIL_NAME, Server, make_workspace, picture
 
 __all__ = ["browser", "page"]
@@ -246,4 +249,39 @@ def test_mouse_classes_and_what_a_screen_reader_hears(page: Page, workspace: Wor
         for width in (1280, 800):  # nothing sticks out sideways
             page.driver.set_window_size(width, 900)
             assert page.js("return document.documentElement.scrollWidth <= innerWidth")
+    assert page.errors() == []
+
+
+def test_two_hundred_looks_by_keyboard_from_a_bare_scan_to_the_goal(page: Page, sample_copy: Path) -> None:
+    """One loop whole: the model learns page by page, the bar falls to the goal, and nothing is decided twice."""
+    for stage in ("noise", "labels", "balance"):
+        shutil.rmtree(sample_copy / stage)
+    workspace = Workspace(sample_copy)
+    with (SAMPLE / "truth.csv").open(newline="", encoding="utf-8") as file:
+        planted = {row["file_name"] for row in csv.DictReader(file) if row["is_noise_image"] == "true"}
+    rows = workspace.read("scan", ["file_name", "image_id", "keep"])
+    noise = set(rows.loc[rows["file_name"].isin(planted) & rows["keep"], "image_id"])
+    with Server(sample_copy, "noise") as server:
+        page.open(server.url)
+        assert "no estimate yet" in page.text("#left-text") and page.num_open() == 24
+        for number in range(200):
+            key = page.js(
+                "return document.querySelector('.card[tabindex=\"0\"]:not(.decided) img').src.split('/').at(-2)"
+            )
+            page.press("d" if key in noise else "k")
+            if number % 24 == 23:
+                page.saved()
+                assert page.num_open() == 24 and "at most" in page.text("#left-text")
+        page.saved()
+        assert page.text("#count") == "200 looked at"
+        assert page.text("#left-text").startswith("goal of 1 % reached: about 0.")
+        assert page.js("const bar = document.getElementById('left-share'); return !bar.hidden && bar.value < 0.01")
+        assert page.js("return document.getElementById('left').getBoundingClientRect().height >= 14")
+        for width in (1280, 800):
+            page.driver.set_window_size(width, 900)
+            assert page.js("return document.documentElement.scrollWidth <= innerWidth")
+    events = DecisionStore(workspace.decisions_path).events()
+    assert len(events) == events["key"].nunique() == 200 and set(events["queue"]) == {"noise"}
+    said = set(events.loc[events["verdict"] == "noise", "key"])
+    assert said <= noise and len(said) >= 0.9 * len(noise)
     assert page.errors() == []

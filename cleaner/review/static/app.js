@@ -1,7 +1,7 @@
 // The page itself: which queue, which filter, which page of it; and what keys and buttons do.
 
 import { isOpen, openHelp, openZoom, pickLabel } from "./dialogs.js";
-import { $, el, kbd, pictureUrl, say } from "./dom.js";
+import { $, announce, el, kbd, pictureUrl, say } from "./dom.js";
 import { Grid, toneOf } from "./grid.js";
 import { Outbox, getJson, newRequestId } from "./outbox.js";
 import { forgetTypical, showPanel } from "./panel.js";
@@ -130,7 +130,8 @@ async function turnPage(direction) {
     await load(page.next, { held: ahead });
     if (page !== before) starts.push(before.start);
   } else if (direction > 0 && page.items.length) {
-    if (["todo", "nobody"].includes($("status").value) && !grid.isOpen()) await loadRest();
+    if (page.is_chosen) await loadRest();
+    else if (["todo", "nobody"].includes($("status").value) && !grid.isOpen()) await loadRest();
     else say(grid.isOpen() ? "this is the last page" : "this is the last page, and all on it are decided");
   } else if (direction < 0 && starts.length) {
     await load(starts.pop(), { last: true });
@@ -146,6 +147,7 @@ async function loadRest() {
     return;
   }
   starts = [];
+  if (page.is_chosen) say("the model learns from your answers and picks the next pictures");
   await load(0);
 }
 
@@ -184,7 +186,8 @@ function decide(pick) {
   done.push(body.request_id);
   outbox.put({ path: "/api/decide", body });
   const last = decisions.at(-1);
-  say(decisions.length > 1 ? `${decisions.length} decided` : `${last.item.mine.verdict} ${last.item.mine.label}`);
+  if (decisions.length > 1) say(`${decisions.length} decided`);
+  else announce(`${last.item.mine.verdict} ${last.item.mine.label}`);
   grid.clear();
   const open = grid.nextOpen(last.index);
   grid.focus(open >= 0 ? open : last.index);
@@ -288,7 +291,7 @@ async function refreshState() {
 function drawQueues() {
   $("queues").replaceChildren(...state.queues.map((q) => el(
     "button", { type: "button", "aria-current": q.name === name ? "page" : null, disabled: Boolean(q.absent), title: q.absent || q.question, onclick: () => choose(q.name) },
-    q.title, el("small", {}, q.absent ? "" : q.num - q.done ? (q.num - q.done).toLocaleString("en") : q.num ? "✓" : "0"),
+    q.title, el("small", {}, q.absent || (q.name === "noise" && !q.is_reached) ? "" : q.is_reached ? "✓" : q.num - q.done ? (q.num - q.done).toLocaleString("en") : q.num ? "✓" : "0"),
   )));
   $("question").textContent = queueOf(name)?.question ?? "";
   document.title = `${queueOf(name)?.title ?? "review"} · cleaner review`;
@@ -308,6 +311,24 @@ function drawCount() {
     ? `${page.matching_done.toLocaleString("en")} of ${page.matching.toLocaleString("en")} matching`
     : `${page.done.toLocaleString("en")} of ${page.num.toLocaleString("en")} decided`;
   $("hint").textContent = page.hint;
+  $("progress").hidden = page.is_chosen;
+  if (page.is_chosen) $("count").textContent = `${page.done.toLocaleString("en")} looked at`;
+  drawLeft(page.left);
+}
+
+const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
+
+// How much noise is left in what stays: likely, by the model, and at most, by the random looks alone.
+function drawLeft(left) {
+  $("left").hidden = !left;
+  if (!left) return;
+  $("left-share").value = left.is_learned ? left.share : 1;
+  $("left-share").hidden = !left.is_learned;
+  const likely = left.is_learned ? `about ${percent(left.share)} noise left` : "no estimate yet: call some noise and some normal";
+  const most = left.num_random ? ` · at most ${percent(left.bound)} by ${left.num_random} random looks` : "";
+  $("left-text").textContent = `${left.is_reached ? "goal of 1 % reached: " : ""}${likely}${most}`;
+  $("left").dataset.reached = left.is_reached;
+  $("left").title = "Of the images that stay once `cleaner noise` has run again. The bound holds with 95 % confidence, however often you look.";
 }
 
 function drawReasons() {
@@ -323,7 +344,7 @@ function drawReasons() {
 
 function drawEmpty() {
   const all = page.num > 0 && page.done === page.num;
-  const after = { "noise-seeds": "noise", "noise-doubtful": "noise", "noise-found": "noise", "low-count": "balance", audit: "audit" }[name] ?? "status";
+  const after = { noise: "noise", "noise-seeds": "noise", "noise-doubtful": "noise", "noise-found": "noise", "low-count": "balance", audit: "audit" }[name] ?? "status";
   $("grid").replaceChildren(el(
     "div", { class: "empty" },
     el("strong", {}, all ? "All decided" : page.num ? "Nothing left that matches" : "Nothing here"),
@@ -365,7 +386,7 @@ function drawPager() {
   const finished = page.items.length > 0 && page.items.every((i) => i.mine);
   $("pager").replaceChildren(
     el("button", { type: "button", onclick: () => turnPage(-1), disabled: !starts.length && !start, "aria-label": "Page before" }, "←"),
-    el("button", { type: "button", id: "next", class: finished ? "main" : "", onclick: () => turnPage(1), disabled: page.next === null && !finished }, "Next page →"),
+    el("button", { type: "button", id: "next", class: finished ? "main" : "", onclick: () => turnPage(1), disabled: page.next === null && !finished && !page.is_chosen }, "Next page →"),
   );
 }
 

@@ -25,14 +25,19 @@ export const kbd = (key) => el("span", { class: "key", "aria-hidden": "true" }, 
 
 let hiding = 0;
 
-// Shown above everything for a while, and read out.
-export function say(text) {
-  const shown = $("toast");
+// Read out; what a card shows by itself needs no more.
+export function announce(text) {
   $("message").textContent = "";
   requestAnimationFrame(() => { $("message").textContent = text; });
+  if ($("toast").matches(":popover-open")) $("toast").hidePopover();
+}
+
+// Read out, and shown above everything for a while.
+export function say(text) {
+  const shown = $("toast");
+  announce(text);
   shown.textContent = text;
-  if (shown.matches(":popover-open")) shown.hidePopover(); // what is opened last lies on top, over a dialog too
-  shown.showPopover();
+  shown.showPopover(); // what is opened last lies on top, over a dialog too
   clearTimeout(hiding);
   hiding = setTimeout(() => shown.hidePopover(), 5000);
 }
