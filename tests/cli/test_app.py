@@ -1,4 +1,4 @@
-"""The command line from outside: exit codes, what goes to stdout and to stderr, settings, and how fast help comes."""
+"""The program: help, exit codes, settings, what goes to stdout and stderr."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
-from PIL import Image
 from typer.testing import CliRunner
 
 from cleaner.cli.app import app, main
@@ -22,16 +19,10 @@ from cleaner.cli.console import Console
 from cleaner.cli.session import open_session
 from cleaner.config_sources import give
 from cleaner.dataset.store import exclusive_lock
+from tests.support.process import ENVIRONMENT, cleaner
 from tests.support.waiting import PATIENCE_S
 
 COMMANDS = ["scan", "noise", "labels", "balance", "run", "export", "decisions import", "decisions export"]
-ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("FORCE_COLOR", "PY_COLORS")} | {"COLUMNS": "100"}
-
-
-def cleaner(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run the real program."""
-    command = [sys.executable, "-m", "cleaner", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, env=ENVIRONMENT)
 
 
 class InProcess:
@@ -53,24 +44,6 @@ class InProcess:
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> InProcess:
     return InProcess(monkeypatch, capsys, tmp_path)
-
-
-@pytest.fixture(scope="module")
-def scanned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace in which six images were scanned; `images/` beside it holds them."""
-    folder = tmp_path_factory.mktemp("cli")
-    rng = np.random.default_rng(0)
-    for name in ("cat/1.jpg", "cat/2.jpg", "cat/3.jpg", "dog/1.jpg", "dog/2.jpg", "dog/[a] 3.jpg"):
-        path = folder / "images" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(path)
-    done = cleaner("scan", "images", "-C", "work", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    assert "6 files · 6 kept" in done.stdout and "next: cleaner noise -C work" in done.stdout
-    return folder / "work"
-
-
-# --- help and start-up ------------------------------------------------------------------------------------------------
 
 
 def test_help_comes_at_once_and_loads_nothing_heavy(tmp_path: Path) -> None:
@@ -101,9 +74,6 @@ def test_every_command_shows_an_example(command: str) -> None:
 
 def test_version(tmp_path: Path) -> None:
     assert cleaner("--version", cwd=tmp_path).stdout.startswith("cleaner 0.")
-
-
-# --- exit codes -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -179,9 +149,6 @@ def test_unexpected_errors_end_with_1_and_show_a_traceback_only_with_debug(tmp_p
     assert "Traceback" in long.stderr
 
 
-# --- settings ---------------------------------------------------------------------------------------------------------
-
-
 def test_settings_of_the_file_and_of_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "cleaner.toml").write_text("[labels]\nfolds = 7\nmax_rounds = 3\n[embedding]\nimage_size = 128\n")
     typed = [(("labels", "folds"), "4"), (("labels", "drop"), "none"), (("embedding", "image_size"), "96")]
@@ -206,9 +173,6 @@ def test_paths_are_relative_to_where_they_were_written(tmp_path: Path, monkeypat
     for text, path in (("s.csv", "elsewhere/s.csv"), ("../conf/s.csv", "conf/s.csv")):
         seeds = {("noise", "seeds"): give(("noise", "seeds"), text, "--seeds")}
         assert open_session(replace(file, settings=seeds)).config.noise.seeds == str(tmp_path / path)
-
-
-# --- output -----------------------------------------------------------------------------------------------------------
 
 
 def test_progress_without_a_terminal_is_a_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
@@ -253,9 +217,6 @@ def test_colours_on_a_terminal_unless_told_otherwise(tmp_path: Path, no_color: s
     assert ("\x1b[33m" in shown) == (no_color == "")
 
 
-# --- commands on a real workspace -------------------------------------------------------------------------------------
-
-
 def test_scan_again_does_nothing_and_says_so(scanned: Path) -> None:
     record = (scanned / "scan" / "stage.json").read_bytes()
     again = cleaner("scan", "../images", "--json", cwd=scanned)
@@ -263,28 +224,3 @@ def test_scan_again_does_nothing_and_says_so(scanned: Path) -> None:
     assert document["was_current"] and document["counts"]["rows"] == 6 and document["next"] == "cleaner noise"
     assert "up to date" in cleaner("scan", "../images", cwd=scanned).stdout
     assert (scanned / "scan" / "stage.json").read_bytes() == record
-
-
-def test_decisions_in_and_out(scanned: Path, tmp_path: Path) -> None:
-    given_file = tmp_path / "looked_at.csv"
-    given_file.write_text("file_name,verdict,label,annotator\ncat/1.jpg,label,dog,ann\ndog/[a] 3.jpg,noise,,ann\n")
-    done = cleaner("decisions", "import", given_file, cwd=scanned)
-    assert done.returncode == 0, done.stderr
-    assert "added 2 · there already 0" in done.stdout and "next: cleaner noise" in done.stdout
-    again = cleaner("decisions", "import", given_file, "--json", cwd=scanned)
-    assert json.loads(again.stdout)["counts"] == {"added": 0, "there already": 2}
-    assert cleaner("decisions", "export", tmp_path / "out.parquet", cwd=scanned).returncode == 0
-    assert pd.read_parquet(tmp_path / "out.parquet")["verdict"].tolist() == ["label", "noise"]
-    given_file.write_text("file_name,verdict\ncat/1.jpg,noise\ncat/7.jpg,noise\n")
-    done = cleaner("decisions", "import", given_file, cwd=scanned)
-    assert done.returncode == 3 and "looked_at.csv" in done.stderr and "'cat/7.jpg' (row 3)" in done.stderr
-
-
-def test_export_of_the_latest_stage(scanned: Path, tmp_path: Path) -> None:
-    done = cleaner("export", tmp_path / "set", "--json", cwd=scanned)
-    assert json.loads(done.stdout)["counts"]["files"] == 6, done.stderr
-    assert (tmp_path / "set" / "classes.txt").read_text() == "cat\ndog\n"
-    assert cleaner("export", "--to", "csv", tmp_path / "set.csv", cwd=scanned).returncode == 0
-    assert len(pd.read_csv(tmp_path / "set.csv")) == 6
-    taken = cleaner("export", tmp_path / "set", cwd=scanned)
-    assert taken.returncode == 2 and "already exists" in taken.stderr

@@ -5,46 +5,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from cleaner.dataset.store import Arrays, ArrayStore
+from cleaner.dataset.store import ArrayStore
 from cleaner.engine.local import count_workers, map_tasks
 from cleaner.errors import CleanerError
 from tests.support.places import REPO
+from tests.support.tasks import die_at_five, fail_at_five, square, square_and_note
 from tests.support.waiting import PATIENCE_S, wait_until
-
-
-def square(number: int) -> Arrays:
-    time.sleep(0.02 if number % 3 == 0 else 0)  # so that later tasks finish first
-    return {"square": np.array([number * number])}
-
-
-def square_and_note(task: tuple[int, str]) -> Arrays:
-    number, folder = task
-    (Path(folder) / f"{number}-{time.monotonic_ns()}").touch()
-    return square(number)
-
-
-def fail_at_five(number: int) -> Arrays:
-    if number == 5:
-        raise ValueError("five is not liked")
-    return square(number)
-
-
-def die_at_five(number: int) -> Arrays:
-    if number == 5:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return square(number)
-
-
-def note_and_sleep(folder: str) -> Arrays:
-    (Path(folder) / str(os.getpid())).touch()
-    time.sleep(PATIENCE_S)
-    return square(0)
 
 
 def tasks(num: int) -> list[tuple[str, int]]:
@@ -104,7 +74,7 @@ def test_leaving_early_ends_the_workers(tmp_path: Path) -> None:
 
 PROGRAM = """
 import sys
-from tests.engine.test_local import note_and_sleep
+from tests.support.tasks import note_and_sleep
 from cleaner.engine.local import map_tasks
 if __name__ == "__main__":
     try:

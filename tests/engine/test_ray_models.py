@@ -28,13 +28,17 @@ from cleaner.modeling.model_tasks import ClusterLearner, ModelTask, WorkerPlan, 
 from cleaner.modeling.recipes import ROUND_RECIPES
 from cleaner.progress import Silent
 from cleaner.stages.labels.run import run_labels
-from tests.stages.labels.test_finetune import FOLDS, OUTPUTS, embedding
+from tests.support.finetuned import FOLDS, OUTPUTS, make_embedding
 from tests.support.planted import single_job
 
-__all__ = ["embedding"]
 pytest.importorskip("ray", reason="ray is not installed: pip install 'cleaner[ray]'")
 LONG = tuple(replace(recipe, epochs=20, augment=(("mirror", 0.5),)) for recipe in ROUND_RECIPES)
 """So many short epochs that there is a middle in which a node can die."""
+
+
+@pytest.fixture(scope="module")
+def embedding(tmp_path_factory: pytest.TempPathFactory) -> EmbeddingSettings:
+    return make_embedding(tmp_path_factory.mktemp("weights"))
 
 
 def label(root: Path, embedding: EmbeddingSettings, options: RunOptions) -> dict[str, str]:

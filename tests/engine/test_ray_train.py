@@ -24,15 +24,25 @@ from cleaner.dataset.workspace import Workspace
 from cleaner.engine.ray import RayEngine
 from cleaner.errors import CleanerError
 from cleaner.stages.train import run_train
-from tests.stages.test_train import ARGUMENTS, OPTIONS, drawn, settings, work
 from tests.support.program import Program
+from tests.support.trained import ARGUMENTS, OPTIONS, make_balanced, settings
 
-__all__ = ["drawn", "work"]
 pytest.importorskip("ray", reason="ray is not installed: pip install 'cleaner[ray]'")
 
 FILES = ("model.safetensors", "metrics.json", "classes.csv", "pr_curves.csv", "class_map.json")
 MIXED = settings(recipe="cutmix", freeze_norm=True, epochs=4, patience=4)
 """CutMix, whose pairs two workers must share; frozen statistics, for a CPU has no batch norm over several workers."""
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_balanced(tmp_path_factory.mktemp("train"))
+
+
+@pytest.fixture
+def work(drawn: Path, tmp_path: Path) -> Path:
+    shutil.copytree(drawn / "work", tmp_path / "work")
+    return tmp_path / "work"
 
 
 @pytest.fixture(scope="module")

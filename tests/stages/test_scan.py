@@ -1,48 +1,18 @@
+"""The scan stage on real files: facts and faults, labels and splits, copies."""
+
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import shutil
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
-from cleaner.config import RunOptions, ScanSettings
 from cleaner.dataset import inspection
-from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, UsageError
-from cleaner.stages.scan import run_scan
-from cleaner.stages.stage_run import StageResult
-from tests.support.places import REPO
-
-
-def picture(seed: int, width: int = 96, height: int = 72) -> Image.Image:
-    small = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
-
-
-def save(path: Path, image: Image.Image, **options: Any) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path, **options)
-    return path
-
-
-def scan(
-    root: Path, work: Path, *, workers: int = 1, force: bool = False, progress: Any = None, **settings: Any
-) -> tuple[pd.DataFrame, StageResult]:
-    options = RunOptions(workers=workers, force=force, **({"progress": progress} if progress else {}))
-    result = run_scan(Workspace(work), root, ScanSettings(**settings), options)
-    return Workspace(work).read("scan").set_index("file_name"), result
+from tests.support.scanned import Recorder, picture, save, scan
 
 
 @pytest.fixture
@@ -56,31 +26,6 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
     return tmp_path / "work"
-
-
-class Recorder:
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-        self.done = 0
-        self.total = 0
-
-    @contextmanager
-    def task(self, name: str, total: int) -> Iterator[Recorder]:
-        assert name == "scan"
-        self.total = total
-        yield self
-
-    def advance(self, num: int = 1) -> None:
-        self.done += num
-
-    def say(self, message: str) -> None:
-        raise AssertionError(message)
-
-    def warn(self, message: str) -> None:
-        self.warnings.append(message)
-
-
-# ---- rows
 
 
 def test_one_row_for_each_file_with_the_facts_of_it(root: Path, work: Path) -> None:
@@ -150,9 +95,6 @@ def test_followed_links_bring_in_what_lies_outside(root: Path, work: Path, tmp_p
     assert rows.loc["d/1.png", "label"] == "d" and rows.loc["d/1.png", "keep"]
 
 
-# ---- labels and splits
-
-
 def test_the_label_is_the_first_folder_or_the_files_own(tmp_path: Path, work: Path) -> None:
     root = tmp_path / "images"
     save(root / "animals/cat/1.png", picture(0))
@@ -185,64 +127,6 @@ def test_a_root_of_split_folders_gives_splits(tmp_path: Path, work: Path, label_
     save(root / "dog/1.png", picture(9))
     rows, _ = scan(root, work)
     assert set(rows["split"]) == {"train"} and rows.loc["val/cat/1.png", "label"] == "val"
-
-
-def test_labels_from_a_list_stay_text(root: Path, work: Path) -> None:
-    names = sorted(str(p.relative_to(root)) for p in root.glob("*/*"))
-    labels = ["NA", "007", "null", "1e5", "True", " spaced ", "ü", "a,b", '"', "nan", "None", "0"]
-    listed = pd.DataFrame({"file_name": names, "label": labels, "split": ["train", "val"] * 6})
-    for name, writer in {
-        "plain.csv": lambda p: listed.to_csv(p, index=False),
-        "bom.csv": lambda p: listed.to_csv(p, index=False, encoding="utf-8-sig"),
-        "tabs.tsv": lambda p: listed.to_csv(p, index=False, sep="\t"),
-        "table.parquet": lambda p: listed.to_parquet(p),
-    }.items():
-        writer(work.parent / name)
-        rows, result = scan(root, work, labels_file=str(work.parent / name))
-        assert rows["label"].tolist() == labels
-        assert rows["split"].tolist() == ["train", "val"] * 6
-        assert result.record.input_sha256("labels") == hashlib.sha256((work.parent / name).read_bytes()).hexdigest()
-
-
-def test_a_list_with_files_too_many_and_too_few(root: Path, work: Path) -> None:
-    save(root / ".hidden/1.png", picture(70))
-    table = root / "labels.csv"
-    table.write_text("file_name,label,extra\n./a/00.png,x,1\nb/gone.png,y,2\n.hidden/1.png,z,3\n")
-    recorder = Recorder()
-    rows, result = scan(root, work, labels_file=str(table), progress=recorder)
-    assert rows["label"].to_dict() == {".hidden/1.png": "z", "a/00.png": "x", "b/gone.png": "y"}
-    assert rows["fault"].to_dict() == {".hidden/1.png": "", "a/00.png": "", "b/gone.png": "missing"}
-    assert len(recorder.warnings) == 2 and recorder.warnings == result.warnings
-    assert "1 listed" in recorder.warnings[0] and "b/gone.png" in recorder.warnings[0]
-    assert "11 files" in recorder.warnings[1]
-    assert result.record.counts["unlisted"] == 11
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("file_name,class\na/00.png,x\n", "label"),
-        ("file_name,label\na/00.png,x\na/03.png,\n", "row 3"),
-        ("file_name,label\na/00.png,x\n,y\n", "row 3"),
-        ("file_name,label\na/00.png,x\na/00.png,x\n", "row 3.*twice"),
-        ("file_name,label\na/00.png,x\n./a/00.png,y\n", "row 3.*other values"),
-        ("file_name,label\n/a/00.png,x\n", "row 2"),
-        ("file_name,label\n../00.png,x\n", "row 2"),
-        ("file_name,label\na/00.png,x,z\n", "2"),
-        ("file_name,label\n", "no rows"),
-        ("", "empty"),
-        ("file_name,label\nA/1.png,x\n", "none of its 1 file names"),
-    ],
-)
-def test_lists_that_cannot_be_used(root: Path, work: Path, text: str, message: str) -> None:
-    table = work.parent / "labels.csv"
-    table.write_text(text)
-    with pytest.raises(BadInputError, match=rf"(?s)labels\.csv.*{message}|{message}.*labels\.csv"):
-        scan(root, work, labels_file=str(table))
-    assert not (work / "scan").exists()
-
-
-# ---- duplicates
 
 
 def test_exact_copies(root: Path, work: Path) -> None:
@@ -317,9 +201,6 @@ def test_nearly_uniform_images_join_by_equal_pixels_alone(root: Path, work: Path
     assert rows.index[rows["duplicate_group"] >= 0].tolist() == ["a/white1.png", "a/white2.bmp"]
 
 
-# ---- roots that cannot be scanned
-
-
 def test_roots_that_cannot_be_scanned(tmp_path: Path, work: Path) -> None:
     with pytest.raises(BadInputError, match="no such folder"):
         scan(tmp_path / "absent", work)
@@ -342,9 +223,6 @@ def test_roots_that_cannot_be_scanned(tmp_path: Path, work: Path) -> None:
     assert not work.exists()
 
 
-# ---- runs
-
-
 def test_what_is_up_to_date_is_left_alone(root: Path, work: Path) -> None:
     _, first = scan(root, work)
     _, again = scan(root, work)
@@ -356,49 +234,6 @@ def test_what_is_up_to_date_is_left_alone(root: Path, work: Path) -> None:
     assert not touched.was_current and touched.record.outputs == first.record.outputs
 
 
-def test_unchanged_files_are_not_read_again(root: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked_at: list[str] = []
-    true_inspect = inspection.inspect_image
-
-    def inspect(path: str, max_pixels: int) -> Any:
-        looked_at.append(Path(path).name)
-        return true_inspect(path, max_pixels)
-
-    monkeypatch.setattr(inspection, "inspect_image", inspect)
-    scan(root, work)
-    assert len(looked_at) == 12
-    looked_at.clear()
-    save(root / "a/new.png", picture(80))
-    save(root / "b/01.png", picture(81))
-    (root / "c/02.png").unlink()
-    rows, _ = scan(root, work)
-    assert sorted(looked_at) == ["01.png", "new.png"]
-    looked_at.clear()
-    fresh, _ = scan(root, work.parent / "fresh")
-    assert len(looked_at) == 12
-    pd.testing.assert_frame_equal(rows, fresh)
-    looked_at.clear()
-    next((work / "cache/scan").rglob("*.arrays")).write_bytes(b"damaged")
-    again, _ = scan(root, work, force=True)
-    assert looked_at
-    pd.testing.assert_frame_equal(rows, again)
-
-
-def test_a_mended_permission_is_noticed(root: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    true_inspect = inspection.inspect_image
-
-    def inspect(path: str, max_pixels: int) -> Any:
-        facts = true_inspect(path, max_pixels)
-        return inspection.ImageFacts(fault="unreadable") if path.endswith("00.png") else facts
-
-    with monkeypatch.context() as patch:
-        patch.setattr(inspection, "inspect_image", inspect)
-        rows, _ = scan(root, work)
-    assert rows.loc["a/00.png", "fault"] == "unreadable"
-    rows, _ = scan(root, work, force=True)
-    assert rows["readable"].all()
-
-
 def test_the_manifest_does_not_depend_on_workers(root: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inspection, "BATCH_FILES", 3)
     shutil.copy(root / "a/00.png", root / "b/copy.png")
@@ -408,48 +243,3 @@ def test_the_manifest_does_not_depend_on_workers(root: Path, work: Path, monkeyp
         _, result = scan(root, work.parent / f"work{workers}", workers=workers)
         digests.add(result.record.outputs["manifest.parquet"])
     assert len(digests) == 1
-
-
-PROGRAM = """
-import os, signal, sys
-from pathlib import Path
-from cleaner.config import RunOptions, ScanSettings
-from cleaner.dataset import inspection
-from cleaner.dataset.workspace import Workspace
-from cleaner.stages.scan import run_scan
-
-def kill_parent_at_fifth_result(event, arguments):
-    if event == "os.rename" and str(arguments[1]).endswith(".arrays"):
-        if len(list(Path(arguments[1]).parent.glob("*.arrays"))) == 4:
-            os.kill(os.getppid(), signal.SIGKILL)
-
-inspection.BATCH_FILES = 10
-if __name__ == "__main__":
-    run_scan(Workspace(Path(sys.argv[2])), Path(sys.argv[1]), ScanSettings(), RunOptions(workers=2))
-else:
-    sys.addaudithook(kill_parent_at_fifth_result)
-"""
-
-
-def test_a_killed_scan_goes_on_where_it_was(tmp_path: Path, work: Path) -> None:
-    root = tmp_path / "images"
-    data = io.BytesIO()
-    for i in range(300):
-        data.seek(0)
-        data.truncate()
-        picture(i, 640, 480).save(data, "JPEG", quality=80)
-        path = root / f"{'abc'[i % 3]}/{i:03d}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data.getvalue())
-    program = tmp_path / "program.py"
-    program.write_text(PROGRAM)
-    command = [sys.executable, str(program), str(root), str(work)]
-    killed = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(REPO)}, check=False)
-    assert killed.returncode == -signal.SIGKILL, "the scan was to be killed half way"
-    done = len(list(work.rglob("*.arrays")))
-    assert 4 <= done < 30 and not (work / "scan/stage.json").exists()
-    recorder = Recorder()
-    _, resumed = scan(root, work, progress=recorder)
-    _, undisturbed = scan(root, tmp_path / "other", workers=2)
-    assert resumed.record.outputs == undisturbed.record.outputs
-    assert recorder.done == recorder.total == 300

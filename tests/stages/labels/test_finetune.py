@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 import timm
 import torch
-from safetensors.torch import save_file
 
 from cleaner.config import EmbeddingSettings, LabelsSettings, RunOptions, ScanSettings, VerifySettings
 from cleaner.dataset.images import load_rgb
@@ -25,21 +24,14 @@ from cleaner.modeling.recipes import ROUND_RECIPES
 from cleaner.stages.labels.run import run_labels
 from cleaner.stages.scan import run_scan
 from cleaner.stages.verify import run_verify
-from tests.stages.test_verify import draw_picture
+from tests.support.finetuned import FOLDS, OUTPUTS, SIDE, TINY, make_embedding
 from tests.support.launcher import KILLED, Launcher
-
-TINY, SIDE, FOLDS = "test_efficientnet", 32, 3
-OUTPUTS = ("manifest.parquet", "rounds.parquet", *(f"models/fold_{k}.safetensors" for k in range(FOLDS)))
+from tests.support.verified import draw_picture
 
 
 @pytest.fixture(scope="module")
 def embedding(tmp_path_factory: pytest.TempPathFactory) -> EmbeddingSettings:
-    """A tiny network with random weights, from a file."""
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        save_file(timm.create_model(TINY, pretrained=False).state_dict(), path)
-    return EmbeddingSettings(backbone=TINY, weights=str(path), image_size=SIDE)
+    return make_embedding(tmp_path_factory.mktemp("weights"))
 
 
 def arguments(root: Path, embedding: EmbeddingSettings) -> list[object]:
