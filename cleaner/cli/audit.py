@@ -9,6 +9,7 @@ import typer
 from cleaner.cli import options as o
 from cleaner.cli.command_line import CommandLine, takes
 from cleaner.cli.session import Session, open_session
+from cleaner.dataset.stage_inputs import STAGES
 from cleaner.errors import GateError, UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def audit(
     stage: Annotated[
         str | None,
         typer.Option(
-            **o.choice("scan", "noise", "labels", "balance"),
+            **o.choice(*STAGES),
             help="Stage whose manifest is audited.",
             show_default="the last complete one",
         ),

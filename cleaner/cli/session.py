@@ -18,14 +18,12 @@ from cleaner.cli.options import LOG_FORMATS, check_choice
 from cleaner.config import Config, RunOptions
 from cleaner.config_sources import TABLES, Key, resolve_config
 from cleaner.dataset.locations import locate
+from cleaner.dataset.stage_inputs import command_after
 from cleaner.errors import BadInputError, CleanerError
 
 if TYPE_CHECKING:
     from cleaner.dataset.workspace import Workspace
     from cleaner.stages.stage_run import StageResult
-
-NEXT = {"scan": "noise", "noise": "labels", "labels": "balance", "balance": "export --to folder OUT"}
-"""The command that comes after each stage."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,7 +74,7 @@ class Session:
         if self.options.dry_run:
             self._finish_dry_run(results)
             return
-        following = self.next_command(NEXT[results[-1].record.stage])
+        following = self.next_command(command_after(results[-1].record.stage))
         self.console.result([f"next: {following}"])
         stages = [{"was_current": r.was_current} | dataclasses.asdict(r.record) for r in results]
         body = stages[0] if len(stages) == 1 else {"stages": stages}

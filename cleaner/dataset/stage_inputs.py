@@ -31,7 +31,7 @@ class StageInputs:
         return bool(self.image_verdicts or self.class_verdicts)
 
 
-_ALL = ("balance", "labels", "noise", "scan")
+_ALL = STAGES[::-1]
 STAGE_INPUTS = {
     "scan": StageInputs(),
     "noise": StageInputs(parents=("scan",), image_verdicts=("noise", "normal", "drop"), labels_of_noise=True),
@@ -48,3 +48,9 @@ STAGE_INPUTS = {
     "verify": StageInputs(parents=_ALL, waits_for_verdicts=False),  # an audit's verdicts judge the set as it is
 }
 """By stage, or by command that reads a manifest as stages do."""
+
+
+def command_after(stage: str) -> str:
+    """The command that follows `stage`: the next stage, or the export after the last one."""
+    following = STAGES[STAGES.index(stage) + 1 :]
+    return following[0] if following else "export --to folder OUT"

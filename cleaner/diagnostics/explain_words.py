@@ -58,7 +58,7 @@ def verdict_words(seen: Seen) -> str:
 
 def words_of(stage: str, seen: Seen, rounds: list[dict[str, Any]]) -> list[str]:
     """What `stage` found out about the file, line by line."""
-    words = {"scan": _scan, "noise": _noise, "labels": _labels, "balance": _balance}[stage](seen, rounds)
+    words = _WORDS[stage](seen, rounds) if stage in _WORDS else []
     if seen.row["drop_stage"] == stage:
         reason = seen.row["drop_reason"]
         words.append(f"dropped here: {reason} ({REASON_WORDS.get(reason, reason)})")
@@ -159,3 +159,7 @@ def _balance(seen: Seen, rounds: list[dict[str, Any]]) -> list[str]:
 
 def _share(value: Any) -> str:
     return "?" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+_WORDS = {"scan": _scan, "noise": _noise, "labels": _labels, "balance": _balance}
+"""What is said of a file, by stage."""

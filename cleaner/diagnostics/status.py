@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from cleaner.config import Config
-from cleaner.dataset.stage_inputs import STAGES
+from cleaner.dataset.stage_inputs import STAGES, command_after
 from cleaner.dataset.verdicts import Verdicts, read_verdicts
 from cleaner.dataset.workspace import StageRecord, Workspace
 from cleaner.diagnostics.repetition import repeat_command, why_repeat
@@ -17,7 +17,6 @@ from cleaner.errors import BadInputError
 
 _QUICKLY_LISTED = 50_000
 """At most this many files are listed and compared with the scan by default; it takes under a second."""
-_EXPORT = "export --to folder OUT"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +129,7 @@ def _next_command(stages: list[StageState]) -> str:
         skipped = state.state == "missing" and any(s.state != "missing" for s in stages[i + 1 :])
         if state.state != "complete" and not skipped:
             return state.command
-    return _EXPORT
+    return command_after(STAGES[-1])
 
 
 def _find_waiting(
