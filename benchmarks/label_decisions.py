@@ -51,8 +51,9 @@ from cleaner.modeling.learner import FitJob, Predictor
 from cleaner.modeling.probe import ProbeLearner
 from cleaner.modeling.recipes import PROBE_RECIPES
 from cleaner.progress import Silent
+from cleaner.scoring.expected_precision import choose_drops
 from cleaner.scoring.groups import assign_folds
-from cleaner.scoring.label_quality import SHARE_BY_PROBABILITY, find_spared_classes
+from cleaner.scoring.label_quality import find_spared_classes
 from cleaner.scoring.out_of_fold import OutOfFold
 from cleaner.stages.labels.fits import LabelSet, StoredFits
 from cleaner.stages.labels.issue_estimate import estimate_issues
@@ -116,8 +117,7 @@ def trial(data: Path, name: str, seed: int, part: str, work: Path) -> dict[str, 
         told = replace(labels, decided=np.where(reviewed, right, -1))
         mended = estimate_issues(replace(fits, labels=told), zero).issue_prob
         recipe = recipe_drops(fits, zero)
-    spared = find_spared_classes(targets, ~estimate.flagged, num_classes, SHARE_BY_PROBABILITY)
-    auto = estimate.flagged & ~spared[targets]
+    auto = choose_drops(estimate.issue_prob, estimate.flagged, targets, num_classes).drops
     theirs = {f: find_label_issues(targets, probs, filter_by=f, n_jobs=1) for f in CLEANLAB_FILTERS}
     if wrong.any():
         best = max(CLEANLAB_FILTERS, key=lambda f: prf(theirs[f], wrong, counts)[2])

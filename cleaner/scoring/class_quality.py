@@ -6,6 +6,7 @@ import numpy as np
 
 NUM_DRAWS = 999
 _FEWEST_IMAGES = 3
+_FEWEST_TO_DROP = 10
 _COHERENT_P = 0.01
 _JUMBLED_P = 0.05
 
@@ -48,12 +49,13 @@ def compute_rank_p(hits: np.ndarray, pool: np.ndarray, rng: np.random.Generator,
     return float((1 + (null <= hits.sum()).sum()) / (1 + num_draws))
 
 
-def judge_low_count(coherence_p: float, rank_p: float, kept_coherence_p: float) -> str:
-    """The action for a class under the minimum count: keep, drop or review.
+def judge_low_count(coherence_p: float, rank_p: float, kept_coherence_p: float, num_images: int) -> str:
+    """The action for a class under the minimum count, with `num_images` kept: keep, drop or review.
 
     A clearly coherent class is kept. A class is dropped as a jumble if neither all of its images nor those that the
     labels stage kept (`kept_coherence_p`) are more coherent than random draws and, if ranks are known, they are
-    recognised worse. People review all other classes.
+    recognised worse. People review all other classes, and jumbles of fewer than ten images: too few to tell, and soon
+    looked at.
     """
     if np.isnan(coherence_p):
         return "review"
@@ -61,4 +63,4 @@ def judge_low_count(coherence_p: float, rank_p: float, kept_coherence_p: float) 
         return "keep"
     badly_recognised = np.isnan(rank_p) or rank_p <= _JUMBLED_P
     incoherent = coherence_p > _JUMBLED_P and not kept_coherence_p <= _COHERENT_P
-    return "drop" if incoherent and badly_recognised else "review"
+    return "drop" if incoherent and badly_recognised and num_images >= _FEWEST_TO_DROP else "review"

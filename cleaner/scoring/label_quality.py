@@ -5,22 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 _FEWEST_POSITIVES = 5
-SHARE_BY_RANK, SHARE_BY_PROBABILITY = 0.3, 0.1
-"""A class that would keep a smaller share is spared; the second for the probability of a wrong label, which accounts
-for small classes of a noisy set in which most labels are wrong (docs/experiments.md)."""
+_SMALLEST_SHARE = 0.3
+"""A class that would keep a smaller share is spared."""
 
 
-def find_spared_classes(
-    targets: np.ndarray, positive: np.ndarray, num_classes: int, smallest_share: float = SHARE_BY_RANK
-) -> np.ndarray:
+def find_spared_classes(targets: np.ndarray, positive: np.ndarray, num_classes: int) -> np.ndarray:
     """Classes from which nothing is dropped because hardly anything would be left: (K,) bool.
 
     `targets` (n,) class numbers; `positive` (n,) bool. A class is spared if its positives are fewer than
-    max(5, `smallest_share` of its images): the model knows too little of it to be trusted.
+    max(5, 30 % of its images): the model knows too little of it to be trusted. For ranks, which do not know how noisy a
+    class is; probabilities do (scoring/expected_precision.py).
     """
     images = np.bincount(targets, minlength=num_classes)
     positives = np.bincount(targets, weights=positive, minlength=num_classes)
-    spared: np.ndarray = (images > 0) & (positives < np.maximum(_FEWEST_POSITIVES, smallest_share * images))
+    spared: np.ndarray = (images > 0) & (positives < np.maximum(_FEWEST_POSITIVES, _SMALLEST_SHARE * images))
     return spared
 
 

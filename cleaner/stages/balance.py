@@ -25,6 +25,8 @@ from cleaner.stages.stage_run import Machine, StageResult, StageRun
 _READ = ["file_name", "image_id", "keep", "drop_stage", "drop_reason", "clean_label", "label", "split", "readable"]
 _READ_OF_LABELS = ["given_rank", "label_evidence"]
 """The columns that this stage looks at. The others go from one manifest to the next unread: they are most of it."""
+_FEWEST_CLASSES = 2
+"""Classes are not dropped where fewer would be left, unless a person says so."""
 _EVIDENCE = ["coherence_p", "rank_p", "kept_coherence_p"]
 _CLASSES_SCHEMA = pa.schema(
     [
@@ -109,13 +111,16 @@ def _judge_classes(
         tested = examine_classes(run, classes.index[is_low].tolist(), full, given)
         machine = tested.machine
         classes.loc[is_low, _EVIDENCE] = np.array(tested.evidence, np.float32)
-        action[is_low] = [judge_low_count(*e) for e in tested.evidence]
+        action[is_low] = [judge_low_count(*e, num) for e, num in zip(tested.evidence, size[is_low], strict=True)]
     classes["action"] = action
     classes["evidence"] = np.where(is_low, "model" if settings.low_count == "auto" else "setting", "").astype(object)
     _add_findings(classes, run.parent, merged)
     for name, event in run.class_verdicts.items():
         if event.verdict in ("keep", "drop") and name in classes.index:
             classes.loc[name, ["action", "evidence"]] = [event.verdict, "person"]
+    is_left = (classes["size_clean"] > 0) & (classes["action"] != "drop")
+    if is_left.sum() < _FEWEST_CLASSES:
+        classes.loc[(classes["action"] == "drop") & (classes["evidence"] != "person"), "action"] = "review"
     return classes, machine
 
 
@@ -201,6 +206,14 @@ def _outcome(full: pd.DataFrame, classes: pd.DataFrame, settings: BalanceSetting
         "classes_short": short,
     }
     warnings = []
+    for evidence, what in (("model", "a jumble"), ("setting", "small (--low-count drop)")):
+        named = classes.index[(classes["action"] == "drop") & (classes["evidence"] == evidence)].tolist()
+        if named:
+            verb = "class is" if len(named) == 1 else "classes are"
+            warnings.append(
+                f"{len(named)} {verb} dropped as {what}: {first_few(named)}; "
+                "`cleaner decide --class CLASS --keep` brings one back"
+            )
     if short:
         warnings.append(
             f"{len(short)} classes stay under {goal} although each image is repeated {settings.max_repeats} times: "

@@ -46,9 +46,11 @@ def test_the_rank_test_tells_badly_recognised_classes() -> None:
 
 def test_the_judgement_of_small_classes() -> None:
     nan = float("nan")
-    assert judge_low_count(0.001, 0.9, 0.4) == judge_low_count(0.001, 0.001, 0.4) == "keep"
-    assert judge_low_count(0.4, 0.001, 0.4) == judge_low_count(0.4, nan, nan) == "drop"
-    assert judge_low_count(0.4, 0.6, 0.4) == judge_low_count(0.03, 0.001, 0.4) == "review"
-    assert judge_low_count(nan, 0.001, 0.4) == "review"
+    assert judge_low_count(0.001, 0.9, 0.4, 10) == judge_low_count(0.001, 0.001, 0.4, 10) == "keep"
+    assert judge_low_count(0.4, 0.001, 0.4, 10) == judge_low_count(0.4, nan, nan, 10) == "drop"
+    assert judge_low_count(0.4, 0.6, 0.4, 10) == judge_low_count(0.03, 0.001, 0.4, 10) == "review"
+    assert judge_low_count(nan, 0.001, 0.4, 10) == "review"
     # a sound class that wrong labels were strewn into
-    assert judge_low_count(0.4, 0.001, 0.001) == "review"
+    assert judge_low_count(0.4, 0.001, 0.001, 10) == "review"
+    # too few images to tell
+    assert judge_low_count(0.4, 0.001, 0.4, 9) == "review" and judge_low_count(0.001, 0.9, 0.4, 3) == "keep"

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from cleaner.scoring.label_quality import SHARE_BY_PROBABILITY, find_conflict_losers, find_spared_classes
+from cleaner.scoring.label_quality import find_conflict_losers, find_spared_classes
 
 
 def test_classes_that_would_be_all_but_emptied_are_spared() -> None:
-    # class: images, positives; spared where positives < max(5, 30 % of images), and where < max(5, 10 %)
-    planted = [
-        (100, 30, False, False), (100, 29, True, False), (100, 10, True, False), (100, 9, True, True),
-        (10, 5, False, False), (10, 4, True, True), (4, 4, True, True), (0, 0, False, False),
-    ]  # fmt: skip
-    targets = np.repeat(np.arange(8), [n for n, *_ in planted])
-    positive = np.concatenate([np.arange(n) < p for n, p, *_ in planted])
-    assert find_spared_classes(targets, positive, 8).tolist() == [spared for _, _, spared, _ in planted]
-    by_probability = find_spared_classes(targets, positive, 8, SHARE_BY_PROBABILITY)
-    assert by_probability.tolist() == [spared for *_, spared in planted]
+    # class: images, positives; spared where positives < max(5, 30 % of images)
+    planted = [(100, 30, False), (100, 29, True), (10, 5, False), (10, 4, True), (4, 4, True), (0, 0, False)]
+    targets = np.repeat(np.arange(6), [n for n, *_ in planted])
+    positive = np.concatenate([np.arange(n) < p for n, p, _ in planted])
+    assert find_spared_classes(targets, positive, 6).tolist() == [spared for *_, spared in planted]
 
 
 def test_the_best_claim_on_a_copy_wins() -> None:

@@ -41,6 +41,18 @@ def test_low_count_options(sample_copy: Path) -> None:
         assert (manifest["class_action"] == manifest["clean_label"].map(classes["action"])).all()
 
 
+def test_a_dropped_class_is_named_and_all_of_them_are_never_dropped(sample_copy: Path) -> None:
+    result, _, classes = balance(sample_copy, low_count="drop")
+    low = classes.index[classes["size_clean"] < 50].tolist()
+    (warning,) = [w for w in result.warnings if "dropped" in w]
+    assert warning.startswith(f"{len(low)} classes are dropped as small") and all(name in warning for name in low[:5])
+    result, manifest, classes = balance(sample_copy, low_count="drop", min_count=100_000)
+    assert set(classes["action"]) == {"review"} and not (manifest["drop_stage"] == "balance").any()
+    largest = int(classes["size_clean"].nlargest(2).iloc[1]) + 1  # one class alone would be left
+    result, manifest, classes = balance(sample_copy, low_count="drop", min_count=largest)
+    assert (classes["action"] == "keep").sum() == 1 and (classes["action"] == "review").sum() == len(classes) - 1
+
+
 def test_a_lower_minimum_leaves_small_classes_alone(sample_copy: Path) -> None:
     _, manifest, classes = balance(sample_copy, min_count=10)
     found = classes["finding"] != ""  # by labels, whatever the size

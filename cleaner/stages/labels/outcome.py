@@ -73,6 +73,7 @@ def apply_outcome(
         "conflicts": num_conflicts,
         "not_scored": int((mine & (full["given_rank"] < 0)).sum()),
         "classes_not_cut": sorted(evidence.names[outcome.spared]),
+        "classes_cut_in_part": sorted(evidence.names[outcome.reduced]),
     }
     return full, counts
 

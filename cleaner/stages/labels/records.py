@@ -79,9 +79,17 @@ def _round_notes(this: Pass) -> list[dict[str, Any]]:
 def warnings_of(counts: dict[str, Any]) -> list[str]:
     """Warnings about classes and images, by the counts of the record."""
     warnings = class_warnings(counts)
-    spared, num = counts["classes_not_cut"], counts["not_scored"]
+    spared, reduced, num = counts["classes_not_cut"], counts["classes_cut_in_part"], counts["not_scored"]
     if spared:
-        warnings.append(f"{len(spared)} classes would be all but emptied, and are left to people: {first_few(spared)}")
+        warnings.append(
+            f"too uncertain what is wrong in {len(spared)} {'class' if len(spared) == 1 else 'classes'}: nothing of "
+            f"{first_few(spared)} is dropped, people decide"
+        )
+    if reduced:
+        warnings.append(
+            f"{len(reduced)} {'class loses' if len(reduced) == 1 else 'classes lose'} the surest of what looks wrong, "
+            f"people decide on the rest: {first_few(reduced)}"
+        )
     if num:
         warnings.append(f"{num} images could not be scored: no other fold holds a positive of their class")
     return warnings

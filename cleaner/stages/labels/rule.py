@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cleaner.config import LabelsSettings
-from cleaner.scoring.label_quality import SHARE_BY_PROBABILITY, find_spared_classes
+from cleaner.scoring.expected_precision import choose_drops
+from cleaner.scoring.label_quality import find_spared_classes
 from cleaner.scoring.out_of_fold import UNDECIDED
 from cleaner.stages.labels.issue_estimate import IssueEstimate
 from cleaner.stages.labels.label_set import LabelSet
@@ -46,7 +47,11 @@ class Outcome:
     kinds: np.ndarray
     """(n,) object: the kind of label issue: '', coarse or fine."""
     spared: np.ndarray
-    """(K,) bool: classes from which nothing is dropped, because hardly anything would be left."""
+    """(K,) bool: classes from which nothing is dropped, though something looks wrong: it is too uncertain there."""
+    reduced: np.ndarray
+    """(K,) bool: classes from which less is dropped than looks wrong, for the same reason."""
+    precision: float
+    """Share of what looks wrong that is expected to be wrong; NaN where there is no probability, or nothing."""
 
 
 def decide(choice: Choice, labels: LabelSet, passes: list[Pass], estimate: IssueEstimate | None) -> Outcome:
@@ -63,16 +68,20 @@ def drop_kinds(labels: LabelSet, passes: list[Pass], kinds: tuple[str, ...]) -> 
     spared = np.zeros(labels.num_classes, bool)
     for this in passes:
         spared |= find_spared_classes(labels.targets[this.rows], ~this.negative, labels.num_classes)
-    return Outcome(np.isin(found, kinds) & ~spared[labels.targets], found, spared)
+    drops = np.isin(found, kinds) & ~spared[labels.targets]
+    return Outcome(drops, found, spared, np.zeros_like(spared), float("nan"))
 
 
 def drop_flagged(labels: LabelSet, passes: list[Pass], estimate: IssueEstimate) -> Outcome:
-    """Drop what the estimate flags; a flagged label that both passes let through is a fine label issue."""
+    """Drop what the estimate flags, as far as it can be expected to be wrong (scoring/expected_precision.py).
+
+    A flagged label that both passes let through is a fine label issue.
+    """
     found = _kinds(labels, passes)
     flagged = estimate.flagged & (labels.decided == UNDECIDED)
     found[flagged & (found == "")] = "fine"
-    spared = find_spared_classes(labels.targets, ~flagged, labels.num_classes, SHARE_BY_PROBABILITY)
-    return Outcome(flagged & ~spared[labels.targets], found, spared)
+    trusted = choose_drops(estimate.issue_prob, flagged, labels.targets, labels.num_classes)
+    return Outcome(trusted.drops, found, trusted.untouched, trusted.reduced, trusted.precision)
 
 
 def _kinds(labels: LabelSet, passes: list[Pass]) -> np.ndarray:
