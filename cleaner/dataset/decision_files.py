@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from cleaner.dataset.decisions import DecisionStore
-from cleaner.dataset.events import EVENT_COLUMNS, Event
+from cleaner.dataset.events import EVENT_COLUMNS, Event, agreed
 from cleaner.dataset.tables import plain_names, read_table, refuse, require_columns, with_rows, write_table_file
 from cleaner.errors import BadInputError
 
@@ -160,11 +160,6 @@ def _classes(manifest: pd.DataFrame | None) -> set[str]:
 
 def _count_overruled(store: DecisionStore, events: list[Event]) -> int:
     """Number of images and classes whose last verdict in `events`, abstentions aside, is not in force."""
-    in_force = {"image": store.image_verdicts(), "class": store.class_verdicts()}
-    verdicts = {
-        (kind, key): (verdict, label)
-        for kind, frame in in_force.items()
-        for key, verdict, label in zip(frame.index, frame["verdict"], frame["label"], strict=True)
-    }
+    verdicts = {key: (e.verdict, e.label) for key, e in agreed(store.standing()).items()}
     last = {(e.kind, e.key): (e.verdict, e.label) for e in events if e.verdict not in ("", "unsure")}
     return sum(verdicts.get(key) != verdict for key, verdict in last.items())

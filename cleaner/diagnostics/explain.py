@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from cleaner.dataset.decisions import DecisionStore
+from cleaner.dataset.events import agreed
 from cleaner.dataset.locations import locate
 from cleaner.dataset.lookup import FoundImage, find_images
 from cleaner.dataset.manifest import STAGES, read_matching
@@ -131,18 +132,14 @@ def _neighbours(workspace: Workspace, path: Path, image_ids: list[str], num: int
 
 def _decisions(workspace: Workspace, image: FoundImage, clean_label: str) -> list[dict[str, Any]]:
     store = DecisionStore(workspace.decisions_path)
-    events = store.events()
-    in_force = {"image": store.image_verdicts(), "class": store.class_verdicts()}
+    in_force = {key: (e.verdict, e.label) for key, e in agreed(store.standing()).items()}
     keys = {"image": [image.image_id], "class": [image.label, clean_label]}
     out = []
-    for event in _records(events):
+    for event in _records(store.events()):
         kind, key = event["kind"], event["key"]
         if key in keys[kind] and key:
-            verdicts = in_force[kind]
-            counts = key in verdicts.index and (event["verdict"], event["label"]) == tuple(
-                verdicts.loc[key, ["verdict", "label"]]
-            )
-            out.append({k: None if v is pd.NA else _plain(v) for k, v in event.items()} | {"in_force": bool(counts)})
+            counts = in_force.get((kind, key)) == (event["verdict"], event["label"])
+            out.append({k: None if v is pd.NA else _plain(v) for k, v in event.items()} | {"in_force": counts})
     return out
 
 

@@ -33,12 +33,11 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 @dataclass(frozen=True)
-class Backbone:
-    """A network without its classifier, ready for inference."""
+class NetworkSpec:
+    """Which network it is, and what input it takes."""
 
-    network: nn.Module
-    """As it was trained; on a CPU, `embed` runs a faster form of it."""
     name: str
+    """timm's name of the architecture."""
     weights_sha256: str
     image_size: int
     mean: tuple[float, float, float]
@@ -47,6 +46,18 @@ class Backbone:
     device: torch.device
     precision: str
     """fp32 or bf16."""
+
+    def describe(self) -> dict[str, Any]:
+        """Its entry in `stage.json`."""
+        return {name: getattr(self, name) for name in ("name", "weights_sha256", "image_size", "precision")}
+
+
+@dataclass(frozen=True)
+class Backbone(NetworkSpec):
+    """A network without its classifier, ready for inference."""
+
+    network: nn.Module
+    """As it was trained; on a CPU, `embed` runs a faster form of it."""
     settings: EmbeddingSettings
     """The settings it was loaded by."""
 
@@ -59,14 +70,8 @@ class Backbone:
         return digest_of(*network, *arithmetic, fused, *(["plain alone"] if self.settings.views == 1 else []))
 
     def describe(self) -> dict[str, Any]:
-        """Its entry in `stage.json`."""
-        return {
-            "name": self.name,
-            "weights_sha256": self.weights_sha256,
-            "image_size": self.image_size,
-            "precision": self.precision,
-            "views": self.settings.views,
-        }
+        """Its entry in `stage.json`, with the number of views."""
+        return super().describe() | {"views": self.settings.views}
 
     @torch.inference_mode()
     def embed(self, pixels: np.ndarray) -> Arrays:
@@ -135,7 +140,7 @@ def load_backbone(settings: EmbeddingSettings, device_name: str = "auto") -> Bac
     network.reset_classifier(0)  # type: ignore[operator]
     network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     precision = resolve_precision(settings.precision, device)
-    return Backbone(network, name, digest, settings.image_size, mean, std, device, precision, settings)
+    return Backbone(name, digest, settings.image_size, mean, std, device, precision, network, settings)
 
 
 def architecture_of(settings: EmbeddingSettings) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from cleaner.dataset.store import digest_of
 from cleaner.errors import BackboneError
 from cleaner.modeling.backbones import (
     Backbone,
+    NetworkSpec,
     architecture_of,
     create_network,
     keep_freed_memory,
@@ -30,26 +31,16 @@ from cleaner.modeling.backbones import (
 
 
 @dataclass(frozen=True)
-class Blueprint:
-    """A network before training: the weights of its body, and the input it takes."""
+class Blueprint(NetworkSpec):
+    """A network before training."""
 
-    name: str
-    """timm's name of the architecture."""
     body: nn.Module | None
     """The pre-trained network without a classifier; None: random weights."""
-    weights_sha256: str
-    image_size: int
-    mean: tuple[float, float, float]
-    """Per channel, in 0 .. 255."""
-    std: tuple[float, float, float]
-    device: torch.device
-    precision: str
-    """fp32 or bf16."""
 
     @classmethod
-    def of(cls, b: Backbone) -> Blueprint:
+    def of(cls, backbone: Backbone) -> Blueprint:
         """The network of a backbone."""
-        return cls(b.name, b.network, b.weights_sha256, b.image_size, b.mean, b.std, b.device, b.precision)
+        return cls(**{f.name: getattr(backbone, f.name) for f in fields(NetworkSpec)}, body=backbone.network)
 
     def build(self, num_classes: int, seed: int) -> nn.Module:
         """A new copy with a fresh classifier, on the device, ready to be trained; same seed, same weights.
@@ -77,11 +68,6 @@ class Blueprint:
     def at(self, image_size: int) -> Blueprint:
         """The same network at another resolution."""
         return replace(self, image_size=image_size)
-
-    def describe(self) -> dict[str, Any]:
-        """Its entry in `stage.json`, as a backbone's."""
-        names = ("name", "weights_sha256", "image_size", "precision")
-        return {name: getattr(self, name) for name in names}
 
     def card(self) -> dict[str, Any]:
         """The network's part of a checkpoint's JSON: enough to load it and to prepare its input."""
@@ -113,7 +99,8 @@ def load_blueprint(settings: EmbeddingSettings, device_name: str, *, scratch: bo
     keep_freed_memory()
     name = architecture_of(settings)
     mean, std = normalisation_of(create_network(name, pretrained=False), embedded=False)
-    return Blueprint(name, None, "random", settings.image_size, mean, std, device, resolve_precision(precision, device))
+    resolved = resolve_precision(precision, device)
+    return Blueprint(name, "random", settings.image_size, mean, std, device, resolved, body=None)
 
 
 def classifier_of(network: nn.Module, name: str = "") -> nn.Linear | nn.Conv2d:

@@ -136,9 +136,8 @@ def _network_teacher(path: Path, card: dict[str, Any], columns: torch.Tensor, de
         network = timm.create_model(card["architecture"], pretrained=False, num_classes=len(card["classes"]))
         network.load_state_dict(_read_tensors(path))
         mean, std = ((v[0], v[1], v[2]) for v in (card["mean"], card["std"]))
-        blueprint = Blueprint(
-            card["architecture"], None, "", card["image_size"], mean, std, device, resolve_precision("auto", device)
-        )
+        precision = resolve_precision("auto", device)
+        blueprint = Blueprint(card["architecture"], "", card["image_size"], mean, std, device, precision, body=None)
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise BadInputError(
             f"{path}: does not fit the JSON beside it", found=str(error)[:300], next_step=_NEXT

@@ -6,7 +6,7 @@ import difflib
 from pathlib import Path
 
 from cleaner.dataset.decisions import DecisionStore
-from cleaner.dataset.events import VERDICTS, Event
+from cleaner.dataset.events import VERDICTS, Event, find_undone
 from cleaner.dataset.locations import locate
 from cleaner.dataset.lookup import find_images
 from cleaner.dataset.workspace import Workspace
@@ -79,16 +79,17 @@ def decide_all(
 
 
 def _last_decision(store: DecisionStore, key: Key, annotator: str) -> int:
-    events = store.events()
-    undone = set(events["undoes_seq"].dropna())
-    own = events[(events["kind"] == key[0]) & (events["key"] == key[1]) & (events["annotator"] == annotator)]
-    own = own[(own["verdict"] != "") & ~own["seq"].isin(undone)]
-    if own.empty:
+    events = store.events_after(0)
+    undone = find_undone(events)
+    own = [e.seq for e in events if (e.kind, e.key) == key and e.annotator == annotator and e.verdict]
+    own = [seq for seq in own if seq not in undone]
+    if not own:
         who = f" by annotator {annotator!r}" if annotator else " without an annotator's name"
         raise BadInputError(
             f"{key[0]} {key[1][:12]}: no decision{who} to undo", next_step="name the annotator with --annotator"
         )
-    return int(own["seq"].iloc[-1])
+    assert own[-1] is not None
+    return own[-1]
 
 
 def _scan(workspace: Workspace) -> tuple[Path, Path]:

@@ -18,10 +18,18 @@ from cleaner.dataset.store import ArrayStore
 from cleaner.dataset.workspace import Workspace
 from cleaner.engine.engine import open_engine
 from cleaner.engine.local import count_workers
+from cleaner.stages.stage_run import Machine
 
 if TYPE_CHECKING:
-    from cleaner.modeling.backbones import Backbone
+    from cleaner.modeling.backbones import Backbone, NetworkSpec
     from cleaner.modeling.embeddings import Embeddings
+
+
+def machine_of(network: NetworkSpec) -> Machine:
+    """The network, device and number of threads of a run, for its record."""
+    from cleaner.modeling.backbones import num_threads
+
+    return Machine(network.describe(), str(network.device), num_threads())
 
 
 def task_cache(workspace: Workspace, options: RunOptions) -> Path:

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from cleaner.config import EmbeddingSettings, LearnerName, RunOptions
+from cleaner.config import LabelsSettings, RunOptions, VerifySettings
 from cleaner.dataset.workspace import Workspace
 from cleaner.engine.engine import open_engine
 from cleaner.engine.local import count_workers
-from cleaner.modeling.backbones import load_backbone, num_threads, resolve_device, resolve_precision
+from cleaner.modeling.backbones import load_backbone, resolve_device, resolve_precision
 from cleaner.modeling.closed_form import LARGEST_FOR_STEPS, ClosedFormLearner
 from cleaner.modeling.finetune import FinetuneLearner, LearnerPlan, choose_learner, load_learner
 from cleaner.modeling.learner import Learner
 from cleaner.modeling.model_tasks import ClusterLearner, load_cluster_learner
 from cleaner.modeling.probe import ProbeLearner
-from cleaner.stages.inputs import embed_rows, image_paths, task_cache
-from cleaner.stages.stage_run import Machine
+from cleaner.stages.inputs import embed_rows, image_paths, machine_of, task_cache
+from cleaner.stages.stage_run import Machine, StageRun
 
 
 @dataclass(frozen=True)
@@ -33,20 +33,18 @@ class OpenedLearner:
 
 
 def open_learner(
-    workspace: Workspace,
-    images_root: Path,
+    run: StageRun[LabelsSettings] | StageRun[VerifySettings],
     rows: pd.DataFrame,
     num_classes: int,
-    name: LearnerName,
-    embedding: EmbeddingSettings,
-    options: RunOptions,
     outside: Sequence[tuple[str, Path]] = (),
 ) -> OpenedLearner:
-    """The learner `name` over manifest rows in their order, followed by `outside` images (image_id, path).
+    """The learner of the settings, over manifest rows in their order and then `outside` images (image_id, path).
 
     Raises BackboneError for a network that cannot be loaded or fine-tuned, BadInputError for an image that changed.
     """
-    if choose_learner(name, options.device) == "finetune":
+    workspace, options, embedding = run.workspace, run.options, run.settings.embedding
+    images_root = run.parent.images_root
+    if choose_learner(run.settings.learner, options.device) == "finetune":
         ids, paths = image_paths(images_root, rows, outside)
         cache = task_cache(workspace, options)
         plan = LearnerPlan(tuple(ids), tuple(map(str, paths)), num_classes, embedding, options.device, str(cache))
@@ -59,7 +57,7 @@ def open_learner(
         probe = ClosedFormLearner(embeddings, num_classes)
     else:
         probe = ProbeLearner(embeddings, num_classes, precision, workspace.cache)
-    machine = Machine(backbone.describe(), str(backbone.device), num_threads())
+    machine = machine_of(backbone)
     return OpenedLearner(probe, machine, workspace.cache)
 
 
@@ -76,5 +74,5 @@ def _open_finetune(workspace: Workspace, plan: LearnerPlan, options: RunOptions)
         cache = workspace.cache
         learner = load_learner(replace(plan, cache=str(cache)), workers=workers, progress=progress)
     network = learner.blueprint
-    machine = Machine(network.describe(), str(network.device), num_threads())
+    machine = machine_of(network)
     return OpenedLearner(learner, machine, cache)

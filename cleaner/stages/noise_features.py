@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cleaner.config import NoiseSettings
-from cleaner.modeling.backbones import load_backbone, num_threads
+from cleaner.modeling.backbones import load_backbone
 from cleaner.modeling.class_evidence import MeanViewFeatures, compute_class_evidence, compute_neighbour_agreement
 from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.features import StyleFeatures
@@ -18,7 +18,7 @@ from cleaner.random_streams import Stream, open_stream
 from cleaner.scoring.groups import assign_folds, duplicate_groups
 from cleaner.scoring.noise_evidence import EVIDENCE, default_log_odds, rank_evidence
 from cleaner.scoring.noise_model import Features, Sight
-from cleaner.stages.inputs import embed_rows
+from cleaner.stages.inputs import embed_rows, machine_of
 from cleaner.stages.stage_run import Machine, StageRun
 
 _EVIDENCE_FOLDS = 5
@@ -43,7 +43,7 @@ def compute_features(
         run.workspace, run.parent.images_root, judged, backbone, run.options, outside, with_style=True
     )
     sight = gather_sight(embeddings, judged, run.options.seed)
-    return NoiseFeatures(sight, Machine(backbone.describe(), str(backbone.device), num_threads()))
+    return NoiseFeatures(sight, machine_of(backbone))
 
 
 def gather_sight(embeddings: Embeddings, judged: pd.DataFrame, seed: int) -> Sight:

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from cleaner.config import BalanceSettings
-from cleaner.modeling.backbones import load_backbone, num_threads
+from cleaner.modeling.backbones import load_backbone
 from cleaner.random_streams import Stream, open_stream
 from cleaner.scoring.class_quality import compute_coherence_p, compute_rank_p, draw_coherences
-from cleaner.stages.inputs import embed_rows
+from cleaner.stages.inputs import embed_rows, machine_of
 from cleaner.stages.stage_run import Machine, StageRun
 
 _POOL_SIZE = 5000
@@ -70,4 +70,4 @@ def examine_classes(
             rank_p = compute_rank_p(rank[own][rank[own] >= 0] == 0, all_hits, rng)
             evidence.append((coherence_p(own), rank_p, coherence_p(own[keep[own]])))
             task.advance()
-    return Tested(evidence, Machine(backbone.describe(), str(backbone.device), num_threads()))
+    return Tested(evidence, machine_of(backbone))

@@ -31,8 +31,8 @@ from cleaner.modeling.recipes import FinetuneRecipe, find_recipe
 from cleaner.modeling.teachers import CLASS_MAP
 from cleaner.modeling.train_task import Trained, TrainTask, open_pixels, train_elsewhere, train_network
 from cleaner.progress import Task
-from cleaner.stages.inputs import task_cache
-from cleaner.stages.stage_run import Machine, StageResult, StageRun
+from cleaner.stages.inputs import machine_of, task_cache
+from cleaner.stages.stage_run import StageResult, StageRun
 from cleaner.stages.train_figures import METRICS, Figures, write_figures
 from cleaner.stages.train_sets import ImageSet, training_images, validation_images
 
@@ -77,7 +77,7 @@ def _train(run: StageRun[TrainSettings], recipe: FinetuneRecipe) -> StageResult:
     result = run.complete_files(
         [CHECKPOINT, CLASS_MAP, *write_figures(folder, figures)],
         counts={"classes": len(classes), "images": len(train), "val_images": len(val)},
-        machine=Machine(blueprint.describe(), str(blueprint.device), num_threads()),
+        machine=machine_of(blueprint),
         warnings=[*val.warnings, *(health.warnings(figures.recall) if health is not None else [])],
     )
     clear_folder(task.folder)

@@ -108,16 +108,7 @@ def train_all(
     images = trial.test.images.iloc[trial.asked]
     outside = [(i, locate(p)) for i, p in zip(images["image_id"], images["path"], strict=True)]
     rows = manifest.iloc[used]
-    opened = open_learner(
-        run.workspace,
-        run.parent.images_root,
-        rows,
-        len(trial.classes),
-        trial.learner,
-        run.settings.embedding,
-        run.options,
-        outside,
-    )
+    opened = open_learner(run, rows, len(trial.classes), outside)
     all_ids = [*rows["image_id"], *(i for i, _ in outside)]
     place = np.full(len(manifest), -1, np.int64)
     place[used] = np.arange(len(used))

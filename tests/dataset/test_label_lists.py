@@ -9,15 +9,12 @@ import pandas as pd
 import pytest
 
 from cleaner.errors import BadInputError
-from tests.support.scanned import Recorder, picture, save, scan
+from tests.support.scanned import Recorder, make_tree, picture, save, scan
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "images"
-    for i in range(12):
-        save(folder / f"{'abc'[i % 3]}/{i:02d}.png", picture(i))
-    return folder
+    return make_tree(tmp_path / "images")
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cleaner.dataset.workspace import StageRecord
 from cleaner.report.provenance import make_command
+from tests.support.records import record_of
 
 
 @pytest.mark.parametrize(
@@ -34,17 +34,5 @@ from cleaner.report.provenance import make_command
 def test_commands_are_those_that_run_it_again(
     stage: str, settings: dict[str, Any], seed: int, command: str, only_in_file: dict[str, Any]
 ) -> None:
-    record = StageRecord(
-        stage=stage,
-        settings=settings,
-        seed=seed,
-        images_root="/my images",
-        inputs=[],
-        outputs={},
-        counts={},
-        backbone={},
-        device="cpu",
-        threads=1,
-        seconds=0.0,
-    )
+    record = record_of(stage, settings=settings, seed=seed, images_root="/my images")
     assert make_command(record) == (command, only_in_file)

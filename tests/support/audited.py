@@ -14,7 +14,8 @@ from cleaner.dataset.audits import find_open_sample, load_open_sample
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.events import Event
 from cleaner.dataset.manifest import write_manifest
-from cleaner.dataset.workspace import StageRecord, Workspace
+from cleaner.dataset.workspace import Workspace
+from tests.support.records import record_of
 
 SIZES = {
     "": 900,
@@ -46,19 +47,7 @@ def write_stage(workspace: Workspace, rows: pd.DataFrame) -> None:
     """One complete stage; which one it is does not matter here."""
     folder = workspace.begin("scan")
     write_manifest(folder / "manifest.parquet", rows, stage="scan", parent_sha256="")
-    record = StageRecord(
-        stage="scan",
-        settings={},
-        seed=0,
-        images_root="images",
-        inputs=[],
-        outputs={},
-        counts={},
-        backbone={},
-        device="cpu",
-        threads=1,
-        seconds=0.0,
-    )
+    record = record_of("scan")
     workspace.write_record(record, ["manifest.parquet"])
 
 

@@ -28,6 +28,13 @@ def save(path: Path, image: Image.Image, **options: Any) -> Path:
     return path
 
 
+def make_tree(folder: Path) -> Path:
+    """Twelve pictures in the classes a, b and c, below `folder`."""
+    for i in range(12):
+        save(folder / f"{'abc'[i % 3]}/{i:02d}.png", picture(i))
+    return folder
+
+
 def scan(
     root: Path, work: Path, *, workers: int = 1, force: bool = False, progress: Any = None, **settings: Any
 ) -> tuple[pd.DataFrame, StageResult]:

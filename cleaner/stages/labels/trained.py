@@ -86,9 +86,7 @@ def open_models(
 ) -> TrainedModels:
     """Embed the images, or open their pixels. Raises BackboneError, and BadInputError for an image that changed."""
     settings, options = run.settings, run.options
-    opened = open_learner(
-        run.workspace, run.parent.images_root, rows, len(classes), settings.learner, settings.embedding, options
-    )
+    opened = open_learner(run, rows, len(classes))
     ids = "".join(rows["image_id"]).encode()
     identity = digest_of(opened.learner.identity, ids, classes, num_threads())
     labels = replace(labels, identity=identity)
