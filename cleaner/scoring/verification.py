@@ -26,10 +26,10 @@ from cleaner.random_streams import Stream, open_stream
 
 Verdict = Literal["helped", "hurt", "cannot_tell"]
 CONFIDENCE = 0.95
-"""Of every interval; there is a verdict if the interval excludes 0."""
+"""The confidence of every interval; there is a verdict if the interval excludes 0."""
 _NUM_DRAWS = 4000  # the standard error is then known to about 1 %
 _PSEUDO = ((1, 0.5), (-1, 0.5), (0, 1.0))
-"""Differences and masses of the images that are added to each stratum."""
+"""Differences and weights of the images added to each stratum."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class ClassDifferences:
     """(K,) float64: p-values adjusted over all classes (Benjamini & Hochberg 1995)."""
 
     def verdicts(self) -> list[Verdict]:
-        """One verdict for each class, by the adjusted p-value: at most 5 % of those named are expected to be wrong."""
+        """A verdict for each class by its adjusted p-value: of those that are not `cannot_tell`, 5 % may be wrong."""
         sure = self.p_adjusted <= 1 - CONFIDENCE
         better = self.after > self.before
         return ["cannot_tell" if not s else "helped" if b else "hurt" for s, b in zip(sure, better, strict=True)]
@@ -77,8 +77,8 @@ def compare_models(
     """The difference of two models over all test images.
 
     `before`, `after` (S, n) bool: whether the models of each seed are right about each image; `weights` (n,) float64
-    >= 0: how many images of the population each represents, 0 for one that was drawn but is no test image (it counts
-    for the size of its stratum); `strata` (n,) int64: images are resampled within their stratum.
+    >= 0: how many images of the population each represents; 0 for one that was drawn but is no test image (it counts
+    towards the size of its stratum); `strata` (n,) int64: images are resampled within their stratum.
     """
     difference = after.astype(np.int8) - before.astype(np.int8)  # (S, n)
     num_seeds, total = len(difference), float(weights.sum())
@@ -125,10 +125,10 @@ def mean_accuracy(right: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def spread_over_slots(weights: np.ndarray, num_slots: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A list of rows of a given length that contains each row at least once, and in which each counts by its weight.
+    """A list of rows of a given length that contains each row at least once, and in which rows count by their weights.
 
-    It gives sets of different sizes the same number of batches, for any batch size: `num_slots` is the size of the
-    largest. `weights` (n,) float > 0, n <= `num_slots`. Returns rows (num_slots,) int64, heavier rows more often
+    It gives sets of different sizes the same number of batches for any batch size; `num_slots` is the size of the
+    largest set. `weights` (n,) float > 0, n <= `num_slots`. Returns rows (num_slots,) int64, heavier rows more often
     (systematic sampling of the slots beyond one each), and their weights (num_slots,) float32: each row's weight
     divided by its number of slots.
     """
@@ -149,10 +149,10 @@ def spread_over_slots(weights: np.ndarray, num_slots: int, rng: np.random.Genera
 def _draw_means(
     difference: np.ndarray, weights: np.ndarray, strata: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, float]:
-    """Means of each seed over resampled images (B, S) float64, and the mean around which they vary.
+    """Means over resampled images for each seed (B, S) float64, and the mean around which they vary.
 
-    Images that agree in weight and in all S differences are one pattern; there are few patterns for any number of
-    images.
+    Images with equal weights and equal differences in all S seeds form one pattern; there are few patterns, whatever
+    the number of images.
     """
     num_seeds = len(difference)
     sums, totals = np.zeros((_NUM_DRAWS, num_seeds)), np.zeros(_NUM_DRAWS)

@@ -1,4 +1,4 @@
-"""A folder of images that cleaning never saw, which `train` and `verify` measure on."""
+"""Held-out images in a folder of their own, for `train` and `verify`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from cleaner.stages.inputs import inspect_with_engine
 def inspect_held_out(workspace: Workspace, val: str, options: RunOptions) -> pd.DataFrame:
     """The files below the folder `val`: image_id, pixel_id, path, label and sound (readable, and in a class folder).
 
-    Labels are read from folders as by the scan, and what was seen is remembered.
+    Labels are read from folders as in the scan, and inspections are cached.
     """
     files = list_files(locate(val), follow_symlinks=False)
     scan = workspace.record("scan")
     own = scan.settings if scan is not None else {}
     labels, _ = read_folders(files, own.get("label_from", ScanSettings.label_from))
 
-    # in a folder of its own: where scan remembers what it saw, it clears other files away
+    # in a cache of its own: scan removes other files from its cache
     max_pixels = own.get("max_pixels", ScanSettings.max_pixels)
     facts = inspect_with_engine(workspace, files, "held-out images", "held_out_files", max_pixels, options)
     columns = {

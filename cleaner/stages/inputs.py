@@ -1,4 +1,4 @@
-"""What stages ask of images: facts of files, and embeddings of manifest rows."""
+"""What several stages need of images: inspections of files, and embeddings of manifest rows."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def machine_of(network: NetworkSpec) -> Machine:
 
 
 def task_cache(workspace: Workspace, options: RunOptions) -> Path:
-    """Where tasks store their results: within reach of every machine that runs them."""
+    """Where tasks store their results; every machine that runs them can reach it."""
     return locate(options.storage) if options.storage else workspace.cache.absolute()
 
 
 def inspect_with_engine(
     workspace: Workspace, files: Sequence[FoundFile], title: str, folder: str, max_pixels: int, options: RunOptions
 ) -> list[ImageFacts]:
-    """The facts of `files` in their order, found by the run's engine and remembered in `folder` of the cache."""
+    """The facts of `files` in their order, computed by the run's engine and cached in `folder`."""
 
     def run(function: Any, tasks: Any, store: ArrayStore) -> Any:
         return open_engine(options).map(function, tasks, store=store)

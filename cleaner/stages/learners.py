@@ -1,4 +1,4 @@
-"""What a stage trains, opened over its images: the probe on cached embeddings, or whole networks on cached pixels."""
+"""Opens the learner that a stage trains: a probe on cached embeddings, or whole networks on cached pixels."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from cleaner.stages.stage_run import Machine, StageRun
 
 @dataclass(frozen=True)
 class OpenedLearner:
-    """A learner over images, and what is recorded of it."""
+    """A learner over images, and its part of the record."""
 
     learner: Learner
     machine: Machine
     cache: Path
-    """Where fits and the checkpoints of unfinished ones are kept: within reach of every machine that trains."""
+    """Where fits, and checkpoints of unfinished ones, are stored; every machine that trains can reach it."""
 
 
 def open_learner(
@@ -51,7 +51,9 @@ def open_learner(
         return _open_finetune(workspace, plan, options)
     backbone = load_backbone(embedding, options.device)
     embeddings = embed_rows(workspace, images_root, rows, backbone, options, outside)
-    precision = resolve_precision(embedding.precision, resolve_device("cpu"))  # heads learn there, whatever embeds
+    precision = resolve_precision(
+        embedding.precision, resolve_device("cpu")
+    )  # heads are trained on the CPU, whatever computed the embeddings
     probe: Learner
     if len(rows) * num_classes > LARGEST_FOR_STEPS:
         probe = ClosedFormLearner(embeddings, num_classes)

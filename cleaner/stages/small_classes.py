@@ -1,4 +1,4 @@
-"""Small classes: one thing or a jumble? Their images against random draws of all. docs/methods.md."""
+"""Tells whether small classes are coherent or jumbled, against random draws of all images. docs/methods.md."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from cleaner.stages.inputs import embed_rows, machine_of
 from cleaner.stages.stage_run import Machine, StageRun
 
 _POOL_SIZE = 5000
-"""Images that the random draws of the permutation test are drawn from, at most."""
+"""The most images from which the permutation test draws."""
 
 
 @dataclass(frozen=True)
 class Tested:
-    """What the images of some classes say of them."""
+    """Evidence on some classes from their images."""
 
     evidence: list[tuple[float, float, float]]
-    """For each class: coherence_p, rank_p, kept_coherence_p."""
+    """coherence_p, rank_p and kept_coherence_p of each class."""
     machine: Machine
 
 
 def examine_classes(
     run: StageRun[BalanceSettings], low: list[str], full: pd.DataFrame, given: pd.Series[str]
 ) -> Tested:
-    """Test each of the `low` classes, on the images that `full` has under it; `given` is its label column, merged.
+    """Test each of the `low` classes on its images in `full`; `given` is the label column with merged classes as one.
 
-    A class is tested over the images that reached the labels stage, its label issues too: the images that labels
-    left it with would look coherent by selection. Those are tested apart: a sound class that wrong labels were
-    strewn into looks like a jumble as a whole, and like one thing once they are gone.
+    A class is tested on all images that reached the labels stage, including label issues: those that labels kept would
+    look coherent by selection. The kept ones are tested separately, because a sound class with scattered wrong labels
+    looks jumbled as a whole, and coherent without them.
     """
     rng = open_stream(run.options.seed, Stream.SMALL_CLASSES)
     alive = (full["split"] == "train") & full["readable"] & ~full["drop_stage"].isin(["scan", "noise"])
     alive &= full["drop_reason"] != "person"
-    # a label that a person gave counts; the others stand under the label that they came with
+    # labels that people gave count; other images count under their given label
     by_person = (full["label_evidence"] == "person") if "label_evidence" in full else full["keep"]
     label = given.where(~by_person, full["clean_label"])
     pool_rows = np.flatnonzero(alive)
@@ -48,7 +48,7 @@ def examine_classes(
     rows = np.union1d(pool_rows, mine)
     backbone = load_backbone(run.settings.embedding, run.options.device)
     embeddings = embed_rows(run.workspace, run.parent.images_root, full.iloc[rows], backbone, run.options)
-    # not centred: pictures that share no more than being odd would look alike about the mean
+    # not centred: pictures that are merely unusual would look alike relative to the mean
     views = embeddings.mean(slice(None))
     units = views / np.maximum(np.linalg.norm(views, axis=1, keepdims=True), 1e-9)
     pool = units[np.searchsorted(rows, pool_rows)]

@@ -1,4 +1,4 @@
-"""One run of a stage: what it reads, whether it is up to date, and the record that completes it."""
+"""One run of a stage: its inputs, whether it is up to date, and the record that completes it."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ S = TypeVar("S", bound=Settings)
 
 @dataclass(frozen=True)
 class StageResult:
-    """What a stage hands back to its caller."""
+    """The result of running a stage."""
 
     record: StageRecord
     was_current: bool
     """True if the stage was up to date and did nothing."""
     warnings: list[str] = field(default_factory=list)
     would_run: str = ""
-    """In a dry run, why the stage would run; '' if it is up to date. Its record is then an empty one."""
+    """In a dry run, why the stage would run; '' if it is up to date. The record is then empty."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What a stage computed with, for its record."""
+    """The network and machine that a stage used, for its record."""
 
     backbone: dict[str, Any] = field(default_factory=dict)
     """The network, as `describe()` of a backbone gives it; empty if no network was used."""
@@ -54,8 +54,8 @@ class Machine:
 class StageRun(Generic[S]):
     """One run of a stage with settings of type S.
 
-    It is the stage's only way to its parent's manifest and to people's verdicts, and it records a digest of all that
-    it hands out: whatever a stage read makes it stale when it changes.
+    A stage reads its parent's manifest and people's verdicts only through this class, which records a digest of all
+    that it hands out. So a stage becomes stale when anything that it read changes.
     """
 
     workspace: Workspace
@@ -73,7 +73,7 @@ class StageRun(Generic[S]):
         Raises StaleStageError if what it has to read is missing or stale, BadInputError if it cannot be used.
         """
         started, declared = time.monotonic(), STAGE_INPUTS[stage]
-        verdicts = read_verdicts(workspace)  # once: what people decide while the stage runs is for the next run
+        verdicts = read_verdicts(workspace)  # once: decisions made while the stage runs are left to the next run
         parent = None
         if declared.parents:
             parent = open_parent(workspace, stage, from_file, verdicts if declared.waits_for_verdicts else None)
@@ -81,7 +81,7 @@ class StageRun(Generic[S]):
         return cls(workspace=workspace, settings=settings, options=options, _request=request, _started=started)
 
     def reading(self, *inputs: Input) -> StageRun[S]:
-        """The same run, which reads `inputs` too: what neither settings name nor the parent holds."""
+        """The same run with further `inputs`, which are not named by settings."""
         return replace(self, _request=replace(self._request, others=(*self._request.others, *inputs)))
 
     @property
@@ -101,13 +101,13 @@ class StageRun(Generic[S]):
         return find_inputs(self.workspace, self._request)
 
     def read_parent(self, columns: Sequence[str] = (), optional: Sequence[str] = ()) -> pd.DataFrame:
-        """The parent's manifest, or some `columns` and those of `optional` that it has; rows by file_name."""
+        """The parent's manifest ordered by file_name: all columns, or `columns` and any of `optional` that exist."""
         return read_manifest(self.parent.path, columns, optional)
 
     def image_verdicts(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The verdicts that this stage uses on images of `rows`: index image_id, columns verdict and label.
 
-        `rows` has the column image_id; for the noise stage also `is_noise` where its `label` verdicts are asked for.
+        `rows` has the column image_id; for the noise stage's `label` verdicts also `is_noise`.
         """
         verdicts = self._request.verdicts
         known = rows[rows["image_id"].isin(list(verdicts.images))]
@@ -123,8 +123,8 @@ class StageRun(Generic[S]):
         return used_classes(self._request.verdicts, self.stage)
 
     def current(self) -> StageResult | None:
-        """The result of the earlier run if it is up to date and not forced, else None; in a dry run never None."""
-        inputs = self.inputs  # forced or not, a missing file is an error now and not at the end
+        """The result if the stage need not run: that of the earlier run, or of a dry run; None if it has to run."""
+        inputs = self.inputs  # even if forced: a missing file is an error now rather than at the end
         why = "it was told to (--force)" if self.options.force else why_run(self.workspace, self._request, inputs)
         if why and self.options.dry_run:
             return planned(self.stage, why)
@@ -136,7 +136,7 @@ class StageRun(Generic[S]):
         return StageResult(record, was_current=True)
 
     def begin(self) -> Path:
-        """Make the stage's folder, in which it is incomplete from now on."""
+        """Make the stage's folder and mark the stage incomplete."""
         return self.workspace.begin(self.stage)
 
     def complete(
@@ -152,7 +152,7 @@ class StageRun(Generic[S]):
     ) -> StageResult:
         """Write the manifest, with the columns of the manifest `base` that it lacks, then the record.
 
-        `counts` stand beside the counts of rows; `files` are the other files of the stage's folder.
+        `counts` are added to the counts of rows; `files` are further files in the stage's folder.
         """
         path = self.workspace.manifest_path(self.stage)
         parent = self._request.parent
@@ -174,7 +174,7 @@ class StageRun(Generic[S]):
         notes: Mapping[str, Any] | None = None,
         warnings: Sequence[str] = (),
     ) -> StageResult:
-        """Write the record over `files` of the stage's folder. After it the stage is complete."""
+        """Write the record of `files` in the stage's folder, which completes the stage."""
         machine = machine or Machine()
         images = next((i.file for i in self.inputs if i.role == "images"), "")
         record = StageRecord(
@@ -198,7 +198,7 @@ class StageRun(Generic[S]):
         return StageResult(record, was_current=False, warnings=list(warnings))
 
     def _decisions(self) -> list[Input]:
-        """The verdicts used, as an input of the record; by the manifest that was written, as the judge looks at it."""
+        """The verdicts used, as an input of the record; from the manifest just written, as `staleness` compares it."""
         if not STAGE_INPUTS[self.stage].uses_verdicts:
             return []
         file = self.workspace.relative(self.workspace.decisions_path)
@@ -224,6 +224,6 @@ def planned(stage: str, why: str) -> StageResult:
 
 
 def row_counts(manifest: pd.DataFrame, stage: str) -> dict[str, Any]:
-    """Rows, rows kept, and rows that `stage` dropped by reason."""
+    """The numbers of rows, of kept rows, and of rows that `stage` dropped, by reason."""
     mine = manifest.loc[manifest["drop_stage"] == stage, "drop_reason"]
     return {"rows": len(manifest), "kept": int(manifest["keep"].sum()), "dropped": dict(sorted(Counter(mine).items()))}

@@ -42,7 +42,7 @@ _FOLLOW_EVERY_S = 2.0
 
 @dataclass(frozen=True)
 class _Set:
-    """All images of a run: those learned from, then those measured on, in one numbering."""
+    """All images of a run in one numbering: first those to train on, then those to test on."""
 
     classes: list[str]
     train: ImageSet
@@ -57,7 +57,7 @@ def run_train(
     Raises StaleStageError without a current parent, BadInputError where there is too little to train on, or a
     validation folder, teacher or image cannot be used.
     """
-    recipe = _recipe(settings)  # first, because an unknown recipe is an error even where nothing has to run
+    recipe = _recipe(settings)  # first, as an unknown recipe is an error even if nothing has to run
     run = StageRun.open(workspace, "train", settings, options, from_file)
     return run.current() or _train(run, recipe)
 
@@ -100,7 +100,7 @@ def _task(run: StageRun[TrainSettings], images: _Set, recipe: FinetuneRecipe) ->
     """The training as a task for any machine, and its network."""
     train, val, settings, options = images.train, images.val, run.settings, run.options
     blueprint = load_blueprint(settings.embedding, options.device, scratch=settings.scratch)
-    # an `auto` is settled here, once, and not by each machine for itself
+    # `auto` is resolved here, once, not on each machine
     settled = dataclasses.replace(settings.embedding, precision=cast(Any, blueprint.precision))
     is_cluster = options.engine == "ray"
     cache = task_cache(run.workspace, options) if is_cluster else run.workspace.cache
@@ -129,7 +129,7 @@ def _task(run: StageRun[TrainSettings], images: _Set, recipe: FinetuneRecipe) ->
 
 
 def _pixels(task: TrainTask, options: RunOptions) -> Pixels | None:
-    """The images' pixels, decoded by the cluster where there is one; None where each machine decodes for itself."""
+    """The images' pixels, decoded by the cluster if there is one; None if each machine decodes its own."""
     if is_remote(task.cache):
         return None
     engine = open_engine(options)
@@ -158,7 +158,7 @@ def _fit(task: TrainTask, blueprint: Blueprint, pixels: Pixels | None, options: 
 
 @contextmanager
 def _followed(folder: Path, bar: Task) -> Iterator[None]:
-    """Let a bar follow a training on other machines by its checkpoints."""
+    """Advance the progress of a training on other machines by its checkpoints."""
     done = threading.Event()
 
     def follow() -> None:
@@ -195,7 +195,7 @@ def _figures(trained: Trained, classes: list[str], train: ImageSet, val: ImageSe
 
 
 def _class_map(task: TrainTask, blueprint: Blueprint) -> dict[str, Any]:
-    """The card of the checkpoint: class names in the order of its outputs, what it takes, and the prior it left out."""
+    """The card of the checkpoint: class names in output order, its input, and the prior left out of it."""
     settings = task.settings
     return card_of(blueprint, len(task.classes)) | {
         "file": CHECKPOINT,

@@ -1,4 +1,4 @@
-"""How good the network of `train` is: metrics.json, and tables of classes, precision-recall curves and confusions."""
+"""Evaluates the network of `train`: metrics.json, and tables of classes, precision-recall curves and confusions."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Figures:
     sizes: np.ndarray
     """(K,) int64: training images of each class."""
     sampled: np.ndarray
-    """(K,) int64: images that an epoch shows, repeats included."""
+    """(K,) int64: images in an epoch, including repeats."""
     source: str
-    """Where the held-out images are from."""
+    """Where the held-out images come from."""
     targets: np.ndarray
     """(m,) int64."""
     predicted: np.ndarray
@@ -47,7 +47,7 @@ class Figures:
 
     @property
     def recall(self) -> float | None:
-        """Mean recall over the classes that have held-out images; None without any."""
+        """Mean recall over classes with held-out images; None without any."""
         return _mean(self.recalls)
 
 

@@ -1,4 +1,4 @@
-"""What `train` learns from and is measured on."""
+"""The training and test images of `train`."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from cleaner.stages.stage_run import StageRun
 
 @dataclass(frozen=True)
 class ImageSet:
-    """n images with a class each."""
+    """n labelled images."""
 
     image_ids: list[str]
     paths: list[Path]
     targets: np.ndarray
     """(n,) int64 class numbers."""
     repeats: np.ndarray
-    """(n,) int64: how often an epoch shows each."""
+    """(n,) int64: how often each appears in an epoch."""
     source: str = ""
-    """Where held-out images are from, for people."""
+    """Where the held-out images come from, for people."""
     warnings: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -36,7 +36,7 @@ class ImageSet:
 
 
 def training_images(manifest: pd.DataFrame, parent: Parent) -> tuple[list[str], ImageSet]:
-    """The classes, sorted, and the kept images of split train under their clean label, repeated as balance says.
+    """The sorted classes, and the kept images of split train with their clean labels, repeated as balance says.
 
     `manifest` is that of `parent`. Raises BadInputError if it has fewer than two classes left.
     """
@@ -57,9 +57,9 @@ def training_images(manifest: pd.DataFrame, parent: Parent) -> tuple[list[str], 
 
 
 def validation_images(run: StageRun[TrainSettings], manifest: pd.DataFrame, classes: list[str]) -> ImageSet:
-    """Held-out images: those below the setting `val`, or without it the kept ones of the manifest's other splits.
+    """Held-out images: those below the setting `val`, else the kept ones of the manifest's other splits.
 
-    Images of other classes, unreadable images and training images are left out, with a warning.
+    Images of unknown classes, unreadable images and training images are left out, with a warning.
     """
     val = run.settings.val
     if val:

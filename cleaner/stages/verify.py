@@ -1,4 +1,4 @@
-"""`cleaner verify`: is a model of the cleaned set better than one of what the user had? docs/verify.md."""
+"""`cleaner verify`: is a model trained on the cleaned set better than one trained on the raw set? docs/verify.md."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _test_digest(test: TestImages) -> str:
 
 
 def _prepare(sets: list[TrainingSet], test: TestImages, settings: VerifySettings, options: RunOptions) -> Trial:
-    """The sets without what is held out, and the test images whose class some set has."""
+    """The sets without held-out rows, and the test images whose class is in some set."""
     sets = [s.without(test.held_out) for s in sets]
     for one in sets:
         if len(set(one.labels)) < 2:
@@ -91,7 +91,7 @@ def _prepare(sets: list[TrainingSet], test: TestImages, settings: VerifySettings
     if unknown.any():
         names = sorted(set(test.images.loc[unknown, "label"]))
         warnings.append(
-            f"{int(unknown.sum()):,} test images are of classes that no set has ({first_few(names)}): they are left out"
+            f"{int(unknown.sum()):,} test images are of classes that no set has ({first_few(names)}), and are left out"
         )
     absent = sorted(set(classes) - set(test.images["label"]))
     if absent:

@@ -17,7 +17,7 @@ SCHEMA_VERSION = 1
 
 
 def make_document(trial: Trial, recipe: Recipe, right: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
-    """The content of verify.json, from whether the models of each set are right: (S, n) bool by set, seed by seed."""
+    """The content of verify.json, from whether each set's models are right: (S, n) bool by set, one row per seed."""
     strata = pd.factorize(trial.test.images["stratum"])[0].astype(np.int64)
     pairs = [("raw", "cleaned")]
     for one in trial.sets[2:]:
@@ -51,7 +51,7 @@ def make_document(trial: Trial, recipe: Recipe, right: dict[str, np.ndarray], se
 
 
 def _class_rows(trial: Trial, by_class: ClassDifferences) -> list[dict[str, Any]]:
-    """One entry a class that raw or cleaned has. A class that cleaning emptied is hurt where raw knew it at all."""
+    """One entry per class of the raw or cleaned set. An emptied class is hurt if the raw set's models knew it at all."""
     sizes = [pd.Series(one.labels, dtype=object).value_counts() for one in trial.sets[:2]]
     rows = []
     for k, (label, verdict) in enumerate(zip(trial.classes, by_class.verdicts(), strict=True)):
@@ -103,7 +103,7 @@ def _test_part(trial: Trial) -> dict[str, Any]:
 
 
 def _set_part(one: TrainingSet, right: np.ndarray, trial: Trial, by_class: ClassDifferences) -> dict[str, Any]:
-    """What a set holds, and how good its models are: over all test images, and as the mean of the classes."""
+    """A set's size and its models' accuracy, over all test images and as the mean over classes."""
     by_seed = mean_accuracy(right, trial.weights)
     known = by_class.num_images > 0
     sums = np.bincount(trial.targets[trial.asked], (right.mean(0) * trial.weights)[trial.asked], len(known))

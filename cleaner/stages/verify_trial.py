@@ -1,4 +1,4 @@
-"""The trainings of `verify`: a model of each set and seed, asked about the same held-out images."""
+"""The trainings of `verify`: one model for each set and seed, all tested on the same held-out images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from cleaner.stages.verify_sets import TestImages, TrainingSet
 
 @dataclass(frozen=True)
 class Trial:
-    """Which models are trained, and which images they are asked about."""
+    """Which models are trained, and which images they are tested on."""
 
     sets: list[TrainingSet]
     """raw, cleaned, and the others."""
@@ -47,13 +47,13 @@ class Trial:
 
     @property
     def weights(self) -> np.ndarray:
-        """(n,) float64: how many images each test image stands for; 0 for one without a class."""
+        """(n,) float64: how many images each test image represents; 0 for one without a class."""
         return np.where(self.targets >= 0, self.test.images["weight"].to_numpy(np.float64), 0.0)
 
 
 @dataclass(frozen=True)
 class _Course:
-    """What the trainings of all sets share."""
+    """What all trainings share."""
 
     trial: Trial
     learner: Learner
@@ -66,9 +66,9 @@ class _Course:
     store: ArrayStore
 
     def predict(self, one: TrainingSet, seed: int, task: Task) -> np.ndarray:
-        """The classes that a model of a set predicts for the test images: (m,) int32; stored, so that a kill costs one.
+        """The classes that a model of a set predicts for the test images: (m,) int32; stored, so a kill costs one fit.
 
-        Every set is spread over as many slots as the largest has rows: same batches and steps, whatever the learner.
+        Each set is spread over as many slots as the largest set has rows, so all have the same batches and steps.
         """
         trial = self.trial
         number = {name: i for i, name in enumerate(trial.classes)}
@@ -103,7 +103,7 @@ class _Course:
 def train_all(
     run: StageRun[VerifySettings], manifest: pd.DataFrame, trial: Trial
 ) -> tuple[OpenedLearner, dict[str, np.ndarray]]:
-    """Whether the models of each set are right about each test image: (S, n) bool by set, seed by seed."""
+    """Whether each set's models are right about each test image: (S, n) bool by set, one row per seed."""
     used = np.unique(np.concatenate([s.rows for s in trial.sets]))
     images = trial.test.images.iloc[trial.asked]
     outside = [(i, locate(p)) for i, p in zip(images["image_id"], images["path"], strict=True)]
