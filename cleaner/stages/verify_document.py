@@ -51,7 +51,7 @@ def make_document(trial: Trial, recipe: Recipe, right: dict[str, np.ndarray], se
 
 
 def _class_rows(trial: Trial, by_class: ClassDifferences) -> list[dict[str, Any]]:
-    """One entry per class of the raw or cleaned set. An emptied class is hurt if the raw set's models knew it at all."""
+    """One entry per class of the raw or cleaned set. An emptied class is hurt if the raw set's models knew it."""
     sizes = [pd.Series(one.labels, dtype=object).value_counts() for one in trial.sets[:2]]
     rows = []
     for k, (label, verdict) in enumerate(zip(trial.classes, by_class.verdicts(), strict=True)):
