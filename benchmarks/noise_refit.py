@@ -5,6 +5,11 @@ embedded network has): 8 % noise, half of it far from the rest. The page is aske
 the truth, and the time until the JSON of the next page has come is measured.
 
     python benchmarks/noise_refit.py [--images 10000] [--folder /tmp/looks] [--pages 15]
+
+With a tree of `lay_out.py` (train/, truth.csv) instead, truth plays the person on it; each page's line sets what the
+page says is left beside what is: noise among the images that neither the person nor the model, above 0.9, takes out.
+
+    python benchmarks/noise_refit.py --tree TREE [--pages 15]
 """
 
 from __future__ import annotations
@@ -18,15 +23,20 @@ import uuid
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.review_scale import make_big, memory_mb
-from cleaner.config import EmbeddingSettings
+from cleaner.config import EmbeddingSettings, NoiseSettings, RunOptions, ScanSettings
+from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.store import ArrayStore
 from cleaner.dataset.workspace import Workspace
 from cleaner.modeling.backbones import load_backbone
 from cleaner.modeling.embeddings import SHARD_SIZE, STYLE, VIEWS
+from cleaner.review.ledger import Ledger
+from cleaner.review.noise_refit import NoiseRefit
+from cleaner.stages.scan import run_scan
 from tests.support.review_server import Server
 
 NOISE_SHARE = 0.08
@@ -74,13 +84,49 @@ def walk(work: Path, noise: set[str], num_pages: int) -> None:
         )
 
 
+def compare_left(tree: Path, num_pages: int) -> None:
+    """Print what is said to be left and what is, after each page of 24."""
+    truth = pd.read_csv(tree / "truth.csv", keep_default_na=False).set_index("file_name")
+    unclear = set(truth.index[truth["verdict"] == "unclear"]) if "verdict" in truth else set()
+    noisy = set(truth.index[truth["is_noise_image"].astype(str).str.lower() == "true"]) - unclear
+    with tempfile.TemporaryDirectory() as scratch:
+        workspace = Workspace(Path(scratch))
+        run_scan(workspace, tree / "train", ScanSettings(), RunOptions())
+        rows = workspace.read("scan", ["file_name", "image_id"]).drop_duplicates("image_id").set_index("image_id")
+        store = DecisionStore(workspace.decisions_path)
+        ledger = Ledger(store, "")
+        refit = NoiseRefit.open(workspace, NoiseSettings(), RunOptions())
+        names = rows.loc[refit.keys, "file_name"]
+        is_noise, is_clear = names.isin(noisy).to_numpy(), ~names.isin(unclear).to_numpy()
+        print(f"{tree.name}: {len(names):,} images, {is_noise.sum()} noise")
+        for _ in range(num_pages):
+            ledger.refresh()
+            fit = refit.follow(ledger)
+            stays = np.where(fit.is_answered, ~is_noise, fit.noise_prob <= 0.9) & is_clear
+            wrong = int((~fit.is_answered & (fit.noise_prob > 0.9) & is_clear & ~is_noise).sum())
+            said = "     -" if fit.left is None else f"{fit.left:6.2%}"
+            left = (is_noise & stays).sum() / stays.sum()
+            print(
+                f"{fit.is_answered.sum():4} looks: said {said}, is {left:6.2%}, at most {fit.bound:6.2%} by "
+                f"{fit.num_random} at random; {wrong} thrown out wrongly"
+                f"{', goal reached' if fit.is_reached else ''}"
+            )
+            for i in refit.choose(fit, 24).rows:
+                verdict = "noise" if is_noise[i] else "normal" if is_clear[i] else "unsure"
+                store.add("image", refit.keys[i], verdict, queue="noise")
+
+
 def main() -> None:
-    """Build the workspace where it is not there yet, and measure."""
+    """Build the workspace where it is not there yet, and measure; or compare on a tree."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--pages", type=int, default=15)
+    parser.add_argument("--tree", type=Path)
     options = parser.parse_args()
+    if options.tree:
+        compare_left(options.tree, options.pages)
+        return
     with tempfile.TemporaryDirectory() as scratch:
         root = options.folder or Path(scratch)
         if not (root / "work" / "balance" / "stage.json").exists():

@@ -190,10 +190,9 @@ class Desk:
             return None
         fit = self.refit.last_fit
         return {
-            "share": round(fit.left, 5),
+            "share": None if fit.left is None else round(fit.left, 5),
             "bound": round(fit.bound, 5),
             "num_random": fit.num_random,
-            "is_learned": fit.is_learned,
             "is_reached": fit.is_reached,
         }
 

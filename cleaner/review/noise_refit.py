@@ -16,11 +16,11 @@ from cleaner.dataset.events import Event
 from cleaner.dataset.workspace import MANIFEST, Workspace
 from cleaner.errors import BadInputError
 from cleaner.review.ledger import Ledger
+from cleaner.scoring.noise_left import estimate_share_left
 from cleaner.scoring.noise_looks import (
     Looks,
     choose_looks,
     estimate_noise,
-    expected_share_left,
     random_order,
     replay_random_looks,
 )
@@ -45,19 +45,17 @@ class NoiseFit:
     """(n,) bool: somebody has decided on it, or called it unsure."""
     open_random: np.ndarray
     """(k,) int64: images that are to be asked at random."""
-    left: float
-    """Share of noise, 0 .. 1, that is likely left among the images that stay."""
+    left: float | None
+    """Share of noise, 0 .. 1, that is likely left among the images that stay; None while too little is known."""
     bound: float
     """The most that may be left, 0 .. 1, by the random looks alone, with 95 % confidence however often one asks."""
     num_random: int
     """Random looks that count."""
-    is_learned: bool
-    """Whether people's answers suffice to learn from; else `left` is that of the default weights."""
 
     @property
     def is_reached(self) -> bool:
-        """Whether at most 1 % is left: likely, by a model that has learned, or surely, by the bound."""
-        return (self.is_learned and self.left <= GOAL) or self.bound <= GOAL
+        """Whether at most 1 % is left: likely by the estimate, or surely by the bound."""
+        return (self.left is not None and self.left <= GOAL) or self.bound <= GOAL
 
 
 class NoiseRefit:
@@ -147,15 +145,20 @@ class NoiseRefit:
         verdict = np.array([verdicts.get(key, "") for key in self.keys], dtype=object)
         looks = replay_random_looks(self._order, answered, verdict == "noise")
         is_dropped = np.isin(verdict, ("noise", "drop")) | (~is_answered & (noise_prob > self._threshold))
+        left = None
+        if min(num_noise, num_seeds - num_noise) >= FEWEST_OF_A_KIND:
+            looked_at = answered[np.isin(verdict[answered], ("noise", "normal"))]  # others say nothing of the search
+            left = estimate_share_left(
+                noise_prob, is_answered, looked_at, verdict == "noise", is_dropped, self._threshold
+            )
         num_stay = max(1, int((~is_dropped).sum()) + self._num_normal_given)
         return NoiseFit(
             noise_prob=noise_prob,
             is_answered=is_answered,
             open_random=looks.open_rows,
-            left=expected_share_left(noise_prob, is_answered, is_dropped),
+            left=left,
             bound=min(1.0, looks.upper_left / num_stay),
             num_random=looks.num_looks,
-            is_learned=min(num_noise, num_seeds - num_noise) >= FEWEST_OF_A_KIND,
         )
 
     def _seeds(self, in_force: dict[str, Event]) -> NoiseSeeds:

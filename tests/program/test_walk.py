@@ -1,4 +1,4 @@
-"""A new user's way by the README: seeds on the page, from nothing; all stages, a review, an audit and its bound.
+"""A new user's way by the README: looks at noise, from nothing; all stages, a review, an audit and its bound.
 
 The program runs by its entry point and the page in a real Chromium, by keyboard; the person answers from truth.csv.
 """
@@ -88,14 +88,13 @@ def test_from_a_folder_to_an_audited_bound(page: Page, program: Program, small_i
     assert program("scan", small_images / "images").exit_code == 0
     truth = read_truth(workspace)
 
-    with Server(tmp_path, "noise-seeds") as server:
+    with Server(tmp_path, "noise") as server:
         page.open(server.url)
-        assert page.text("#hint") == "0 noise · 0 normal · 50 of each are enough"
-        num = decide(page, 48, lambda c: page.press("d" if truth[c["key"]]["is_noise_image"] == "true" else "k"))
-        assert page.text("#count").startswith(f"{num} of")
-        assert page.text(".empty") == "" or "cleaner noise next" in page.text(".empty")
-    seeds = said(workspace, "noise-seeds")
-    assert len(seeds) == seeds["key"].nunique() == num >= 20 and set(seeds["verdict"]) == {"noise", "normal"}
+        assert "no estimate yet" in page.text("#left-text")
+        num = decide(page, 144, lambda c: page.press("d" if truth[c["key"]]["is_noise_image"] == "true" else "k"))
+        assert page.text("#count") == "144 looked at" and "goal of 1 % reached" in page.text("#left-text")
+    seeds = said(workspace, "noise")
+    assert len(seeds) == seeds["key"].nunique() == num == 144 and set(seeds["verdict"]) == {"noise", "normal"}
 
     assert program("noise").exit_code == 0
     noise = workspace.read("noise")

@@ -67,7 +67,7 @@ def test_noise_is_found_and_counted_down_to_the_goal(
     refit: NoiseRefit, answer: Answer, is_noise: dict[str, bool]
 ) -> None:
     before = refit.last_fit
-    assert not before.is_learned and not before.is_reached and before.bound == 1
+    assert before.left is None and not before.is_reached and before.bound == 1
     num_noise = sum(is_noise[key] for key in refit.keys)
     asked = [key for _ in range(6) for key in answer(24)]
     assert len(asked) == len(set(asked)) == 144
@@ -75,7 +75,7 @@ def test_noise_is_found_and_counted_down_to_the_goal(
     known = set(asked)
     found = {k for k, p in zip(refit.keys, fit.noise_prob, strict=True) if (is_noise[k] if k in known else p > 0.9)}
     left = sum(is_noise[key] for key in refit.keys if key not in found)
-    assert fit.is_learned and fit.is_reached and fit.left <= 0.01
+    assert fit.is_reached and fit.left is not None and fit.left <= 0.01
     assert left / len(refit.keys) <= 0.01 and num_noise >= 20
     unanswered = sum(is_noise[key] for key in refit.keys if key not in known)
     assert unanswered <= fit.bound * len(refit.keys) and 0 < fit.bound < 0.3 and fit.num_random >= 20
@@ -117,7 +117,8 @@ def test_seeds_of_a_file_are_learned_from_and_not_asked(scanned: Workspace, smal
     with (small_images / "seeds.csv").open(newline="") as file:
         names = [row["file_name"] for row in csv.DictReader(file)]
     rows = scanned.read("scan", ["file_name", "image_id"]).set_index("file_name")["image_id"]
-    assert refit.last_fit.is_learned and not set(rows[names]) & set(refit.keys)
+    assert not set(rows[names]) & set(refit.keys) and refit.last_fit.left is None
+    assert (refit.last_fit.noise_prob > 0.9).sum() >= 10
 
 
 def test_pages_over_http_follow_the_answers(scanned: Workspace, is_noise: dict[str, bool]) -> None:
@@ -137,7 +138,7 @@ def test_pages_over_http_follow_the_answers(scanned: Workspace, is_noise: dict[s
             seen += [i["key"] for i in page["items"]]
             assert len(seen) == len(set(seen)) == 24 * (number + 1)
         page = server.get("/api/page", queue="noise", limit=12)
-        assert page["done"] == 96 and page["left"]["is_learned"] and page["left"]["num_random"] >= 10
+        assert page["done"] == 96 and page["left"]["share"] is not None and page["left"]["num_random"] >= 10
         queues = {q["name"]: q for q in server.get("/api/state")["queues"]}
         assert queues["noise"]["is_reached"] == page["left"]["is_reached"]
         # the older queues are filters of it, before `cleaner noise` has run

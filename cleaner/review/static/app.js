@@ -322,9 +322,10 @@ const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
 function drawLeft(left) {
   $("left").hidden = !left;
   if (!left) return;
-  $("left-share").value = left.is_learned ? left.share : 1;
-  $("left-share").hidden = !left.is_learned;
-  const likely = left.is_learned ? `about ${percent(left.share)} noise left` : "no estimate yet: call some noise and some normal";
+  const isKnown = left.share !== null;
+  $("left-share").hidden = !isKnown;
+  if (isKnown) $("left-share").value = left.share;
+  const likely = isKnown ? `about ${percent(left.share)} noise left` : "no estimate yet: it takes three pages, some noise and some normal";
   const most = left.num_random ? ` · at most ${percent(left.bound)} by ${left.num_random} random looks` : "";
   $("left-text").textContent = `${left.is_reached ? "goal of 1 % reached: " : ""}${likely}${most}`;
   $("left").dataset.reached = left.is_reached;
