@@ -126,18 +126,23 @@ def trial(data: Path, name: str, seed: int, part: str, work: Path) -> dict[str, 
     score = estimate.issue_prob
     p, r, f1 = prf(auto, wrong, counts)
     row: dict[str, object] = {
-        "cleanlab": prf(theirs[best], wrong, counts)[2], "which": best,
+        "cleanlab": prf(theirs[best], wrong, counts)[2],
+        "which": best,
         "cleanlab_default": prf(theirs[CLEANLAB_FILTERS[0]], wrong, counts)[2],
         "top1": prf(probs.argmax(1) != targets, wrong, counts)[2],
         "recipe": prf(recipe, wrong, counts)[2],
-        "auto": f1, "auto_P": p, "auto_R": r,
+        "auto": f1,
+        "auto_P": p,
+        "auto_R": r,
         "AP0": ranking(1 - probs[rows, targets], wrong, counts)[0],
         "ceiling0": ranking(1 - probs[rows, targets], wrong, counts)[1],
-        "AP": ranking(score, wrong, counts)[0], "ceiling": ranking(score, wrong, counts)[1],
+        "AP": ranking(score, wrong, counts)[0],
+        "ceiling": ranking(score, wrong, counts)[1],
         "threshold": estimate.threshold,
-        "clean": float(auto[counts & ~wrong].mean()), "clean_cleanlab": float(theirs[best][counts & ~wrong].mean()),
+        "clean": float(auto[counts & ~wrong].mean()),
+        "clean_cleanlab": float(theirs[best][counts & ~wrong].mean()),
         "clean_recipe": float(recipe[counts & ~wrong].mean()),
-    }  # fmt: skip
+    }
     for kept_by, drop in (("raw", np.zeros(len(rows), bool)), ("cleanlab", theirs[best]), ("auto", auto)):
         row[f"head_{kept_by}"] = head_accuracy(views, targets, drop, test_views, np.searchsorted(classes, test_clean))
     row["calib"], row["ece"] = calibration_gap(score[counts], wrong[counts])

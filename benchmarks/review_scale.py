@@ -58,9 +58,15 @@ def make_big(root: Path, num_images: int) -> Workspace:
         digest = hashlib.sha256(data).hexdigest()
         name = f"{label}/{i:06d}.jpg"
         rows.append(
-            {"file_name": name, "label": label, "image_id": digest, "pixel_id": digest[::-1], "file_bytes": len(data),
-             "number": i % 1000}
-        )  # fmt: skip
+            {
+                "file_name": name,
+                "label": label,
+                "image_id": digest,
+                "pixel_id": digest[::-1],
+                "file_bytes": len(data),
+                "number": i % 1000,
+            }
+        )
     return write_stages(
         root / "work", root / "images", pd.DataFrame(rows).sort_values("file_name").reset_index(drop=True)
     )

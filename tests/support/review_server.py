@@ -18,7 +18,8 @@ import pandas as pd
 from PIL import Image
 
 from cleaner.dataset.manifest import with_stage_columns, write_manifest
-from cleaner.dataset.workspace import Input, StageRecord, Workspace
+from cleaner.dataset.workspace import Input, Workspace
+from tests.support.records import record_of
 from tests.support.waiting import PATIENCE_S
 
 EVIL_LABEL = "<img src=x onerror=window.pwned=1>"
@@ -65,19 +66,33 @@ def _row(images: Path, name: str, label: str, data: bytes, i: int) -> dict[str, 
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return {
-        "file_name": name, "label": label, "image_id": hashlib.sha256(data).hexdigest(),
-        "pixel_id": hashlib.sha256(b"pixels" + data).hexdigest(), "file_bytes": len(data), "number": i,
-    }  # fmt: skip
+        "file_name": name,
+        "label": label,
+        "image_id": hashlib.sha256(data).hexdigest(),
+        "pixel_id": hashlib.sha256(b"pixels" + data).hexdigest(),
+        "file_bytes": len(data),
+        "number": i,
+    }
 
 
 def write_stages(work: Path, images: Path, frame: pd.DataFrame) -> Workspace:
     """Manifests and records of all stages over rows that have file_name, label, image_id, pixel_id, number."""
     number = frame.pop("number").to_numpy()
     rows = frame.assign(
-        keep=True, drop_stage="", drop_reason="", clean_label=frame["label"], split="train", width=48, height=48,
-        mode=np.where(number % 4 == 0, "P", "RGB"), format="JPEG", readable=True, fault="", num_colors=500 + number,
+        keep=True,
+        drop_stage="",
+        drop_reason="",
+        clean_label=frame["label"],
+        split="train",
+        width=48,
+        height=48,
+        mode=np.where(number % 4 == 0, "P", "RGB"),
+        format="JPEG",
+        readable=True,
+        fault="",
+        num_colors=500 + number,
         pixel_std=0.2,
-    )  # fmt: skip
+    )
     for name, value in {"duplicate_group": -1, "duplicate_kind": "", "label_conflict": False}.items():
         if name not in rows:
             rows[name] = value
@@ -112,11 +127,8 @@ def _write(workspace: Workspace, stage: str, rows: pd.DataFrame, images: Path, p
     above = workspace.record(parent) if parent else None
     digest = above.outputs["manifest.parquet"] if above else ""
     write_manifest(workspace.manifest_path(stage), rows, stage=stage, parent_sha256=digest)
-    record = StageRecord(
-        stage=stage, settings={}, seed=0, images_root=str(images),
-        inputs=[Input("parent", f"{parent}/manifest.parquet", digest)] if parent else [],
-        outputs={}, counts={}, backbone={}, device="cpu", threads=1, seconds=0.0,
-    )  # fmt: skip
+    inputs = [Input("parent", f"{parent}/manifest.parquet", digest)] if parent else []
+    record = record_of(stage, images_root=str(images), inputs=inputs)
     workspace.write_record(record, ["manifest.parquet"])
 
 

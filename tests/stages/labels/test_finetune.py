@@ -37,9 +37,28 @@ def embedding(tmp_path_factory: pytest.TempPathFactory) -> EmbeddingSettings:
 def arguments(root: Path, embedding: EmbeddingSettings) -> list[object]:
     """`cleaner labels` with whole networks, one cross-training and one round."""
     return [
-        "labels", "-C", root, "--learner", "finetune", "--backbone", TINY, "--weights", embedding.weights,
-        "--image-size", SIDE, "--folds", FOLDS, "--top-k", 1, "--max-rounds", 1, "--rule", "recipe", "--workers", 1,
-    ]  # fmt: skip
+        "labels",
+        "-C",
+        root,
+        "--learner",
+        "finetune",
+        "--backbone",
+        TINY,
+        "--weights",
+        embedding.weights,
+        "--image-size",
+        SIDE,
+        "--folds",
+        FOLDS,
+        "--top-k",
+        1,
+        "--max-rounds",
+        1,
+        "--rule",
+        "recipe",
+        "--workers",
+        1,
+    ]
 
 
 def copy_without_labels(source: Path, root: Path) -> Path:

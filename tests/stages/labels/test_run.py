@@ -148,8 +148,15 @@ def test_fold_models_are_kept_and_say_what_the_stage_said(small_copy: Path) -> N
 def test_rounds_name_pass_round_recipe_and_every_judged_row(small_run: Path) -> None:
     rounds, manifest = rounds_of(small_run), labels_of(small_run)
     assert dict(rounds.dtypes.astype(str).items()).keys() >= {
-        "pass", "round", "recipe", "file_name", "given_rank", "self_confidence", "predicted_label", "positive",
-    }  # fmt: skip
+        "pass",
+        "round",
+        "recipe",
+        "file_name",
+        "given_rank",
+        "self_confidence",
+        "predicted_label",
+        "positive",
+    }
     judged = set(manifest.index[manifest["fold"] >= 0])
     zero = rounds[(rounds["pass"] == "coarse") & (rounds["round"] == 0)]
     assert set(zero["file_name"]) == judged and len(zero) == len(judged)
