@@ -13,6 +13,7 @@ from cleaner.dataset.audits import KEPT, AuditRecord, AuditSample, find_answered
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.workspace import Workspace
 from cleaner.scoring.audit import Estimate, Stratum, count_looks_needed, estimate_total
+from cleaner.scoring.confidence_sequence import ConfidenceSequence
 
 RESIDUES = ("noise", "wrong_label", "unusable")
 """What can be wrong with an image that was kept."""
@@ -68,6 +69,9 @@ class AuditResult:
     dropped: dict[str, Estimate]
     """Wrongly dropped share by reason, and over `all` of them (weighted, Bonferroni bounds)."""
     goal: float
+    noise_at_every_look: float
+    """Upper bound of the residual share of noise that holds however often one looks on and asks (a confidence
+    sequence), from the sample in its order, up to the first image without an answer."""
     num_more_looks: int | None
     """Further looks at the kept set that reach the goal if they find no noise; None: the noise found already exceeds
     it."""
@@ -108,6 +112,7 @@ class AuditResult:
             "goal": {
                 "residual_noise": self.goal,
                 "upper_bound": self.kept["noise"].upper,
+                "upper_bound_at_every_look": self.noise_at_every_look,
                 "passed": self.passes,
                 "more_looks": self.num_more_looks,
             },
@@ -140,8 +145,24 @@ def compute_results(workspace: Workspace, sample: AuditSample, goal: float = DEF
         kept={k: estimate_total(kept.parts(k)) for k in RESIDUES} | {"any": estimate_total(kept.parts(*RESIDUES))},
         dropped=by_reason | ({"all": total} if by_reason else {}),
         goal=goal,
+        noise_at_every_look=_bound_at_every_look(kept, answers[(sample.rows["stratum"] == KEPT).to_numpy()]),
         num_more_looks=_more_looks(kept, goal),
     )
+
+
+def _bound_at_every_look(kept: StratumResult, answers: np.ndarray) -> float:
+    """The bound on noise from `answers` (n,) to the sample of the kept set, in its order; 0 .. 1."""
+    num_known = sum(kept.judged.values())
+    sequence = ConfidenceSequence(kept.size + num_known)
+    sequence.reveal(num_known, kept.judged.get("noise", 0))
+    for answer in answers:
+        if answer in ("", "undecided"):
+            break
+        if answer == "unsure":
+            sequence.reveal(1, 0)
+        else:
+            sequence.draw(answer == "noise")
+    return sequence.upper / max(1, kept.size + num_known)
 
 
 def _more_looks(kept: StratumResult, goal: float) -> int | None:

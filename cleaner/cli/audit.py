@@ -105,7 +105,8 @@ def _lines(result: AuditResult, did: str) -> list[str]:
         lines += [_row(_words(name), value) for name, value in result.dropped.items()]
         lines.append("  (all: the reasons' bounds weighted by size, each at the level that Bonferroni's rule asks for;")
         lines.append("  conservative: the true interval is narrower)")
-    return [*lines, "", _goal_line(result)]
+    every = f"noise images that stay, however often you look on and ask: at most {result.noise_at_every_look:.2%}"
+    return [*lines, "", f"  {every}", _goal_line(result)]
 
 
 def _goal_line(result: AuditResult) -> str:

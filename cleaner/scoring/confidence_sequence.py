@@ -15,13 +15,16 @@ from scipy.special import betaln
 
 _PRIOR = (0.5, 10.0)
 """Beta prior of the share of bad rows, most of it under a tenth: any prior is valid, one near the truth is tighter."""
+_MARGIN = 10
+"""Numbers beyond twice the bound and this many more leave the prior from then on: they hold hardly any weight,
+and whatever prior forecasts a draw, the ratio stays a martingale under the true number."""
 
 
 class ConfidenceSequence:
     """An upper bound on the number of bad rows in a set of `size` rows, which falls as rows become known.
 
     With probability `confidence` at least, `upper` is never below the true number, at no time. Takes O(size) memory,
-    and time for each draw. Beforehand nothing is known, and `upper` is `size`; when all is known it is exact.
+    and for each draw O(upper) time. Beforehand nothing is known, and `upper` is `size`; when all is known it is exact.
     """
 
     def __init__(self, size: int, confidence: float = 0.95) -> None:
@@ -54,9 +57,10 @@ class ConfidenceSequence:
     def draw(self, is_bad: bool) -> None:
         """Take note of a row drawn uniformly at random from those not yet known."""
         assert self._unknown, "all rows are known"
-        possible = slice(self._found, self._found + self._unknown + 1)  # what the known rows leave
+        num_possible = min(self._unknown, 2 * self.upper - self._found + _MARGIN) + 1
+        possible = slice(self._found, self._found + num_possible)
         log_weight = self._log_prior[possible] + self._log_likelihood[possible]
-        bad_left = np.arange(self._unknown + 1)
+        bad_left = np.arange(num_possible)
         with np.errstate(divide="ignore"):
             log_prob = np.log(bad_left if is_bad else self._unknown - bad_left) - np.log(self._unknown)
         self._log_ratio += _log_sum(log_weight + log_prob) - _log_sum(log_weight)

@@ -50,6 +50,17 @@ def test_more_looks_are_those_that_the_goal_needs(workspace: Workspace) -> None:
     assert results(workspace).num_more_looks is None  # 20 of 900 are more than 1 % already
 
 
+def test_a_second_bound_holds_at_every_look(workspace: Workspace) -> None:
+    draw(workspace, num_kept=100)
+    assert results(workspace).noise_at_every_look == 1
+    answer(workspace)
+    once, often = results(workspace).kept["noise"].upper, results(workspace).noise_at_every_look
+    assert once == upper_bound(0, 100) < often < 0.05
+    first, *_, last = sampled(workspace, "kept")
+    answer(workspace, {first: ("noise", ""), last: ("unsure", "")})
+    assert results(workspace).noise_at_every_look > often
+
+
 def test_only_the_audit_queue_answers_and_taking_back_reopens(workspace: Workspace) -> None:
     draw(workspace, num_kept=5, num_dropped=0)
     store = DecisionStore(workspace.decisions_path)
