@@ -152,6 +152,28 @@ def test_a_decided_picture_changes_only_when_it_is_chosen_again(page: Page, work
     assert page.errors() == []
 
 
+def test_a_page_turns_under_the_zoomed_picture(page: Page, workspace: Workspace) -> None:
+    with Server(workspace.root, "labels") as server:
+        page.open(server.url)
+        page.go(server.url, "queue=labels&limit=12")
+        first = page.keys()
+        page.press(Keys.ENTER)
+        page.until(lambda: page.js("return document.querySelector('#zoom .large')?.naturalWidth > 0"))
+        page.press_at_once("d" * 12 + "kkk")
+        assert "decided nothing" in page.toast()
+        page.saved()
+        assert said(workspace) == {key: ["drop"] for key in first}
+        shown = page.js("return document.querySelector('#zoom[open] .large').src.split('/').at(-2)")
+        assert shown == page.keys()[0] not in first
+        page.press("u")
+        page.press(Keys.ESCAPE)
+        page.until(lambda: page.js("return document.activeElement.matches('.card[data-index=\"1\"]')"))
+        page.press("n")  # about the picture that was shown last, not the one where the zoom was opened
+        page.saved()
+        assert [said(workspace)[key] for key in page.keys()[:2]] == [["unsure"], ["noise"]]
+    assert page.errors() == []
+
+
 def test_undo_turns_back_to_what_it_took_back(page: Page, workspace: Workspace) -> None:
     with Server(workspace.root, "labels") as server:
         page.open(server.url)
