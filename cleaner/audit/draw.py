@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 from dataclasses import dataclass
 
 import pandas as pd
@@ -11,6 +10,7 @@ import pandas as pd
 from cleaner.dataset.audits import KEPT, AuditRecord, AuditSample, read_sample, write_sample
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.lineage import why_stale
+from cleaner.dataset.store import utc_now
 from cleaner.dataset.workspace import MANIFEST, StageRecord, Workspace
 from cleaner.errors import BadInputError, StaleStageError
 from cleaner.scoring.audit import draw_rows
@@ -84,7 +84,7 @@ def _draw(workspace: Workspace, stage: StageRecord, wanted: _Wanted, seed: int) 
     present = set(population["stratum"])
     sizes = {name: int((fresh["stratum"] == name).sum()) for name in _STRATA if name in present}
     events = store.events_after(0)
-    now = _now()
+    now = utc_now()
     record = AuditRecord(
         stage=stage.stage,
         manifest_sha256=stage.outputs[MANIFEST],
@@ -108,7 +108,7 @@ def _enlarge(workspace: Workspace, stage: StageRecord, before: AuditSample, want
     drawn = _draw_strata(fresh, wanted, seed)
     drawn = drawn[~drawn["file_name"].isin(before.rows["file_name"])]
     rows = pd.concat([before.rows, _shuffled(drawn, seed, num_before=len(before.rows))])
-    record = dataclasses.replace(before.record, draws=[*before.record.draws, _draw_entry(wanted, _now())])
+    record = dataclasses.replace(before.record, draws=[*before.record.draws, _draw_entry(wanted, utc_now())])
     return AuditSample(record, rows.reset_index(drop=True), before.judged)
 
 
@@ -150,7 +150,3 @@ def _judged_rows(store: DecisionStore, population: pd.DataFrame) -> pd.DataFrame
 
 def _draw_entry(wanted: _Wanted, now: str) -> dict[str, object]:
     return {"time_utc": now, "sample": wanted.num_kept, "sample_dropped": wanted.num_dropped}
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ def train(line: CommandLine, from_file: o.FromFile = None) -> None:
     Example: `cleaner train --val val/`, `cleaner train --backbone resnet18 --teacher labels/models`
     """
     session = open_session(line)
+    from cleaner.dataset.store import read_json
     from cleaner.stages.train import CHECKPOINT, METRICS, run_train
 
     with session.lock():
@@ -30,7 +30,7 @@ def train(line: CommandLine, from_file: o.FromFile = None) -> None:
         session.report_dry_run(result)
         return
     folder = session.workspace.stage_dir("train")
-    metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    metrics = read_json(folder / METRICS)
     _show(session, result, metrics, folder / CHECKPOINT)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,6 +36,7 @@ def verify(
     Example: `cleaner verify --val val/ --fail-on-hurt`
     """
     session = open_session(line)
+    from cleaner.dataset.store import read_json
     from cleaner.stages.verify import DOCUMENT, run_verify
 
     with session.lock():
@@ -46,7 +46,7 @@ def verify(
         session.report_dry_run(result)
         return
     path = session.workspace.stage_dir("verify") / DOCUMENT
-    document = json.loads(path.read_text(encoding="utf-8"))
+    document = read_json(path)
     _show(session, result, document, path)
     if fail_on_hurt and document["verdict"] == "hurt":
         session.fail(_hurt(session, document))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pyarrow as pa
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.events import find_undone
 from cleaner.dataset.manifest import write_table
-from cleaner.dataset.store import write_json
+from cleaner.dataset.store import read_json, write_json
 from cleaner.dataset.workspace import MANIFEST, Workspace
 from cleaner.errors import BadInputError, StaleStageError
 
@@ -78,7 +77,7 @@ def read_sample(workspace: Workspace, manifest_sha256: str) -> AuditSample | Non
     """The sample of the manifest with this digest, or None if none was drawn. Raises BadInputError if it is damaged."""
     folder = audit_dir(workspace, manifest_sha256)
     try:
-        document = json.loads((folder / "sample.json").read_text(encoding="utf-8"))
+        document = read_json(folder / "sample.json")
         record = AuditRecord(**document)
         rows, judged = (pd.read_parquet(folder / name) for name in ("sample.parquet", "judged.parquet"))
     except FileNotFoundError:

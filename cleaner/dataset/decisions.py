@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cleaner.dataset.events import EVENT_COLUMNS, Event, agreed, differ, find_standing, find_undone
-from cleaner.dataset.store import digest_of
+from cleaner.dataset.store import digest_of, utc_now
 from cleaner.errors import BadInputError, CleanerError
 
 if TYPE_CHECKING:
@@ -280,7 +279,7 @@ def _append(connection: sqlite3.Connection, event: Event, undoes_seq: int | None
             raise BadInputError(
                 f"decision {undoes_seq} is about something else", expected=event.key, found=str(undone[1])
             )
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+    now = utc_now()
     names = ("kind", "key", "queue", "verdict", "label", "annotator")
     values = [*(getattr(event, name) for name in names), event.time_utc or now, undoes_seq]
     columns = ", ".join([*names, "time_utc", "undoes_seq"])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
-from cleaner.dataset.store import digest_of, sha256_file, write_json
+from cleaner.dataset.store import digest_of, read_json, sha256_file, write_json
 
 _Stamp = list[int | str]
 
@@ -51,7 +50,7 @@ class DigestCache:
     def _known(self) -> dict[str, _Stamp]:
         if self._entries is None:
             try:
-                document = json.loads(self.path.read_text(encoding="utf-8"))
+                document = read_json(self.path)
                 self._entries = {str(name): list(entry) for name, entry in document.items()}
             except (OSError, ValueError, AttributeError, TypeError):  # a damaged cache counts as absent
                 self._entries = {}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cleaner.dataset.locations import is_remote, locate, read_bytes
 from cleaner.dataset.stage_inputs import STAGE_INPUTS
-from cleaner.dataset.store import digest_of, sha256_file, write_atomic
+from cleaner.dataset.store import digest_of, read_json, sha256_file, write_atomic
 from cleaner.dataset.verdicts import Verdicts, used_digest
 from cleaner.dataset.workspace import MANIFEST, RECORD, Input, StageRecord, Workspace
 from cleaner.errors import BadInputError, StaleStageError
@@ -155,7 +154,7 @@ def _open_file(workspace: Workspace, path: Path) -> Parent:
     beside = path.parent / RECORD
     scan = workspace.record("scan")
     if beside.exists():
-        root = json.loads(beside.read_text(encoding="utf-8"))["images_root"]
+        root = read_json(beside)["images_root"]
     elif scan is not None:
         root = scan.images_root
     else:

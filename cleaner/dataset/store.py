@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import fcntl
 import hashlib
 import json
@@ -57,6 +58,16 @@ def write_atomic(path: Path, data: bytes) -> None:
 def write_json(path: Path, document: Any) -> None:
     """Write a JSON document to `path`, whole or not at all; keys keep their order."""
     write_atomic(path, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """The JSON document in a file. Raises OSError or ValueError if there is none."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def utc_now(timespec: str = "milliseconds") -> str:
+    """The time now, as ISO 8601 in UTC."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec=timespec)
 
 
 def sha256_file(path: Path) -> str:

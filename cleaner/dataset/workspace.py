@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -15,7 +13,7 @@ from cleaner import __version__
 from cleaner.dataset.digests import DigestCache
 from cleaner.dataset.locations import is_remote
 from cleaner.dataset.stage_inputs import SCHEMA_VERSION, STAGES
-from cleaner.dataset.store import exclusive_lock, write_atomic, write_json
+from cleaner.dataset.store import exclusive_lock, read_json, utc_now, write_atomic, write_json
 from cleaner.errors import BadInputError, StaleStageError
 
 if TYPE_CHECKING:
@@ -100,10 +98,10 @@ class Workspace:
         """The record of a complete stage, or None."""
         path = self.stage_dir(stage) / RECORD
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
+            document = read_json(path)
         except FileNotFoundError:
             return None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except ValueError as error:
             raise BadInputError(
                 f"{path}: damaged", found=str(error), next_step=f"run `cleaner {stage} --force`"
             ) from error
@@ -120,7 +118,7 @@ class Workspace:
     def write_record(self, record: StageRecord, files: list[str]) -> StageRecord:
         """Complete a stage: add the digests of `files` (in its directory) and the time, and write `stage.json`."""
         folder = self.stage_dir(record.stage)
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        now = utc_now("seconds")
         done = dataclasses.replace(
             record, outputs={name: self.digests.compute(folder / name) for name in sorted(files)}, created_utc=now
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from cleaner.dataset.store import sha256_file, write_atomic, write_json
+from cleaner.dataset.store import read_json, sha256_file, write_atomic, write_json
 
 _DOCUMENT = "state.json"
 Tensors = dict[str, torch.Tensor]
@@ -32,7 +31,7 @@ def save_checkpoint(folder: Path, tensors: Tensors, document: dict[str, Any], *,
 def load_checkpoint(folder: Path, key: str) -> tuple[Tensors, dict[str, Any]] | None:
     """The tensors and the JSON of the checkpoint with this `key`; None if there is none, or it is damaged."""
     try:
-        document = json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))
+        document = read_json(folder / _DOCUMENT)
         path = folder / document["file"]
         if document["key"] != key or sha256_file(path) != document["sha256"]:
             return None
@@ -44,7 +43,7 @@ def load_checkpoint(folder: Path, key: str) -> tuple[Tensors, dict[str, Any]] | 
 def checkpoint_step(folder: Path) -> int:
     """The step of the checkpoint in a folder, of whichever training; 0 if there is none."""
     try:
-        return int(json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))["step"])
+        return int(read_json(folder / _DOCUMENT)["step"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0
 

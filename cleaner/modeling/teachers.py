@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from cleaner.config import EmbeddingSettings
+from cleaner.dataset.store import read_json
 from cleaner.errors import BadInputError, first_few
 from cleaner.modeling.backbones import architecture_of, load_backbone, resolve_device, resolve_precision
 from cleaner.modeling.features import hellinger
@@ -109,7 +109,7 @@ def read_card(path: Path) -> dict[str, Any]:
     for beside in (path.with_suffix(".json"), path.with_name(CLASS_MAP)):
         if beside.is_file():
             try:
-                card = json.loads(beside.read_text(encoding="utf-8"))
+                card = read_json(beside)
                 if isinstance(card, dict) and isinstance(card.get("classes"), list):
                     return card
             except ValueError:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cleaner import __version__
-from cleaner.dataset.store import write_atomic, write_json
+from cleaner.dataset.store import utc_now, write_atomic, write_json
 from cleaner.dataset.workspace import Workspace
 from cleaner.progress import Progress, Silent
 from cleaner.report.audit_section import compute_audit, illustrate_audit
@@ -68,7 +67,7 @@ def write_report(workspace: Workspace, progress: Progress | None = None) -> Repo
 
 def compute_figures(data: ReportData) -> dict[str, Any]:
     """Every number of the report: the content of `report.json`."""
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    now = utc_now("seconds")
     figures: dict[str, Any] = {
         "schema_version": REPORT_SCHEMA_VERSION,
         "cleaner_version": __version__,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cleaner.audit.results import AuditResult, compute_results
@@ -16,6 +15,7 @@ from cleaner.dataset.audits import find_open_sample
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.lineage import open_parent, trace
 from cleaner.dataset.locations import locate
+from cleaner.dataset.manifest_rows import readable
 from cleaner.dataset.workspace import StageRecord, Workspace
 from cleaner.errors import BadInputError, CleanerError, StaleStageError
 
@@ -97,15 +97,11 @@ def load_report_data(workspace: Workspace) -> ReportData:
 
 
 def _read_rows(path: Path) -> pd.DataFrame:
-    try:
+    with readable(path):
         there = pq.read_schema(path).names
         columns = [name for name in _COLUMNS if name in there]
         texts = [name for name in _TEXTS if name in there]
         rows = pq.read_table(path, columns=columns, read_dictionary=texts).to_pandas()
-    except (pa.ArrowInvalid, OSError) as error:
-        raise BadInputError(
-            f"{path}: not a readable manifest", found=str(error), next_step="run the stage that writes it with --force"
-        ) from error
     absent = [name for name in _NEEDED if name not in rows]
     if absent:
         raise BadInputError(f"{path}: not a cleaner manifest", expected=f"columns {', '.join(absent)}")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from cleaner.dataset.store import read_json
 from cleaner.dataset.workspace import MANIFEST
 from cleaner.report.charts import Drawing, Interval, interval_chart
 from cleaner.report.data import ReportData
@@ -19,7 +19,7 @@ def compute_verification(data: ReportData) -> dict[str, Any] | None:
     if record is None:
         return None
     path = data.workspace.stage_dir("verify") / "verify.json"
-    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    document: dict[str, Any] = read_json(path)
     return document | {"stale": record.input_sha256("parent") != data.records[data.stage].outputs.get(MANIFEST)}
 
 
