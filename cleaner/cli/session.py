@@ -19,6 +19,7 @@ from cleaner.config import Config, RunOptions
 from cleaner.config_sources import TABLES, Key, resolve_config
 from cleaner.dataset.locations import locate
 from cleaner.dataset.stage_inputs import command_after
+from cleaner.diagnostics.expected_wrong import about_wrong
 from cleaner.errors import BadInputError, CleanerError
 
 if TYPE_CHECKING:
@@ -164,6 +165,9 @@ def _summary(result: StageResult, manifest: Path) -> list[str]:
     plain = {k: v for k, v in rest.items() if not isinstance(v, dict | list)}
     if plain:
         lines.append(f"  {listed(plain)}")
+    expected = counts.get("expected_wrong", {}).get("for_people")
+    if words := about_wrong(expected, counts.get("for_people", 0)):
+        lines.append(f"  {counts['for_people']:,} labels to look at, {words}")
     return [*lines, f"  {manifest}"]
 
 

@@ -9,6 +9,7 @@ import typer
 
 from cleaner.cli.command_line import CommandLine, takes
 from cleaner.cli.session import Session, listed, open_session
+from cleaner.diagnostics.expected_wrong import about_wrong
 
 if TYPE_CHECKING:
     from cleaner.diagnostics.status import StageState, Status
@@ -46,7 +47,8 @@ def _lines(found: Status, session: Session) -> list[str]:
         lines += [f"           {state.why}"] if state.why else []
     lines += ["waits for people"] if found.waiting else ["nothing waits for people"]
     for waiting in found.waiting:
-        lines.append(f"  {waiting.num:,} {waiting.what}  ·  {session.next_command(waiting.command)}")
+        what = ", ".join(filter(None, [waiting.what, about_wrong(waiting.expected_wrong, waiting.num)]))
+        lines.append(f"  {waiting.num:,} {what}  ·  {session.next_command(waiting.command)}")
         lines += [f"    {name}" for name in waiting.examples]
     return [*lines, f"next: {session.next_command(found.next_command)}"]
 

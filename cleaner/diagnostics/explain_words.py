@@ -25,8 +25,8 @@ REASON_WORDS = {
     "exact_duplicate": "an exact copy of a file that stays",
     "low_quality": "scan was set to drop images of its quality",
     "noise_image": "a noise image: it belongs to no class",
-    "label_issue_coarse": "probably under a wrong label (coarse pass)",
-    "label_issue_fine": "probably under a wrong label (fine pass)",
+    "label_issue_coarse": "its label looks wrong (coarse pass)",
+    "label_issue_fine": "its label looks wrong (fine pass)",
     "label_conflict": "it has a copy under another label, which fits better",
     "low_count_class": "its class has too few images",
     "jumbled_class": "its class is a jumble without a definite label",
@@ -53,7 +53,7 @@ def verdict_words(seen: Seen) -> str:
     if row["clean_label"] != row["label"]:
         label += f", given as {row['label']!r}"
     issue = row.get("label_issue", "")
-    return f"{label}; a {issue} label issue for people to look at" if issue else label
+    return f"{label}; a {issue} label issue for people to look at{_odds(row)}" if issue else label
 
 
 def words_of(stage: str, seen: Seen, rounds: list[dict[str, Any]]) -> list[str]:
@@ -109,17 +109,19 @@ def _labels(seen: Seen, rounds: list[dict[str, Any]]) -> list[str]:
     if not row["label_evidence"]:
         return [f"not judged: {row['drop_stage'] or 'its split'} kept it out"]
     passes = {p["pass"]: p["top_k"] for p in seen.records["labels"].notes.get("passes", [])}
-    words = [f"fold {row['fold']}: judged by models that had not seen it"]
+    if seen.records["labels"].notes.get("learner") == "predictions":
+        words = ["judged by the predictions of --pred-probs"]
+    else:
+        words = [f"fold {row['fold']}: judged by models that had not seen it"]
     for r in rounds:
         words.append(_label_round(r, passes.get(r["pass"], 0), row["label"]))
     prob, rule = row.get("label_issue_prob", math.nan), seen.records["labels"].notes.get("rule", {})
     if not math.isnan(prob):
-        words.append(f"wrong with a probability of {_share(prob)}; dropped above {_share(rule['threshold'])}")
+        words.append(f"wrong with a probability of {_share(prob)}; above {_share(rule['threshold'])} it looks wrong")
     if row["label_evidence"] == "person":
         return [*words, f"a person decided: {row['clean_label']!r}" if row["keep"] else "a person dropped it"]
     if row["label_issue"]:
-        guess = f"perhaps {row['suggested_label']!r} ({_share(row['suggested_prob'])})"
-        words.append(f"{row['label_issue']} label issue: {row['label']!r} is probably wrong; {guess}")
+        words.append(f"{row['label_issue']} label issue: {_judgement(row, rule.get('threshold', math.nan))}")
     elif row["pulled_back_round"] > 0:
         words.append(f"pulled back in round {row['pulled_back_round']}: the label stands")
     elif row["given_rank"] >= 0:
@@ -131,8 +133,27 @@ def _labels(seen: Seen, rounds: list[dict[str, Any]]) -> list[str]:
     return words
 
 
+def _judgement(row: dict[str, Any], threshold: float) -> str:
+    """What a label issue means: by the probability that the label is wrong where there is one, else by its rank."""
+    prob, label = row.get("label_issue_prob", math.nan), row["label"]
+    guess = f"perhaps {row['suggested_label']!r} ({_share(row['suggested_prob'])})"
+    if math.isnan(prob):
+        return f"{label!r} is not what the models see; {guess}"
+    if prob > 0.5:
+        return f"{label!r} is probably wrong; {guess}"
+    if prob > threshold:
+        return f"{label!r} is about as likely wrong as right; {guess}"
+    return f"the passes left it negative, but {label!r} is probably right; if not, {guess}"
+
+
+def _odds(row: dict[str, Any]) -> str:
+    prob = row.get("label_issue_prob", math.nan)
+    return "" if math.isnan(prob) else f", wrong with a probability of {_share(prob)}"
+
+
 def _label_round(r: dict[str, Any], top_k: int, label: str) -> str:
-    where = "cross-training" if r["round"] == 0 else f"round {r['round']}"
+    zero = "as predicted" if r["recipe"] == "predictions" else "cross-training"
+    where = zero if r["round"] == 0 else f"round {r['round']}"
     if r["given_rank"] < 0:
         return f"{r['pass']} (top {top_k}) {where}: not scored"
     rank = f"{label!r} ranks {r['given_rank'] + 1} with {_share(r['self_confidence'])}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -43,6 +44,8 @@ class Waiting:
     num: int
     command: str
     examples: list[str]
+    expected_wrong: float | None = None
+    """How many labels among them are expected to be wrong, where they are labels with a probability."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,11 +141,17 @@ def _find_waiting(
     decided = verdicts.images.keys()
     waiting = []
     for queue in _image_queues(records):
-        num, examples = queue.num, []
+        num, expected, examples = queue.num, queue.expected_wrong, []
         with suppress(BadInputError):  # a damaged manifest makes its stage stale; the record's number stands
-            num -= queue.count_decided(workspace, decided)
+            rows = queue.read_decided(workspace, decided)
+            num -= len(rows)
+            if expected is not None:
+                probs = [row["label_issue_prob"] for row in rows]
+                expected = max(0.0, round(expected - sum(p for p in probs if not math.isnan(p)), 1))
             examples = queue.find_examples(workspace, decided, min(num, num_examples))
-        waiting.append(Waiting(what=queue.what, num=num, command=queue.command, examples=examples))
+        waiting.append(
+            Waiting(what=queue.what, num=num, command=queue.command, examples=examples, expected_wrong=expected)
+        )
     balance = records["balance"]
     classes = [] if balance is None else list(balance.counts.get("classes_for_people", []))
     classes = [c for c in classes if c not in verdicts.classes]
@@ -167,14 +176,17 @@ class _Queue:
     holds: Callable[[dict[str, Any]], bool]
     """Whether a row of the stage's manifest belongs to the queue."""
     command: str
+    expected_wrong: float | None = None
+    """How many of their labels the record expects to be wrong; None where it says nothing."""
 
-    def count_decided(self, workspace: Workspace, decided: Collection[str]) -> int:
-        """How many of its rows are among the `decided` images. Raises BadInputError for a damaged manifest."""
+    def read_decided(self, workspace: Workspace, decided: Collection[str]) -> list[dict[str, Any]]:
+        """Its rows among the `decided` images. Raises BadInputError for a damaged manifest."""
         if not self.num or not decided:
-            return 0
+            return []
         from cleaner.dataset.manifest_rows import read_images  # loads Arrow, and mostly the records suffice
 
-        return sum(map(self.holds, read_images(workspace.manifest_path(self.stage), self.columns, decided)))
+        rows = read_images(workspace.manifest_path(self.stage), self.columns, decided)
+        return [row for row in rows if self.holds(row)]
 
     def find_examples(self, workspace: Workspace, decided: Collection[str], num: int) -> list[str]:
         """The first `num` file names that are not `decided`. Raises BadInputError for a damaged manifest."""
@@ -209,9 +221,10 @@ def _image_queues(records: dict[str, StageRecord | None]) -> list[_Queue]:
                 what="label issues that are kept",
                 stage="labels",
                 num=labels.counts["for_people"],
-                columns=["keep", "label_issue", "clean_label", "label"],
+                columns=["keep", "label_issue", "clean_label", "label", "label_issue_prob"],
                 holds=lambda row: row["keep"] and row["label_issue"] != "" and row["clean_label"] == row["label"],
                 command="review labels",
+                expected_wrong=labels.counts.get("expected_wrong", {}).get("for_people"),
             )
         )
     if scan is not None:

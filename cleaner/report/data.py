@@ -25,7 +25,7 @@ _TEXTS = [*_DROP_TEXTS, *_STAGE_TEXTS]
 """Columns with few different values: held as categories, so that half a million rows stay small."""
 _FACTS = ["file_name", "image_id", "keep", "width", "height", "readable", "duplicate_group", "label_conflict"]
 _NOISE = ["noise_prob", "is_noise", "noise_round"]
-_LABELS = ["given_rank", "self_confidence", "predicted_confidence", "pulled_back_round"]
+_LABELS = ["given_rank", "self_confidence", "predicted_confidence", "label_issue_prob", "pulled_back_round"]
 _COLUMNS = [*_FACTS, *_NOISE, *_LABELS, "repeats", *_TEXTS]
 _NEEDED = ["file_name", "image_id", "keep", "drop_stage", "drop_reason", "label"]
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cleaner.diagnostics.expected_wrong import about_wrong
 from cleaner.report.charts import Drawing, bar_chart
 from cleaner.report.data import ReportData
 from cleaner.report.galleries import (
@@ -42,11 +43,14 @@ def compute_labels(data: ReportData) -> dict[str, Any] | None:
     issues = rows[rows["label_issue"] != ""]
     pairs = issues.groupby(["label", "predicted_label"], observed=True).size()
     pairs = pairs.sort_values(ascending=False, kind="stable")
+    expected = _expected_wrong(rows)
     relabelled = (rows["clean_label"].astype(str) != rows["label"].astype(str)) & rows["keep"]
     return {
         "issues": {kind: int((issues["label_issue"] == kind).sum()) for kind in ("coarse", "fine")},
         "dropped": {kind: int((rows["drop_reason"] == f"label_issue_{kind}").sum()) for kind in ("coarse", "fine")},
         "issues_kept": int(issues["keep"].sum()),
+        "expected_wrong": expected,
+        "about_wrong": about_wrong((expected or {}).get("for_people"), int(issues["keep"].sum())),
         "pulled_back": int((rows["pulled_back_round"] > 0).sum()),
         "other_label_now": int(relabelled.sum()),
         "passes": [_pass_figures(p) for p in data.notes("labels").get("passes", [])],
@@ -56,6 +60,16 @@ def compute_labels(data: ReportData) -> dict[str, Any] | None:
             for given, predicted, num in pairs.head(_MAX_PAIRS_IN_JSON).reset_index().itertuples(index=False)
         ],
     }
+
+
+def _expected_wrong(rows: pd.DataFrame) -> dict[str, float] | None:
+    """Sums of the probability of a wrong label; None where nothing has one."""
+    if "label_issue_prob" not in rows or rows["label_issue_prob"].isna().all():
+        return None
+    prob, issue = rows["label_issue_prob"].fillna(0).astype(np.float64), rows["label_issue"] != ""
+    dropped = rows["drop_reason"].astype(str).str.startswith("label_issue")
+    parts = {"all": prob, "dropped": prob[dropped], "for_people": prob[issue & rows["keep"]]}
+    return {name: round(float(part.sum()), 1) for name, part in parts.items()}
 
 
 def _pass_figures(notes: dict[str, Any]) -> dict[str, Any]:

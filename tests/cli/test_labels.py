@@ -235,3 +235,24 @@ def test_a_blend_weighs_a_good_model_more_than_a_bad_one(
         assert notes["learner"] == "probe" and len(notes["rule"]["rounds"]) > 1
         assert (small_copy / "labels" / "models" / "fold_0.safetensors").exists()
     assert weights[0] > 0.5 and weights[1] < 0.1, weights
+
+
+def test_how_many_wrong_labels_are_to_be_expected(small_copy: Path, program: Program) -> None:
+    """The summary, the status and the record say the same, and a look lowers the number."""
+    done = program("labels", "--drop", "none", "-C", small_copy)
+    after = labels_of(small_copy)
+    waiting = after[after["keep"] & (after["label_issue"] != "")]
+    expected, num = float(waiting["label_issue_prob"].sum()), len(waiting)
+    counts = record_of(small_copy)["counts"]
+    assert isinstance(counts, dict)
+    assert counts["expected_wrong"]["for_people"] == round(expected, 1) and counts["expected_wrong"]["dropped"] == 0
+    assert counts["expected_wrong"]["all"] == pytest.approx(after["label_issue_prob"].sum(), abs=0.06)
+    words = f"about {round(counts['expected_wrong']['for_people'])} of them wrong"
+    assert f"{num} labels to look at, {words}" in done.out
+    assert f"label issues that are kept, {words}" in program("status", "-C", small_copy, "--no-images").out
+    surest = waiting.sort_values("label_issue_prob").iloc[-1]
+    assert program("decide", surest.name, "--drop", "-C", small_copy, "-q").exit_code == 0
+    document = program("status", "-C", small_copy, "--no-images", "--json").document("status")
+    (queue,) = [w for w in document["waiting"] if w["what"].startswith("label issues")]
+    assert queue["num"] == num - 1
+    assert queue["expected_wrong"] == pytest.approx(expected - surest["label_issue_prob"], abs=0.06)

@@ -68,9 +68,20 @@ def test_planted_noise_images_and_wrong_labels(sample_run: Path, truth: pd.DataF
     assert found
     for name in found:
         text = text_of(sample_run, name)
-        assert "probably wrong; perhaps" in text and "wrong with a probability of" in text
+        assert "perhaps" in text and "wrong with a probability of" in text
         assert "cross-training" in text and "round 1" in text
         assert repr(manifest.loc[name, "suggested_label"]) in text
+
+
+def test_what_is_said_of_a_label_follows_its_probability(sample_run: Path) -> None:
+    """A label is called probably wrong where that is so, and nowhere else."""
+    manifest = Workspace(sample_run).manifest()
+    issues = manifest[manifest["label_issue"] != ""].sort_values("label_issue_prob")
+    assert issues["label_issue_prob"].iloc[0] < 0.05 and issues["label_issue_prob"].iloc[-1] > 0.9
+    for row in issues.iloc[:: max(1, len(issues) // 12)].itertuples():
+        text = text_of(sample_run, row.file_name)
+        assert ("is probably wrong" in text) == (row.label_issue_prob > 0.5), text
+        assert ("is probably right" in text) <= (row.label_issue_prob < 0.5), text
 
 
 def test_a_seed_and_a_jumbled_class(sample_run: Path, truth: pd.DataFrame) -> None:

@@ -20,7 +20,9 @@ import pytest
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, StaleStageError
 from cleaner.report.build import write_report
+from cleaner.report.data import load_report_data
 from cleaner.report.galleries import Evidence, make_tile
+from cleaner.report.labels import compute_labels
 from cleaner.report.render import load_templates
 from cleaner.report.thumbnails import Thumbnails
 from tests.support.places import SCHEMAS
@@ -46,6 +48,7 @@ def test_noise_labels_and_copies_are_those_of_the_manifest(figures: dict[str, An
     issues = manifest[manifest["label_issue"] != ""]
     assert labels["issues"] == issues["label_issue"].value_counts().to_dict()
     assert labels["issues_kept"] == issues["keep"].sum()
+    assert labels["expected_wrong"] is None and labels["about_wrong"] == "", "this manifest has no probabilities"
     pairs = issues.groupby(["label", "predicted_label"]).size()
     assert labels["num_pairs"] == len(pairs)
     for pair in labels["pairs"]:
@@ -153,3 +156,13 @@ def test_no_torch_is_loaded(hostile: Path) -> None:
     code += "print([m for m in ('torch', 'timm', 'sklearn', 'starlette') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_expected_wrong_labels_are_those_of_the_labels_stage(small_run: Path) -> None:
+    labels = compute_labels(load_report_data(Workspace(small_run)))
+    assert labels is not None
+    counts = Workspace(small_run).record("labels").counts["expected_wrong"]  # type: ignore[union-attr]
+    assert labels["expected_wrong"]["all"] == pytest.approx(counts["all"], abs=0.11)
+    assert labels["expected_wrong"]["dropped"] == pytest.approx(counts["dropped"], abs=0.11)
+    assert labels["expected_wrong"]["for_people"] <= counts["for_people"] + 0.11, "balance may drop some of them"
+    assert labels["about_wrong"].endswith("of them wrong")

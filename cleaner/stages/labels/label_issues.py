@@ -23,6 +23,9 @@ from cleaner.stages.labels.records import notes_of, warnings_of, write_rounds
 from cleaner.stages.labels.rule import Choice
 from cleaner.stages.stage_run import Machine, StageResult, StageRun
 
+_FEW_CLASSES = 10
+"""Up to this many classes the coarse pass of the default schedule is skipped."""
+
 
 class Judge(Protocol):
     """What judges the labels: models that the stage trains, or predictions that people brought."""
@@ -74,7 +77,7 @@ def find_label_issues(run: StageRun[LabelsSettings]) -> StageResult:
         files=[write_rounds(folder, evidence), classes_file, *judge.write_models(folder, evidence)],
         machine=judge.machine,
         notes={"learner": judge.learner} | notes_of(evidence),
-        warnings=warnings_of(counts),
+        warnings=warnings_of(counts, evidence.passes),
     )
 
 
@@ -110,7 +113,11 @@ def _collect_evidence(
     num_classes = len(np.unique(labels.targets))
     top_ks, skipped = plan_passes(run.settings.top_k, num_classes)
     for top_k in skipped:
-        run.options.progress.warn(f"top {top_k} of {num_classes} classes is nearly blind: that pass is skipped")
+        words = f"top {top_k} of {num_classes} classes is nearly blind: that pass is skipped"
+        if num_classes <= _FEW_CLASSES:  # nobody asked for it: the default schedule is for many classes
+            run.options.progress.say(f"  {words}")
+        else:
+            run.options.progress.warn(words)
     choice = Choice.of(run.settings, top_ks)
     passes = judge.run_passes(top_ks)
     estimate = judge.estimate(passes) if choice.needs_estimate else None

@@ -75,6 +75,11 @@ def apply_outcome(
         "classes_not_cut": sorted(evidence.names[outcome.spared]),
         "classes_cut_in_part": sorted(evidence.names[outcome.reduced]),
     }
+    if evidence.estimate is not None:
+        prob = np.nan_to_num(full["label_issue_prob"].to_numpy(np.float64))
+        gone = full["drop_reason"].str.startswith("label_issue").to_numpy()
+        parts = {"all": mine, "dropped": gone, "for_people": kept_issue.to_numpy()}
+        counts["expected_wrong"] = {name: round(float(prob[rows].sum()), 1) for name, rows in parts.items()}
     return full, counts
 
 

@@ -76,9 +76,14 @@ def _round_notes(this: Pass) -> list[dict[str, Any]]:
     ]
 
 
-def warnings_of(counts: dict[str, Any]) -> list[str]:
-    """Warnings about classes and images, by the counts of the record."""
-    warnings = class_warnings(counts)
+def warnings_of(counts: dict[str, Any], passes: list[Pass]) -> list[str]:
+    """Warnings about passes, and about classes and images by the counts of the record."""
+    warnings = [
+        f"the {this.kind} pass ended at --max-rounds {len(this.rounds) - 1}: it might pull more images back"
+        for this in passes
+        if not this.stable and len(this.rounds) > 1
+    ]
+    warnings += class_warnings(counts)
     spared, reduced, num = counts["classes_not_cut"], counts["classes_cut_in_part"], counts["not_scored"]
     if spared:
         warnings.append(

@@ -23,10 +23,14 @@ from cleaner.stages.scan import run_scan
 
 
 class Heard(Silent):
-    """Remembers warnings."""
+    """Remembers what was said and warned of."""
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
+        self.said: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
 
     def warn(self, message: str) -> None:
         self.warnings.append(message)
@@ -102,6 +106,28 @@ def test_a_pass_at_half_the_classes_or_more_is_skipped_with_a_warning(small_copy
     assert set(rounds_of(small_copy)["pass"]) == {"fine"} and set(after["label_issue"]) == {"", "fine"}
     # without a coarse pass the fine one decides what is dropped
     assert "label_issue_fine" in set(after["drop_reason"])
+
+
+def test_a_small_set_is_not_warned_of_the_pass_it_cannot_have(
+    odd_classes: Path, small_run: Path, tmp_path: Path
+) -> None:
+    """The coarse pass of the default schedule, skipped in a set of up to ten classes, is a note."""
+    shutil.copytree(small_run / "cache", tmp_path / "cache")
+    heard = Heard()
+    run_scan(Workspace(tmp_path), odd_classes, ScanSettings(), RunOptions(workers=1))
+    result = run_labels(Workspace(tmp_path), LabelsSettings(max_rounds=0), RunOptions(progress=heard))
+    assert any("top 5 of 8 classes" in line and "skipped" in line for line in heard.said)
+    assert not [w for w in [*heard.warnings, *result.warnings] if "skipped" in w]
+
+
+def test_a_pass_that_the_limit_of_rounds_ended_is_named(small_copy: Path) -> None:
+    result = run_labels(Workspace(small_copy), LabelsSettings(max_rounds=1, rule="recipe"), RunOptions())
+    passes = {p["pass"]: p["stable"] for p in result.record.notes["passes"]}
+    ended = [kind for kind, stable in passes.items() if not stable]
+    assert ended
+    assert [w for w in result.warnings if "--max-rounds 1" in w] == [
+        f"the {kind} pass ended at --max-rounds 1: it might pull more images back" for kind in ended
+    ]
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:
