@@ -25,7 +25,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) sample_data/truth.csv ## clean the sample images into .demo/ and print what was found against what was planted
-	$(CLEANER) run sample_data/images --seeds sample_data/seeds.csv -C .demo
+	$(CLEANER) run sample_data/images --seeds sample_data/seeds.csv --backbone embedded-small -C .demo
 	@echo
 	@$(BIN)/python benchmarks/sample_truth.py .demo sample_data/truth.csv
 	@echo

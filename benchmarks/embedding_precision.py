@@ -49,7 +49,7 @@ def main() -> None:
 
 def embed_all(images: np.ndarray) -> dict[str, Embeddings]:
     """Both views of every image by each form of the network."""
-    backbones = {precision: load_backbone(EmbeddingSettings(precision=precision), "cpu") for precision in PRECISIONS}
+    backbones = {precision: load_backbone(SMALL.replace(precision=precision), "cpu") for precision in PRECISIONS}
     parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for start in range(0, len(images), BATCH_SIZE):
         pixels = np.stack([decode(content) for content in images[start : start + BATCH_SIZE]])
@@ -61,6 +61,7 @@ def embed_all(images: np.ndarray) -> dict[str, Embeddings]:
     return {name: Embeddings(*(np.concatenate(v) for v in zip(*p, strict=True))) for name, p in parts.items()}
 
 
+SMALL = EmbeddingSettings(backbone="embedded-small")
 PRECISIONS = ("fp32", "bf16")
 
 

@@ -1,6 +1,6 @@
 """The trial of the label rule: ours against cleanlab's seven filters on the very same out-of-fold probabilities.
 
-    python benchmarks/label_decisions.py DATA [--sets NAME …] [--seeds 0 1 2] [--part test|tune] [--work DIR]
+    python benchmarks/label_decisions.py DATA [--sets NAME …] [--seeds 0 1 2] [--part test|tune] [--backbone NAME] …
 
 DATA is the folder with the packs (../shared/data). Sets: cifar10n under its human labels (aggre, random1), tiny50 with
 symmetric, similar and pair noise of 0, 10, 20, 40 % (sym20, sim40, …), each also with a long tail of 20 (sym20t), and
@@ -32,6 +32,7 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +45,9 @@ from sklearn.metrics import average_precision_score
 
 from cleaner.config import RELABEL_ABOVE, EmbeddingSettings
 from cleaner.dataset.store import ArrayStore
-from cleaner.modeling.backbones import load_backbone, resolve_precision
+from cleaner.modeling.backbones import Backbone, load_backbones, resolve_precision
 from cleaner.modeling.crossval import FoldedRows, cross_train
-from cleaner.modeling.embeddings import BATCH_SIZE, Embeddings
+from cleaner.modeling.embeddings import BATCH_SIZE, VIEWS, Embeddings
 from cleaner.modeling.learner import FitJob, Predictor
 from cleaner.modeling.probe import ProbeLearner
 from cleaner.modeling.recipes import PROBE_RECIPES
@@ -62,6 +63,7 @@ from cleaner.stages.labels.passes import run_pass
 PRECISION = resolve_precision("auto", torch.device("cpu"))
 KINDS = {"sym": "symmetric", "sim": "similar", "pair": "pair"}
 NUM_VERDICTS = 300
+BACKBONES: list[Backbone] = []
 PHOTOS = ("grocery", "objects", "trash")
 SETS = ["aggre", "random1", "clean", "cleant"] + [
     f"{kind}{rate}{tail}" for tail in ("", "t") for kind in KINDS for rate in (10, 20, 40)
@@ -78,7 +80,9 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--part", choices=["tune", "test"], default="test")
     parser.add_argument("--work", type=Path, default=Path("/tmp/cleaner-label-decisions"))
+    parser.add_argument("--backbone", default=EmbeddingSettings().backbone)
     args = parser.parse_args()
+    BACKBONES.extend(load_backbones(EmbeddingSettings(backbone=args.backbone)))
     rows = []
     for name in args.sets:
         for seed in args.seeds:
@@ -246,30 +250,30 @@ def load(
     subset, _, body = name.rpartition("-")
     pack = "cifar10n" if name in ("aggre", "random1") else "realphotos" if subset else "tiny50"
     frame = pd.read_parquet(data / f"{pack}.parquet").rename(columns={"label": "clean"})
-    plain, mirrored = embed(pack, frame, work)
+    views = embed(pack, frame, work)
     if subset:
         mine = (frame["set"] == subset).to_numpy()
-        plain, mirrored, frame = plain[mine], mirrored[mine], frame[mine]
+        views, frame = [view[mine] for view in views], frame[mine]
     train = (frame["split"] == "train").to_numpy()
-    test = Embeddings(plain[~train], mirrored[~train])
+    test = Embeddings.of_views([view[~train] for view in views])
     test_clean = frame.loc[~train, "clean"].to_numpy(object)
-    plain, mirrored = plain[train], mirrored[train]
+    views = [view[train] for view in views]
     frame = frame[train].drop(columns="image").reset_index(drop=True)
     clean = frame["clean"].to_numpy(object)
     if pack == "cifar10n":
         is_tune = (frame["file_name"].str[6:11].astype(int) < 25_000).to_numpy()
-        return Embeddings(plain, mirrored), frame[name].to_numpy(object), clean, is_tune, test, test_clean
+        return Embeddings.of_views(views), frame[name].to_numpy(object), clean, is_tune, test, test_clean
     rng = np.random.default_rng(seed)
     is_tune = np.isin(clean, sorted(set(clean))[::2])
     if body.endswith("t"):
         keep = long_tail(frame, 20.0, rng)
-        plain, mirrored, clean, is_tune = plain[keep], mirrored[keep], clean[keep], is_tune[keep]
+        views, clean, is_tune = [view[keep] for view in views], clean[keep], is_tune[keep]
     body = body.removesuffix("t")
     kind = body.rstrip("0123456789")
     kind, rate = ("sym", 0.0) if body == "clean" else (kind, int(body.removeprefix(kind)) / 100)
     nearest = json.loads((data / f"{pack}_nearest_class.json").read_text())
     given = flip(clean, rate, KINDS[kind], nearest[subset] if subset else nearest, rng)
-    return Embeddings(plain, mirrored), given, clean, is_tune, test, test_clean
+    return Embeddings.of_views(views), given, clean, is_tune, test, test_clean
 
 
 def long_tail(frame: pd.DataFrame, ratio: float, rng: np.random.Generator) -> np.ndarray:
@@ -293,28 +297,33 @@ def flip(clean: np.ndarray, rate: float, kind: str, nearest: dict[str, str], rng
     return given
 
 
-def embed(pack: str, frame: pd.DataFrame, work: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Both views of every image of a pack, (N, D) float16, kept in `work`."""
-    path = work / f"{pack}.npz"
+def embed(pack: str, frame: pd.DataFrame, work: Path) -> list[np.ndarray]:
+    """One view or two of every image of a pack, (N, D) float16, as the backbones see it; kept in `work`."""
+    each = [_embed_with(backbone, pack, frame, work) for backbone in BACKBONES]
+    return [np.concatenate(columns, axis=1) for columns in zip(*each, strict=True)]
+
+
+def _embed_with(backbone: Backbone, pack: str, frame: pd.DataFrame, work: Path) -> list[np.ndarray]:
+    path = work / f"{pack}-{backbone.name}-{backbone.image_size}-{backbone.settings.views}.npz"
+    names = VIEWS[: backbone.settings.views]
     if not path.exists():
-        backbone = load_backbone(EmbeddingSettings())
         images = frame["image"].to_numpy()
-        views = []
+        found = []
         with ThreadPoolExecutor(2) as pool:
             for start in range(0, len(images), BATCH_SIZE):
-                pixels = np.stack(list(pool.map(decode, images[start : start + BATCH_SIZE])))
-                views.append(backbone.embed(pixels))
+                batch = images[start : start + BATCH_SIZE]
+                found.append(backbone.embed(np.stack(list(pool.map(partial(decode, size=backbone.image_size), batch)))))
                 if start % (100 * BATCH_SIZE) == 0:
                     print(f"embedding {pack}: {start:,} of {len(images):,}", file=sys.stderr)
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **{name: np.concatenate([v[name] for v in views]) for name in ("plain", "mirrored")})
+        np.savez(path, **{name: np.concatenate([f[name] for f in found]) for name in names})
     arrays = np.load(path)
-    return arrays["plain"], arrays["mirrored"]
+    return [arrays[name] for name in names]
 
 
-def decode(data: bytes) -> np.ndarray:
-    """Pixels (160, 160, 3) uint8."""
-    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB").resize((160, 160), Image.Resampling.BICUBIC))
+def decode(data: bytes, size: int) -> np.ndarray:
+    """Pixels (size, size, 3) uint8."""
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB").resize((size, size), Image.Resampling.BICUBIC))
 
 
 if __name__ == "__main__":

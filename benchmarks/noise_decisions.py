@@ -42,7 +42,7 @@ from threadpoolctl import threadpool_limits
 from cleaner.config import EmbeddingSettings, RunOptions, ScanSettings
 from cleaner.dataset.manifest import read_manifest
 from cleaner.dataset.workspace import Workspace
-from cleaner.modeling.backbones import load_backbone
+from cleaner.modeling.backbones import load_backbones
 from cleaner.scoring.noise_evidence import EVIDENCE, rank_evidence
 from cleaner.scoring.noise_model import NoiseModel, NoiseSeeds, Sight
 from cleaner.scoring.noise_rounds import NoiseResult, run_rounds
@@ -125,8 +125,8 @@ def load(name: str, data: Path, work: Path) -> Set:
     run_scan(workspace, images, ScanSettings(), options)
     manifest = read_manifest(workspace.manifest_path("scan"))
     judged = manifest[manifest["keep"]].reset_index(drop=True)
-    backbone = load_backbone(EmbeddingSettings(), "cpu")
-    embeddings = embed_rows(workspace, images, judged, backbone, options, with_style=True)
+    backbones = load_backbones(EmbeddingSettings(), "cpu")
+    embeddings = embed_rows(workspace, images, judged, backbones, options, with_style=True)
     sight = gather_sight(embeddings, judged, 0)
     truth = truth.reindex(judged["file_name"])
     content = sight.contents[0](np.arange(len(judged)))

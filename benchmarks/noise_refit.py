@@ -15,6 +15,7 @@ page says is left beside what is: noise among the images that neither the person
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import sys
 import tempfile
@@ -32,7 +33,7 @@ from cleaner.config import EmbeddingSettings, NoiseSettings, RunOptions, ScanSet
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.store import ArrayStore
 from cleaner.dataset.workspace import Workspace
-from cleaner.modeling.backbones import load_backbone
+from cleaner.modeling.backbones import load_backbones
 from cleaner.modeling.embeddings import SHARD_SIZE, STYLE, VIEWS
 from cleaner.review.ledger import Ledger
 from cleaner.review.noise_refit import NoiseRefit
@@ -44,14 +45,17 @@ _DIMS = {**dict.fromkeys(VIEWS, 1280), STYLE: 352}
 
 
 def put_features(workspace: Workspace, is_noise: np.ndarray, image_ids: list[str]) -> None:
-    """Drawn features of all images, where the embeddings of the embedded network are looked for."""
+    """Drawn features of all images, where the embeddings of the embedded networks are looked for."""
     rng = np.random.default_rng(0)
-    store = ArrayStore(workspace.cache / "embeddings" / load_backbone(EmbeddingSettings(), "cpu").key[:20])
     far = {name: rng.normal(size=dim) for name, dim in _DIMS.items()}
     centres = {name: rng.normal(size=(500, dim)) for name, dim in _DIMS.items()}
     raw = np.array([list(bytes.fromhex(i)) for i in image_ids], np.uint8)
     shift = is_noise * rng.choice([0.3, 0.9], len(is_noise))
-    for start in range(0, len(raw), SHARD_SIZE):
+    stores = [
+        ArrayStore(workspace.cache / "embeddings" / backbone.key[:20])
+        for backbone in load_backbones(EmbeddingSettings(), "cpu")
+    ]
+    for start, store in itertools.product(range(0, len(raw), SHARD_SIZE), stores):
         part = slice(start, start + SHARD_SIZE)
         arrays = {"image_id": raw[part]}
         for name, dim in _DIMS.items():

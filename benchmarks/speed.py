@@ -154,7 +154,7 @@ def our_embedding(images: str, views: Literal[1, 2] = 2) -> Side:
 
     paths = sorted(Path(images).rglob("*.jpg"))
     ids = [sha256_file(p) for p in paths]
-    backbone = load_backbone(EmbeddingSettings(image_size=SIZE_PX, views=views), "cpu")
+    backbone = load_backbone(EmbeddingSettings(backbone="embedded-small", image_size=SIZE_PX, views=views), "cpu")
 
     def run(num: int = len(paths)) -> dict[str, float]:
         with tempfile.TemporaryDirectory() as cache:
@@ -178,7 +178,7 @@ def timm_loop(images: str, views: int = 1) -> Side:
         input_size=(3, SIZE_PX, SIZE_PX), mean=(127 / 255,) * 3, std=(128 / 255,) * 3, interpolation="bicubic"
     )
     with no_mallopt():
-        network = load_backbone(EmbeddingSettings(precision="fp32"), "cpu").network
+        network = load_backbone(EmbeddingSettings(backbone="embedded-small", precision="fp32"), "cpu").network
     network = network.to(memory_format=torch.contiguous_format)
 
     class Photos(Dataset):  # type: ignore[type-arg]
@@ -220,7 +220,7 @@ def our_network(images: str) -> Side:
     from cleaner.config import EmbeddingSettings
     from cleaner.modeling.backbones import load_backbone
 
-    backbone = load_backbone(EmbeddingSettings(image_size=SIZE_PX), "cpu")
+    backbone = load_backbone(EmbeddingSettings(backbone="embedded-small", image_size=SIZE_PX), "cpu")
     x = torch.from_numpy(one_batch()).contiguous(memory_format=torch.channels_last)
 
     def run() -> dict[str, float]:
@@ -241,7 +241,7 @@ def openvino_network(images: str) -> Side:
     from cleaner.modeling.backbones import load_backbone
 
     with no_mallopt():
-        backbone = load_backbone(EmbeddingSettings(image_size=SIZE_PX), "cpu")
+        backbone = load_backbone(EmbeddingSettings(backbone="embedded-small", image_size=SIZE_PX), "cpu")
     x = one_batch()
     converted = openvino.convert_model(backbone.network, example_input=torch.from_numpy(x), input=[list(x.shape)])
     options = {

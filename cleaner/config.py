@@ -116,7 +116,9 @@ class EmbeddingSettings(Settings):
     backbone: Annotated[
         str,
         Meta(min_length=1),
-        "`embedded` (EfficientNet-Lite0 with ImageNet weights, no network access needed) or any timm model name.",
+        "`embedded` (EfficientNet-Lite0 and -Lite2 with ImageNet weights, no network access needed), `embedded-small` "
+        "(Lite0 at 160 px, a third of the time), `strong` (DINOv2, from the model hub), any timm model name, or "
+        "several with commas between, whose embeddings are joined.",
     ] = "embedded"
     weights: Annotated[
         str,
@@ -124,14 +126,21 @@ class EmbeddingSettings(Settings):
         Shown(metavar="FILE"),
         "Checkpoint for the backbone: .safetensors, or .pth, read with weights_only.",
     ] = ""
-    image_size: Annotated[int, Meta(ge=32, le=1024), "Side in pixels of the square that the network sees."] = 160
+    image_size: Annotated[
+        int,
+        Shown("each network's own; 160 where one is trained"),
+        Meta(ge=0, le=1024),
+        "Side in pixels of the square that a network sees.",
+    ] = 0
     precision: Annotated[
         Literal["auto", "fp32", "bf16"], "Arithmetic of the network; auto: bf16 where the chip has it."
     ] = "auto"
     views: Annotated[
-        Literal[1, 2],
-        "2: embed each image and its mirror image; 1: the image alone, in half the time and a little less accurate.",
-    ] = 2
+        Literal[0, 1, 2],
+        Shown("2 with one network, 1 with several"),
+        "2: embed each image and its mirror image; 1: the image alone, in half the time and a little less accurate; "
+        "0: the default.",
+    ] = 0
 
 
 @declare

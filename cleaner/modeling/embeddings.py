@@ -7,7 +7,7 @@ import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
@@ -45,12 +45,12 @@ class Mapper(Protocol):
 
 @dataclass(frozen=True)
 class Origin:
-    """The backbone that computed some embeddings."""
+    """The backbones that computed some embeddings."""
 
     key: str = ""
-    """`Backbone.key`."""
-    backbone: dict[str, Any] = field(default_factory=dict)
-    """`Backbone.describe()`."""
+    """`Backbone.key`, or a digest of several."""
+    backbones: tuple[dict[str, Any], ...] = ()
+    """`Backbone.describe()` of each."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,7 @@ def compute_embeddings(
     progress: Progress,
     map_shards: Mapper | None = None,
     with_style: bool = False,
+    title: str = "embedding",
 ) -> Embeddings:
     """Embeddings of images, one row for each of `image_ids` (which may repeat), in their order.
 
@@ -116,7 +117,8 @@ def compute_embeddings(
         if key not in known:
             missing.setdefault(key, path)
     if missing:
-        stored += _compute(missing, backbone, store, workers, progress, map_shards)
+        with progress.task(title, len(missing)) as task:
+            stored += _compute(missing, backbone, store, workers, task, map_shards)
     if not stored:
         found = {name: np.zeros((0, 0), np.float16) for name in names}
     else:
@@ -124,8 +126,18 @@ def compute_embeddings(
         order = np.argsort(ids, kind="stable")
         rows = order[np.searchsorted(ids[order], wanted)]
         found = {name: np.concatenate([arrays[name] for _, arrays in stored])[rows] for name in names}
-    origin = Origin(backbone.key, backbone.describe())
+    origin = Origin(backbone.key, (backbone.describe(),))
     return Embeddings.of_views([found[name] for name in VIEWS if name in found], found.get(STYLE), origin)
+
+
+def join_embeddings(each: Sequence[Embeddings]) -> Embeddings:
+    """One row for each image of what several backbones saw of it, in as many views."""
+    if len(each) == 1:
+        return each[0]
+    views = [np.concatenate(columns, axis=1) for columns in zip(*(e.views for e in each), strict=True)]
+    styles = [e.style for e in each if e.style is not None]
+    origin = Origin(digest_of(*(e.origin.key for e in each)), tuple(b for e in each for b in e.origin.backbones))
+    return Embeddings.of_views(views, np.concatenate(styles, axis=1) if styles else None, origin)
 
 
 def _read_shards(store: ArrayStore, wanted: set[bytes], names: Sequence[str]) -> Iterator[_Shard]:
@@ -150,17 +162,16 @@ def _compute(
     backbone: Backbone,
     store: ArrayStore,
     workers: int,
-    progress: Progress,
+    task: Task,
     map_shards: Mapper | None,
 ) -> Iterator[_Shard]:
     ids, paths = [k.ljust(32, b"\0").hex() for k in missing], list(missing.values())
-    with progress.task("embedding", len(ids)) as task:
-        if map_shards is not None:
-            shards = _embed_elsewhere(ids, paths, backbone, store, map_shards, task)
-        else:
-            shards = _embed_here(ids, paths, backbone, store, workers, task)
-        for arrays in shards:
-            yield _as_keys(arrays["image_id"]), arrays
+    if map_shards is not None:
+        shards = _embed_elsewhere(ids, paths, backbone, store, map_shards, task)
+    else:
+        shards = _embed_here(ids, paths, backbone, store, workers, task)
+    for arrays in shards:
+        yield _as_keys(arrays["image_id"]), arrays
 
 
 def _embed_here(

@@ -17,10 +17,10 @@ from torchvision.transforms.v2 import functional as F
 from cleaner.config import EmbeddingSettings
 from cleaner.dataset.store import digest_of
 from cleaner.errors import BackboneError
+from cleaner.modeling.backbone_names import architecture_of, trained_network
 from cleaner.modeling.backbones import (
     Backbone,
     NetworkSpec,
-    architecture_of,
     create_network,
     keep_freed_memory,
     load_backbone,
@@ -87,10 +87,11 @@ class Blueprint(NetworkSpec):
 
 
 def load_blueprint(settings: EmbeddingSettings, device_name: str, *, scratch: bool = False) -> Blueprint:
-    """The network that `settings` name; with `scratch` none of its weights are loaded.
+    """The network that is trained under `settings`; with `scratch` none of its weights are loaded.
 
     Raises BackboneError if it is unknown or its weights cannot be fetched, BadInputError for a bad `weights` file.
     """
+    settings = trained_network(settings)
     device = resolve_device(device_name)
     # on a CPU, bf16 slows the gradients of depthwise convolutions: 42 img/s against 111 (EfficientNet-Lite0, 64 px)
     precision = "fp32" if settings.precision == "auto" and device.type == "cpu" else settings.precision

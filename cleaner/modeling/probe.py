@@ -161,7 +161,8 @@ def probe_card(embeddings: Embeddings) -> dict[str, Any]:
     return {
         "learner": "probe",
         "input": "(sign(e) * sqrt(|e|) - mean) / std of an embedding e",
-        "backbone": embeddings.origin.backbone,
+        "backbone": embeddings.origin.backbones[0] if embeddings.origin.backbones else {},
+        "backbones": list(embeddings.origin.backbones),
     }
 
 

@@ -16,7 +16,8 @@ from torch import nn
 from cleaner.config import EmbeddingSettings
 from cleaner.dataset.store import read_json
 from cleaner.errors import BadInputError, first_few
-from cleaner.modeling.backbones import architecture_of, load_backbone, resolve_device, resolve_precision
+from cleaner.modeling.backbone_names import EMBEDDED, architecture_of, each_network
+from cleaner.modeling.backbones import load_backbone, resolve_device, resolve_precision
 from cleaner.modeling.features import hellinger
 from cleaner.modeling.networks import Blueprint
 from cleaner.modeling.objective import Teacher
@@ -46,9 +47,9 @@ class NetworkTeacher:
 
 @dataclass(frozen=True)
 class ProbeTeacher:
-    """Several probes on one frozen backbone, such as the folds of a labels stage."""
+    """Several probes on the same frozen backbones, such as the folds of a labels stage."""
 
-    blueprint: Blueprint
+    blueprints: list[Blueprint]
     heads: list[dict[str, torch.Tensor]]
     """weight (K, D), bias (K,), mean and std (D,) of each."""
     columns: torch.Tensor
@@ -56,15 +57,20 @@ class ProbeTeacher:
     @torch.no_grad()
     def probs(self, images: torch.Tensor) -> torch.Tensor:
         """See Teacher.probs."""
-        device, body = self.blueprint.device, self.blueprint.body
-        assert body is not None
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.blueprint.precision == "bf16"):
-            features = hellinger(body(self.blueprint.prepare(images)).float())
+        features = torch.cat([_features(blueprint, images) for blueprint in self.blueprints], 1)
         each = [
             nn.functional.linear((features - h["mean"]) / h["std"], h["weight"], h["bias"])[:, self.columns].softmax(1)
             for h in self.heads
         ]
         return torch.stack(each).mean(0)
+
+
+def _features(blueprint: Blueprint, images: torch.Tensor) -> torch.Tensor:
+    """What a probe learned from (B, D), of pixels (B, 3, H, W) in 0 .. 255."""
+    assert blueprint.body is not None
+    with torch.autocast(blueprint.device.type, torch.bfloat16, enabled=blueprint.precision == "bf16"):
+        features: torch.Tensor = blueprint.body(blueprint.prepare(images))
+    return hellinger(features.float())
 
 
 @dataclass(frozen=True)
@@ -149,28 +155,36 @@ def _network_teacher(path: Path, card: dict[str, Any], columns: torch.Tensor, de
 def _probe_teacher(
     probes: list[tuple[Path, dict[str, Any]]], columns: torch.Tensor, settings: EmbeddingSettings, device: str
 ) -> ProbeTeacher:
-    b = load_backbone(_probe_settings(probes[0][1]["backbone"], settings), device)
+    first = probes[0][1]
+    backbones = [load_backbone(_probe_settings(card, settings), device) for card in _backbone_cards(first)]
+    weights, to = [b.weights_sha256 for b in backbones], backbones[0].device
     heads = []
     for path, card in probes:
-        if card["backbone"]["weights_sha256"] != b.weights_sha256 or card["classes"] != probes[0][1]["classes"]:
+        theirs = _backbone_cards(card)
+        if [b["weights_sha256"] for b in theirs] != weights or card["classes"] != first["classes"]:
             raise BadInputError(
-                f"{path}: a probe with other classes or another backbone",
-                expected=f"{b.name} with weights {b.weights_sha256[:12]}…",
-                found=str(card["backbone"]["name"]),
+                f"{path}: a probe with other classes or other backbones",
+                expected=", ".join(f"{b.name} with weights {b.weights_sha256[:12]}…" for b in backbones),
+                found=", ".join(str(b["name"]) for b in theirs),
                 next_step="give the same --backbone and --weights as to `cleaner labels`",
             )
-        heads.append({name: tensor.float().to(b.device) for name, tensor in _read_tensors(path).items()})
-    return ProbeTeacher(Blueprint.of(b), heads, columns.to(b.device))
+        heads.append({name: tensor.float().to(to) for name, tensor in _read_tensors(path).items()})
+    return ProbeTeacher([Blueprint.of(b) for b in backbones], heads, columns.to(to))
+
+
+def _backbone_cards(card: dict[str, Any]) -> list[dict[str, Any]]:
+    cards: list[dict[str, Any]] = card.get("backbones") or [card["backbone"]]
+    return cards
 
 
 def _probe_settings(card: dict[str, Any], settings: EmbeddingSettings) -> EmbeddingSettings:
     """The settings of a probe's backbone, by its card; weights from a file only if this run's network is the same."""
     same = replace(settings, image_size=card["image_size"], precision=card["precision"])
-    if architecture_of(settings) == card["name"]:
-        return same
-    embedded = EmbeddingSettings()
-    backbone = embedded.backbone if card["name"] == architecture_of(embedded) else card["name"]
-    return replace(same, weights="", backbone=backbone)
+    for one in each_network(settings):
+        if architecture_of(one) == card["name"]:
+            return replace(same, backbone=one.backbone)
+    embedded = (name for name, network in EMBEDDED.items() if network.architecture == card["name"])
+    return replace(same, weights="", backbone=next(embedded, card["name"]))
 
 
 def _read_tensors(path: Path) -> dict[str, torch.Tensor]:

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from cleaner.modeling.embeddings import Embeddings
 
 
-def machine_of(network: NetworkSpec) -> Machine:
-    """The network, device and number of threads of a run, for its record."""
+def machine_of(*networks: NetworkSpec) -> Machine:
+    """The networks, device and number of threads of a run, for its record."""
     from cleaner.modeling.backbones import num_threads
 
-    return Machine(network.describe(), str(network.device), num_threads())
+    return Machine([n.describe() for n in networks], str(networks[0].device), num_threads())
 
 
 def task_cache(workspace: Workspace, options: RunOptions) -> Path:
@@ -62,26 +62,34 @@ def embed_rows(
     workspace: Workspace,
     images_root: Path,
     rows: pd.DataFrame,
-    backbone: Backbone,
+    backbones: Sequence[Backbone],
     options: RunOptions,
     outside: Sequence[tuple[str, Path]] = (),
     *,
     with_style: bool = False,
 ) -> Embeddings:
-    """Embeddings of manifest rows in their order, followed by those of `outside` images (image_id, path)."""
+    """Embeddings of manifest rows in their order, followed by those of `outside` images (image_id, path).
+
+    Those of several backbones are joined.
+    """
     from cleaner.modeling.backbones import num_threads  # loads torch, which scan does without
-    from cleaner.modeling.embeddings import compute_embeddings
+    from cleaner.modeling.embeddings import compute_embeddings, join_embeddings
 
     ids, paths = image_paths(images_root, rows, outside)
     engine = open_engine(options)
-    on_gpu = backbone.device.type == "cuda"
-    return compute_embeddings(
-        ids,
-        paths,
-        backbone,
-        task_cache(workspace, options),
-        workers=count_workers(options.workers),
-        progress=options.progress,
-        map_shards=partial(engine.map, threads=num_threads(), gpu=on_gpu) if engine.is_cluster else None,
-        with_style=with_style,
-    )
+    on_gpu = backbones[0].device.type == "cuda"
+    each = [
+        compute_embeddings(
+            ids,
+            paths,
+            backbone,
+            task_cache(workspace, options),
+            workers=count_workers(options.workers),
+            progress=options.progress,
+            map_shards=partial(engine.map, threads=num_threads(), gpu=on_gpu) if engine.is_cluster else None,
+            with_style=with_style,
+            title=f"embedding, {number} of {len(backbones)}" if len(backbones) > 1 else "embedding",
+        )
+        for number, backbone in enumerate(backbones, 1)
+    ]
+    return join_embeddings(each)

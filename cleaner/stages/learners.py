@@ -12,7 +12,8 @@ from cleaner.config import LabelsSettings, RunOptions, VerifySettings
 from cleaner.dataset.workspace import Workspace
 from cleaner.engine.engine import open_engine
 from cleaner.engine.local import count_workers
-from cleaner.modeling.backbones import load_backbone, resolve_device, resolve_precision
+from cleaner.modeling.backbone_names import trained_network
+from cleaner.modeling.backbones import load_backbones, resolve_device, resolve_precision
 from cleaner.modeling.closed_form import LARGEST_FOR_STEPS, ClosedFormLearner
 from cleaner.modeling.finetune import FinetuneLearner, LearnerPlan, choose_learner, load_learner
 from cleaner.modeling.learner import Learner
@@ -46,20 +47,18 @@ def open_learner(
     images_root = run.parent.images_root
     if choose_learner(run.settings.learner, options.device) == "finetune":
         ids, paths = image_paths(images_root, rows, outside)
-        cache = task_cache(workspace, options)
-        plan = LearnerPlan(tuple(ids), tuple(map(str, paths)), num_classes, embedding, options.device, str(cache))
+        cache, trained = task_cache(workspace, options), trained_network(embedding)
+        plan = LearnerPlan(tuple(ids), tuple(map(str, paths)), num_classes, trained, options.device, str(cache))
         return _open_finetune(workspace, plan, options)
-    backbone = load_backbone(embedding, options.device)
-    embeddings = embed_rows(workspace, images_root, rows, backbone, options, outside)
-    precision = resolve_precision(
-        embedding.precision, resolve_device("cpu")
-    )  # heads are trained on the CPU, whatever computed the embeddings
+    backbones = load_backbones(embedding, options.device)
+    embeddings = embed_rows(workspace, images_root, rows, backbones, options, outside)
+    precision = resolve_precision(embedding.precision, resolve_device("cpu"))  # heads are trained on the CPU
     probe: Learner
     if len(rows) * num_classes > LARGEST_FOR_STEPS:
         probe = ClosedFormLearner(embeddings, num_classes)
     else:
         probe = ProbeLearner(embeddings, num_classes, precision, workspace.cache)
-    machine = machine_of(backbone)
+    machine = machine_of(*backbones)
     return OpenedLearner(probe, machine, workspace.cache)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cleaner.config import NoiseSettings
-from cleaner.modeling.backbones import load_backbone
+from cleaner.modeling.backbones import load_backbones
 from cleaner.modeling.class_evidence import MeanViewFeatures, compute_class_evidence, compute_neighbour_agreement
 from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.features import StyleFeatures
@@ -38,12 +38,12 @@ def compute_features(
     run: StageRun[NoiseSettings], judged: pd.DataFrame, outside: Sequence[tuple[str, Path]]
 ) -> NoiseFeatures:
     """Embed the judged rows, followed by `outside` images (image_id, path), and gather the evidence."""
-    backbone = load_backbone(run.settings.embedding, run.options.device)
+    backbones = load_backbones(run.settings.embedding, run.options.device)
     embeddings = embed_rows(
-        run.workspace, run.parent.images_root, judged, backbone, run.options, outside, with_style=True
+        run.workspace, run.parent.images_root, judged, backbones, run.options, outside, with_style=True
     )
     sight = gather_sight(embeddings, judged, run.options.seed)
-    return NoiseFeatures(sight, machine_of(backbone))
+    return NoiseFeatures(sight, machine_of(*backbones))
 
 
 def gather_sight(embeddings: Embeddings, judged: pd.DataFrame, seed: int) -> Sight:

@@ -24,9 +24,10 @@ from cleaner.dataset.inspection import BATCH_FILES, inspect_batch, read_facts
 from cleaner.dataset.locations import locate
 from cleaner.engine.local import LocalEngine, count_workers
 from cleaner.errors import BadInputError
-from cleaner.modeling.backbones import load_backbone, resolve_device, resolve_precision
+from cleaner.modeling.backbone_names import each_network
+from cleaner.modeling.backbones import load_backbones, resolve_device, resolve_precision
 from cleaner.modeling.class_evidence import MeanViewFeatures, compute_class_evidence
-from cleaner.modeling.embeddings import BATCH_SIZE, Embeddings, compute_embeddings
+from cleaner.modeling.embeddings import BATCH_SIZE, Embeddings, compute_embeddings, join_embeddings
 from cleaner.modeling.learner import FitJob
 from cleaner.modeling.probe import ProbeLearner
 from cleaner.modeling.recipes import PROBE_RECIPES
@@ -120,7 +121,7 @@ def plan_run(images_root: Path, config: Config, options: RunOptions) -> Plan:
     class_sizes = Counter(read_folders(found, config.scan.label_from)[0])
     num_classes = max(2, len(class_sizes))
     num_small = sum(size < config.balance.min_count for size in class_sizes.values())
-    with options.progress.task("trial embedding", len(readable)) as task:
+    with options.progress.task("trial embedding", len(readable) * len(each_network(config.embedding))) as task:
         network, embeddings = _try_embedding(readable, config, options, task)
     heads = _try_heads(embeddings, num_images, num_classes, config, rng)
     seconds = {
@@ -190,17 +191,20 @@ def _try_embedding(
 ) -> tuple[_Rate, Embeddings]:
     """The embedding's rate, whose start is the loading of the network, and the sample's embeddings."""
     begun = time.monotonic()
-    backbone = load_backbone(config.embedding, options.device)
-    loaded = time.monotonic()
-    clock = _Clock(task)
+    backbones = load_backbones(config.embedding, options.device)
+    start_s = time.monotonic() - begun
     ids, paths = zip(*readable, strict=True)
+    workers, each_s, each = count_workers(options.workers), 0.0, []
     with tempfile.TemporaryDirectory(prefix="cleaner-plan-") as folder:
-        embeddings = compute_embeddings(
-            ids, paths, backbone, Path(folder), workers=count_workers(options.workers), progress=clock, with_style=True
-        )
-    # a batch takes the same time whether it is full or not
-    rate = _rate([loaded, *clock.stamps], [BATCH_SIZE] * len(clock.stamps))
-    return dataclasses.replace(rate, start_s=loaded - begun), embeddings
+        for backbone in backbones:
+            clock = _Clock(task)
+            begun = time.monotonic()
+            each.append(
+                compute_embeddings(ids, paths, backbone, Path(folder), workers=workers, progress=clock, with_style=True)
+            )
+            # a batch takes the same time whether it is full or not
+            each_s += _rate([begun, *clock.stamps], [BATCH_SIZE] * len(clock.stamps)).each_s
+    return _Rate(start_s, each_s), join_embeddings(each)
 
 
 def _rate(stamps: list[float], steps: list[int], at_once: int = 1) -> _Rate:

@@ -44,8 +44,8 @@ class StageResult:
 class Machine:
     """The network and machine that a stage used, for its record."""
 
-    backbone: dict[str, Any] = field(default_factory=dict)
-    """The network, as `describe()` of a backbone gives it; empty if no network was used."""
+    backbones: Sequence[dict[str, Any]] = ()
+    """The networks, as `describe()` of a backbone gives them; none if no network was used."""
     device: str = "cpu"
     threads: int = 1
 
@@ -185,7 +185,8 @@ class StageRun(Generic[S]):
             inputs=[*self.inputs, *self._decisions()],
             outputs={},
             counts=dict(counts),
-            backbone=machine.backbone,
+            backbone=machine.backbones[0] if machine.backbones else {},
+            backbones=list(machine.backbones),
             device=machine.device,
             threads=machine.threads,
             seconds=round(time.monotonic() - self._started, 2),

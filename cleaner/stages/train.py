@@ -21,6 +21,7 @@ from cleaner.dataset.store import ArrayStore, clear_folder, write_atomic, write_
 from cleaner.dataset.workspace import Workspace
 from cleaner.engine.engine import open_engine
 from cleaner.engine.local import count_workers
+from cleaner.modeling.backbone_names import trained_network
 from cleaner.modeling.backbones import num_threads
 from cleaner.modeling.checkpoints import checkpoint_step
 from cleaner.modeling.finetune import card_of
@@ -99,9 +100,10 @@ def _recipe(settings: TrainSettings) -> FinetuneRecipe:
 def _task(run: StageRun[TrainSettings], images: _Set, recipe: FinetuneRecipe) -> tuple[TrainTask, Blueprint]:
     """The training as a task for any machine, and its network."""
     train, val, settings, options = images.train, images.val, run.settings, run.options
-    blueprint = load_blueprint(settings.embedding, options.device, scratch=settings.scratch)
+    trained = trained_network(settings.embedding)
+    blueprint = load_blueprint(trained, options.device, scratch=settings.scratch)
     # `auto` is resolved here, once, not on each machine
-    settled = dataclasses.replace(settings.embedding, precision=cast(Any, blueprint.precision))
+    settled = dataclasses.replace(trained, precision=cast(Any, blueprint.precision))
     is_cluster = options.engine == "ray"
     cache = task_cache(run.workspace, options) if is_cluster else run.workspace.cache
     prior = log_priors(np.bincount(train.targets, train.repeats, len(images.classes)))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cleaner.config import EmbeddingSettings, RunOptions, ScanSettings
+from cleaner.config import RunOptions, ScanSettings
 from cleaner.dataset import inspection
 from cleaner.dataset.store import Arrays, ArrayStore
 from cleaner.dataset.workspace import Workspace
@@ -28,6 +28,7 @@ from cleaner.modeling.backbones import load_backbone
 from cleaner.stages.inputs import embed_rows
 from cleaner.stages.scan import run_scan
 from tests.support import waiting
+from tests.support.backbones import SMALL
 from tests.support.program import Program
 from tests.support.waiting import PATIENCE_S, wait_until
 
@@ -158,11 +159,11 @@ def test_a_node_killed_in_the_middle_changes_no_byte(
     assert manifests[0] == manifests[1]
     rows = here.read("scan")
     rows = rows[rows["keep"]]
-    backbone = load_backbone(EmbeddingSettings(image_size=64), "cpu")
+    backbone = load_backbone(SMALL.replace(image_size=64), "cpu")
     root = small_images / "images"
-    expected = embed_rows(here, root, rows, backbone, local)
+    expected = embed_rows(here, root, rows, [backbone], local)
     with node_that_dies(cluster, there.cache / "embeddings", after=1):
-        found = embed_rows(there, root, rows, backbone, remote)
+        found = embed_rows(there, root, rows, [backbone], remote)
     assert (found.plain == expected.plain).all() and (found.mirrored == expected.mirrored).all()
     stored = [sorted(p.name for p in (place.cache / "embeddings").rglob("*.arrays")) for place in (here, there)]
     assert stored[0] == stored[1] and len(stored[0]) > 2

@@ -13,7 +13,7 @@ from cleaner.dataset.images import load_rgb
 from cleaner.dataset.store import sha256_file
 from cleaner.errors import BadInputError
 from cleaner.modeling.backbones import Backbone
-from cleaner.modeling.embeddings import compute_embeddings, load_square
+from cleaner.modeling.embeddings import compute_embeddings, join_embeddings, load_square
 from cleaner.progress import Silent
 from tests.support.backbones import load
 from tests.support.networks import TINY
@@ -102,3 +102,23 @@ def test_an_image_that_cannot_be_decoded_any_more_is_named(weights: Path, tmp_pa
     network = load(backbone=TINY, weights=str(weights / "tiny.safetensors"))
     with pytest.raises(BadInputError, match=r"gone\.jpg"):
         compute_embeddings(["0" * 64], [tmp_path / "gone.jpg"], network, tmp_path, workers=1, progress=Silent())
+
+
+def test_what_several_networks_saw_of_an_image_stands_in_one_row(weights: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path in paths:
+        Image.fromarray(rng.integers(0, 256, (70, 60, 3), dtype=np.uint8)).save(path)
+    ids = [sha256_file(path) for path in paths]
+    networks = [load(views=views, backbone="embedded-small", image_size=size) for views, size in ((1, 64), (1, 96))]
+    each = [
+        compute_embeddings(ids, paths, network, tmp_path / "c", workers=1, progress=Silent(), with_style=True)
+        for network in networks
+    ]
+    joined = join_embeddings(each)
+    assert np.array_equal(joined.plain, np.concatenate([e.plain for e in each], axis=1)) and len(joined.views) == 1
+    assert joined.style is not None and each[0].style is not None
+    assert joined.style.shape[1] == 2 * each[0].style.shape[1]
+    assert [b["image_size"] for b in joined.origin.backbones] == [64, 96]
+    assert joined.origin.key not in {e.origin.key for e in each} and join_embeddings(each[:1]) is each[0]
+    assert join_embeddings(each[::-1]).origin.key != joined.origin.key

@@ -8,11 +8,11 @@ import timm
 import torch
 from torch import nn
 
-from cleaner.config import EmbeddingSettings
 from cleaner.modeling.backbones import load_backbone
 from cleaner.modeling.features import StyleFeatures
 from cleaner.modeling.fusion import fuse_network
 from cleaner.modeling.style import StagedNetwork, compute_style, find_stages
+from tests.support.backbones import SMALL
 
 needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch lacks oneDNN")
 
@@ -81,7 +81,7 @@ def test_style_is_mean_and_deviation_of_each_channel(shape: str) -> None:
 
 
 def test_the_embedded_network_tells_drawings_from_photographs_of_the_same_thing() -> None:
-    backbone = load_backbone(EmbeddingSettings(image_size=64, precision="fp32"), "cpu")
+    backbone = load_backbone(SMALL.replace(image_size=64, precision="fp32"), "cpu")
     rng = np.random.default_rng(0)
     flat = np.repeat(np.repeat(rng.integers(0, 256, (16, 4, 4, 3)), 16, 1), 16, 2)
     grainy = np.clip(flat + rng.normal(0, 25, flat.shape), 0, 255)

@@ -22,8 +22,9 @@ from cleaner.stages.labels.run import run_labels
 from cleaner.stages.noise import run_noise
 from cleaner.stages.scan import run_scan
 from cleaner.stages.stage_run import StageResult
+from tests.support.backbones import SMALL
 
-SETTINGS = BalanceSettings(low_count="keep")
+SETTINGS = BalanceSettings(embedding=SMALL, low_count="keep")
 
 
 class Tasks(Silent):
@@ -53,8 +54,8 @@ def decide(workspace: Path, rows: list[tuple[str, str, str]], on: str = "file_na
 def run_all(workspace: Path, seeds: Path, options: RunOptions | None = None) -> list[StageResult]:
     place, options = Workspace(workspace), options or RunOptions()
     return [
-        run_noise(place, NoiseSettings(seeds=str(seeds)), options),
-        run_labels(place, LabelsSettings(), options),
+        run_noise(place, NoiseSettings(embedding=SMALL, seeds=str(seeds)), options),
+        run_labels(place, LabelsSettings(embedding=SMALL), options),
         run_balance(place, SETTINGS, options),
     ]
 
@@ -150,7 +151,7 @@ def test_decisions_are_seeds_before_any_file(small_copy: Path) -> None:
     noise = judged.index[judged["is_noise"]][:8]
     normal = judged.index[~judged["is_noise"]][::10]
     decide(small_copy, [*((n, "noise", "") for n in noise), *((n, "normal", "") for n in normal)])
-    result = run_noise(Workspace(small_copy), NoiseSettings(), RunOptions())
+    result = run_noise(Workspace(small_copy), NoiseSettings(embedding=SMALL), RunOptions())
     assert result.record.notes["seeds"]["source"] == "people"
     after = read(small_copy, "noise")
     said = set(after.loc[[*noise, *normal], "image_id"])
@@ -161,14 +162,14 @@ def test_decisions_are_seeds_before_any_file(small_copy: Path) -> None:
 
 def test_every_verdict_on_classes_is_obeyed(small_copy: Path) -> None:
     place = Workspace(small_copy)
-    run_balance(place, BalanceSettings(low_count="drop", min_count=1000), RunOptions())
+    run_balance(place, BalanceSettings(embedding=SMALL, low_count="drop", min_count=1000), RunOptions())
     assert not read(small_copy, "balance")["keep"].any()
     one, two, three, four = sorted(set(read(small_copy, "balance")["label"]))[:4]
     decide(small_copy, [(one, "keep", ""), (two, "drop", ""), (three, "merge", four), (four, "keep", "")], on="class")
     with pytest.raises(StaleStageError, match="labels"):  # what is one class now must be judged as one
         run_balance(place, SETTINGS, RunOptions())
-    run_labels(place, LabelsSettings(), RunOptions())
-    run_balance(place, BalanceSettings(low_count="drop", min_count=1000), RunOptions())
+    run_labels(place, LabelsSettings(embedding=SMALL), RunOptions())
+    run_balance(place, BalanceSettings(embedding=SMALL, low_count="drop", min_count=1000), RunOptions())
     after, parent = read(small_copy, "balance"), read(small_copy, "labels")
     classes = pd.read_parquet(small_copy / "balance" / "classes.parquet").set_index("label")
     assert classes.loc[[one, two, four], "action"].tolist() == ["keep", "drop", "keep"]
@@ -226,16 +227,16 @@ def test_decisions_outlive_a_forced_run_and_undoing_one_undoes_what_it_did(small
     place, before = Workspace(small_copy), read(small_copy, "labels")
     name = before.index[(before["label_issue"] == "coarse") & (before["duplicate_group"] == -1)][0]
     decide(small_copy, [(name, "label", before.loc[name, "label"])])
-    run_labels(place, LabelsSettings(), RunOptions())
+    run_labels(place, LabelsSettings(embedding=SMALL), RunOptions())
     first = read(small_copy, "labels")
     assert first.loc[name, "keep"] and first.loc[name, "label_evidence"] == "person"
-    run_labels(place, LabelsSettings(), RunOptions(force=True))
+    run_labels(place, LabelsSettings(embedding=SMALL), RunOptions(force=True))
     pd.testing.assert_frame_equal(read(small_copy, "labels"), first)
     with sqlite3.connect(small_copy / "decisions.sqlite") as connection:
         assert connection.execute("SELECT count(*) FROM events").fetchone() == (1,)
     store = DecisionStore(small_copy / "decisions.sqlite")
     store.undo(int(store.events()["seq"].iloc[-1]))
-    assert not run_labels(place, LabelsSettings(), RunOptions()).was_current
+    assert not run_labels(place, LabelsSettings(embedding=SMALL), RunOptions()).was_current
     pd.testing.assert_frame_equal(read(small_copy, "labels"), before)
 
 
@@ -261,7 +262,7 @@ def test_one_verdict_without_any_seeds_is_laid_over_the_cold_start(small_copy: P
     kept = read(small_copy, "scan").query("keep")
     name = kept.index[0]
     decide(small_copy, [(name, "noise", "")])
-    run_noise(Workspace(small_copy), NoiseSettings(), RunOptions())
+    run_noise(Workspace(small_copy), NoiseSettings(embedding=SMALL), RunOptions())
     row = read(small_copy, "noise").loc[name]
     assert row["is_noise"] and row["noise_evidence"] == "person" and not row["keep"]
 
@@ -270,7 +271,7 @@ def test_merges_in_a_circle_are_named_and_merged_classes_are_counted(small_copy:
     place, classes = Workspace(small_copy), sorted(set(read(small_copy, "labels").query("keep")["clean_label"]))[:2]
     first, second = classes
     decide(small_copy, [(first, "merge", second)], on="class")
-    run_labels(place, LabelsSettings(), RunOptions())
+    run_labels(place, LabelsSettings(embedding=SMALL), RunOptions())
     run_balance(place, SETTINGS, RunOptions())
     table = pd.read_parquet(small_copy / "balance" / "classes.parquet").set_index("label")
     labels = read(small_copy, "labels")
@@ -280,7 +281,7 @@ def test_merges_in_a_circle_are_named_and_merged_classes_are_counted(small_copy:
     assert table.loc[second, "size_clean"] == labels.query("keep")["clean_label"].isin(classes).sum()
     decide(small_copy, [(second, "merge", first)], on="class")
     with pytest.raises(BadInputError, match="circle"):
-        run_labels(place, LabelsSettings(), RunOptions())
+        run_labels(place, LabelsSettings(embedding=SMALL), RunOptions())
 
 
 def test_an_image_that_changed_since_the_scan_is_refused_and_leaves_no_embedding(
@@ -293,4 +294,4 @@ def test_an_image_that_changed_since_the_scan_is_refused_and_leaves_no_embedding
     victim = place.read("scan").query("keep")["file_name"].iloc[0]
     (images / victim).write_bytes((images / place.read("scan").query("keep")["file_name"].iloc[-1]).read_bytes())
     with pytest.raises(BadInputError, match=Path(victim).name):
-        run_noise(place, NoiseSettings(seeds=str(small_images / "seeds.csv")), RunOptions())
+        run_noise(place, NoiseSettings(embedding=SMALL, seeds=str(small_images / "seeds.csv")), RunOptions())

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cleaner.config import EmbeddingSettings
 from cleaner.dataset.store import exclusive_lock, sha256_file
 from cleaner.progress import Silent
+from tests.support.backbones import SMALL
 from tests.support.launcher import KILLED, Launcher
 
 STAGES = ("scan", "noise", "labels", "balance")
@@ -160,7 +160,7 @@ def test_an_embedding_does_not_depend_on_its_neighbours(small_images: Path, tmp_
 
     paths = [p for p in sorted((small_images / "images").rglob("*.jpg")) if p.stat().st_size][:130]
     ids = [sha256_file(path) for path in paths]
-    backbone = load_backbone(EmbeddingSettings(image_size=64), "cpu")
+    backbone = load_backbone(SMALL.replace(image_size=64), "cpu")
     together = compute_embeddings(ids, paths, backbone, tmp_path / "a", workers=2, progress=Silent())
     for row in (0, 63, 64, 129):
         alone = compute_embeddings(
@@ -182,7 +182,7 @@ def test_a_damaged_embedding_shard_is_computed_again(small_images: Path, tmp_pat
 
     paths = sorted((small_images / "images").rglob("*.jpg"))[:3]
     ids = [sha256_file(path) for path in paths]
-    backbone = load_backbone(EmbeddingSettings(image_size=64), "cpu")
+    backbone = load_backbone(SMALL.replace(image_size=64), "cpu")
     first = compute_embeddings(ids, paths, backbone, tmp_path, workers=1, progress=Silent())
     (shard,) = (tmp_path / "embeddings").rglob("*.arrays")
     whole = shard.read_bytes()

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from cleaner.config import EmbeddingSettings, NoiseSettings, RunOptions, ScanSettings
+from cleaner.config import NoiseSettings, RunOptions, ScanSettings
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.workspace import Workspace
+from tests.support.backbones import SMALL
 from tests.support.browser import By, Keys, Page, browser, page
 from tests.support.places import SAMPLE
 from tests.support.review_server import COLORS, EVIL_LABEL, EVIL_NAME, Server, make_workspace, picture
@@ -84,7 +85,7 @@ def test_forty_images_by_keyboard_alone_through_undo_reload_and_a_killed_server(
     assert len(said) == 42 and (events["undoes_seq"].notna().sum()) == 2  # two were undone and said again
     assert len(verdicts(workspace)) == 40
     assert page.errors() == []
-    run_noise(workspace, NoiseSettings(max_rounds=1, embedding=EmbeddingSettings(image_size=64)), RunOptions())
+    run_noise(workspace, NoiseSettings(max_rounds=1, embedding=SMALL.replace(image_size=64)), RunOptions())
     manifest = workspace.read("noise")
     by_person = set(manifest.loc[manifest["noise_evidence"] == "person", "image_id"])
     in_force = DecisionStore(workspace.decisions_path).image_verdicts()

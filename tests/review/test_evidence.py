@@ -18,6 +18,7 @@ from cleaner.review.queues import find_kind
 from cleaner.stages.balance import run_balance
 from cleaner.stages.labels.run import run_labels
 from cleaner.stages.noise import run_noise
+from tests.support.backbones import SMALL
 from tests.support.review_server import Server, make_workspace
 
 
@@ -50,9 +51,9 @@ def test_fifty_images_and_ten_classes_become_evidence_person_and_nothing_else(
         of_classes = say_all(server, "low-count", [("keep", ""), ("keep", ""), ("drop", "")], 10)
     said = {**about_noise, **about_labels, **found}  # an image's last verdict is the one in force
     seeds = str(small_images / "seeds.csv")
-    run_noise(workspace, NoiseSettings(seeds=seeds), RunOptions())
-    run_labels(workspace, LabelsSettings(), RunOptions())
-    run_balance(workspace, BalanceSettings(), RunOptions())
+    run_noise(workspace, NoiseSettings(embedding=SMALL, seeds=seeds), RunOptions())
+    run_labels(workspace, LabelsSettings(embedding=SMALL), RunOptions())
+    run_balance(workspace, BalanceSettings(embedding=SMALL), RunOptions())
     rows = workspace.read("balance")
     assert len(said) == 50
     by_noise, by_labels = of_person(rows, "noise_evidence"), of_person(rows, "label_evidence")

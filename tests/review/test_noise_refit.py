@@ -15,6 +15,7 @@ from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.workspace import Workspace
 from cleaner.review.ledger import Ledger
 from cleaner.review.noise_refit import NoiseRefit
+from tests.support.backbones import SMALL
 from tests.support.places import SAMPLE
 from tests.support.program import Program
 from tests.support.review_server import Server
@@ -39,7 +40,7 @@ def is_noise(scanned: Workspace) -> dict[str, bool]:
 
 @pytest.fixture
 def refit(scanned: Workspace) -> NoiseRefit:
-    return NoiseRefit.open(scanned, NoiseSettings(), RunOptions())
+    return NoiseRefit.open(scanned, NoiseSettings(embedding=SMALL), RunOptions())
 
 
 Answer = Callable[[int], list[str]]
@@ -87,7 +88,7 @@ def test_noise_is_found_and_counted_down_to_the_goal(
 def test_a_restart_and_another_process_say_the_same(scanned: Workspace, refit: NoiseRefit, answer: Answer) -> None:
     answer(24)
     answer(24)
-    again = NoiseRefit.open(scanned, NoiseSettings(), RunOptions())
+    again = NoiseRefit.open(scanned, NoiseSettings(embedding=SMALL), RunOptions())
     assert again.last_fit.bound == refit.last_fit.bound and again.last_fit.num_random == refit.last_fit.num_random > 0
     assert np.array_equal(again.last_fit.noise_prob, refit.last_fit.noise_prob)
     assert np.array_equal(again.choose(again.last_fit, 24).rows, refit.choose(refit.last_fit, 24).rows)
@@ -112,7 +113,7 @@ def test_every_answer_counts_once_and_an_undone_one_is_asked_again(scanned: Work
 
 
 def test_seeds_of_a_file_are_learned_from_and_not_asked(scanned: Workspace, small_images: Path) -> None:
-    settings = NoiseSettings(seeds=str(small_images / "seeds.csv"))
+    settings = NoiseSettings(embedding=SMALL, seeds=str(small_images / "seeds.csv"))
     refit = NoiseRefit.open(scanned, settings, RunOptions())
     with (small_images / "seeds.csv").open(newline="") as file:
         names = [row["file_name"] for row in csv.DictReader(file)]

@@ -25,6 +25,7 @@ from cleaner.stages.balance import run_balance
 from cleaner.stages.labels.run import run_labels
 from cleaner.stages.scan import run_scan
 from cleaner.stages.stage_run import StageResult
+from tests.support.backbones import SMALL
 from tests.support.places import REPO, SAMPLE
 from tests.support.planted import predictions_of
 
@@ -162,8 +163,8 @@ def suspicious(
         shutil.copyfile(SAMPLE / "images" / name, root / label / f"{number}.jpg")
     shutil.copytree(sample_run / "cache", workspace.cache)
     run_scan(workspace, root, ScanSettings(), RunOptions(workers=1))
-    labelled = run_labels(workspace, LabelsSettings(max_rounds=2), RunOptions())
-    return workspace, labelled, run_balance(workspace, BalanceSettings(min_count=0), RunOptions())
+    labelled = run_labels(workspace, LabelsSettings(embedding=SMALL, max_rounds=2), RunOptions())
+    return workspace, labelled, run_balance(workspace, BalanceSettings(embedding=SMALL, min_count=0), RunOptions())
 
 
 def test_the_labels_stage_writes_and_says_what_it_suspects(
@@ -201,11 +202,11 @@ def test_people_judge_suspected_classes_in_balance_review_and_report(
     assert [f["label"] for f in figures["classes"]["findings"]] == ["anything", "cup"]
     assert "Suspected classes" in (workspace.root / "report.html").read_text()
     DecisionStore(workspace.decisions_path).add("class", "cup", "merge", label="mug")
-    again = run_labels(workspace, LabelsSettings(max_rounds=2), RunOptions())
+    again = run_labels(workspace, LabelsSettings(embedding=SMALL, max_rounds=2), RunOptions())
     assert again.record.counts["classes_overlapping"] == []
     mugs = workspace.read("labels").query("label in ('cup', 'mug')")
     assert set(mugs["clean_label"]) == {"mug"} and mugs["keep"].mean() > 0.9  # no longer taken for one another
-    after = run_balance(workspace, BalanceSettings(min_count=0), RunOptions())
+    after = run_balance(workspace, BalanceSettings(embedding=SMALL, min_count=0), RunOptions())
     assert after.record.counts["classes_for_people"] == ["anything"]
     table = pd.read_parquet(workspace.stage_dir("balance") / "classes.parquet").set_index("label")
     assert "cup" not in table.index

@@ -12,6 +12,7 @@ from cleaner.config import RunOptions, ScanSettings, VerifySettings
 from cleaner.dataset.workspace import Workspace
 from cleaner.stages.scan import run_scan
 from cleaner.stages.verify import run_verify
+from tests.support.backbones import SMALL
 from tests.support.verified import CLASSES, PER_CLASS, PER_CLASS_VAL, WRONG, draw_picture
 
 
@@ -27,7 +28,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
             draw_picture(root / "val" / name / f"{i:03d}.png", k, rng)
     run_scan(Workspace(root / "work"), root / "images", ScanSettings(near_radius=0), RunOptions(workers=1))
     run_verify(
-        Workspace(root / "work"), VerifySettings(val=str(root / "val")), RunOptions(workers=1)
+        Workspace(root / "work"), VerifySettings(embedding=SMALL, val=str(root / "val")), RunOptions(workers=1)
     )  # fills the cache
     return root
 

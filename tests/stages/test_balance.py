@@ -13,11 +13,12 @@ from cleaner.config import BalanceSettings, RunOptions
 from cleaner.dataset.workspace import Workspace
 from cleaner.stages.balance import run_balance
 from cleaner.stages.stage_run import StageResult
+from tests.support.backbones import SMALL
 
 
 def balance(workspace: Path, **settings: Any) -> tuple[StageResult, pd.DataFrame, pd.DataFrame]:
     """The result, the manifest (index file_name) and classes.parquet (index label)."""
-    result = run_balance(Workspace(workspace), BalanceSettings(**settings), RunOptions())
+    result = run_balance(Workspace(workspace), BalanceSettings(**{"embedding": SMALL} | settings), RunOptions())
     manifest = pd.read_parquet(workspace / "balance" / "manifest.parquet").set_index("file_name")
     return result, manifest, pd.read_parquet(workspace / "balance" / "classes.parquet").set_index("label")
 
@@ -76,7 +77,9 @@ def test_classes_that_stay_short_are_named(sample_copy: Path) -> None:
 
 def test_repeats_depend_on_the_seed_alone(sample_copy: Path) -> None:
     _, one, _ = balance(sample_copy, low_count="keep", floor=0.9)
-    run_balance(Workspace(sample_copy), BalanceSettings(low_count="keep", floor=0.9), RunOptions(seed=1))
+    run_balance(
+        Workspace(sample_copy), BalanceSettings(embedding=SMALL, low_count="keep", floor=0.9), RunOptions(seed=1)
+    )
     other = pd.read_parquet(sample_copy / "balance" / "manifest.parquet").set_index("file_name")
     assert not one["repeats"].equals(other["repeats"])
     assert one.groupby("clean_label")["repeats"].sum().equals(other.groupby("clean_label")["repeats"].sum())

@@ -21,6 +21,7 @@ from cleaner.progress import Silent
 from cleaner.stages.labels.run import run_labels
 from cleaner.stages.noise import run_noise
 from cleaner.stages.scan import run_scan
+from tests.support.backbones import SMALL
 from tests.support.places import SAMPLE
 
 
@@ -58,12 +59,12 @@ def test_seeds_that_cannot_be_used_are_named(small_copy: Path, tmp_path: Path, c
             [(names[0], "true"), (names[0], "false"), (names[1], "false")],
             "both as noise and as normal",
         ),
-        "dropped by scan": ([(names[0], "maybe"), (names[1], "false")], "say neither"),
+        "dropped by scan": ([(names[0], "maybe"), (names[1], "false")], "neither true nor false"),
         "absent": ([], "no such seeds"),
     }[case]
     seeds = write_seeds(tmp_path / "s.csv", rows) if rows else str(tmp_path / "absent.csv")
     with pytest.raises(BadInputError, match=message) as refused:
-        run_noise(Workspace(small_copy), NoiseSettings(seeds=seeds), RunOptions())
+        run_noise(Workspace(small_copy), NoiseSettings(embedding=SMALL, seeds=seeds), RunOptions())
     assert refused.value.exit_code == 3 and Path(seeds).name in str(refused.value)
     assert (small_copy / "noise" / "stage.json").exists(), "a refused run must not undo the one before"
 
@@ -75,7 +76,9 @@ def test_a_folder_of_seeds_says_the_same_as_a_table(small_copy: Path, small_imag
         target = tmp_path / "seeds" / ("noise" if is_noise else "normal") / name.replace("/", "_")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(small_images / "images" / name, target)
-    result = run_noise(Workspace(small_copy), NoiseSettings(seeds=str(tmp_path / "seeds")), RunOptions(force=True))
+    result = run_noise(
+        Workspace(small_copy), NoiseSettings(embedding=SMALL, seeds=str(tmp_path / "seeds")), RunOptions(force=True)
+    )
     assert result.record.notes["seeds"]["source"] == "file"
     pd.testing.assert_frame_equal(noise_of(small_copy), by_table)
 
@@ -91,7 +94,7 @@ def test_seeds_from_outside_the_images_teach_but_get_no_row(small_copy: Path, tm
         (tmp_path / "seeds" / kind).mkdir(parents=True)
         for name in rows["file_name"].iloc[:40]:
             shutil.copyfile(SAMPLE / "images" / name, tmp_path / "seeds" / kind / name.replace("/", "_"))
-    run_noise(Workspace(small_copy), NoiseSettings(seeds=str(tmp_path / "seeds")), RunOptions())
+    run_noise(Workspace(small_copy), NoiseSettings(embedding=SMALL, seeds=str(tmp_path / "seeds")), RunOptions())
     after = noise_of(small_copy)
     assert after.index.equals(before.index)
     assert set(after.loc[after["drop_stage"] != "scan", "noise_evidence"]) == {"model"}
@@ -101,7 +104,7 @@ def test_seeds_from_outside_the_images_teach_but_get_no_row(small_copy: Path, tm
 
 def test_a_cold_start_warns_and_marks_what_it_did(small_copy: Path) -> None:
     heard = Heard()
-    result = run_noise(Workspace(small_copy), NoiseSettings(), RunOptions(progress=heard))
+    result = run_noise(Workspace(small_copy), NoiseSettings(embedding=SMALL), RunOptions(progress=heard))
     assert any("cold start" in warning and "--seeds" in warning for warning in heard.warnings)
     assert any("uncalibrated" in warning for warning in result.warnings)
     assert result.record.notes["calibration"] == "uncalibrated"
@@ -132,7 +135,7 @@ def test_decisions_of_one_kind_say_which_seeds_are_missing(small_copy: Path, ver
     scan = pd.read_parquet(small_copy / "scan" / "manifest.parquet")
     import_decisions(small_copy / "said.csv", DecisionStore(small_copy / "decisions.sqlite"), scan)
     heard = Heard()
-    result = run_noise(Workspace(small_copy), NoiseSettings(), RunOptions(progress=heard))
+    result = run_noise(Workspace(small_copy), NoiseSettings(embedding=SMALL), RunOptions(progress=heard))
     assert any(f"no {absent} seeds (only 1 {verdict} seed from decisions)" in w for w in heard.warnings)
     assert result.record.notes["seeds"]["source"] == "auto"
 
@@ -155,10 +158,10 @@ def test_rounds_hold_every_image_above_one_half_in_any_round(small_run: Path) ->
 
 
 def test_a_stage_that_is_up_to_date_does_nothing(small_copy: Path, small_images: Path) -> None:
-    settings = NoiseSettings(seeds=str(small_images / "seeds.csv"))
+    settings = NoiseSettings(embedding=SMALL, seeds=str(small_images / "seeds.csv"))
     before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in (small_copy / "noise").iterdir()}
     assert run_noise(Workspace(small_copy), settings, RunOptions(workers=1)).was_current
-    assert run_labels(Workspace(small_copy), LabelsSettings(), RunOptions(workers=2)).was_current
+    assert run_labels(Workspace(small_copy), LabelsSettings(embedding=SMALL), RunOptions(workers=2)).was_current
     assert before == {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in (small_copy / "noise").iterdir()}
     changed = dataclasses.replace(settings, threshold=0.8)
     assert not run_noise(Workspace(small_copy), changed, RunOptions()).was_current
@@ -168,14 +171,14 @@ def test_a_stale_parent_names_the_command(small_copy: Path, small_images: Path) 
     workspace = Workspace(small_copy)
     run_scan(workspace, small_images / "images", ScanSettings(near_radius=0), RunOptions(workers=1))
     with pytest.raises(StaleStageError, match=r"noise/manifest\.parquet is stale: scan has run since") as stale:
-        run_labels(workspace, LabelsSettings(), RunOptions())
+        run_labels(workspace, LabelsSettings(embedding=SMALL), RunOptions())
     assert stale.value.exit_code == 3 and "cleaner noise" in stale.value.next_step
     (small_copy / "scan" / "stage.json").unlink()
     with pytest.raises(StaleStageError, match="scan was interrupted") as stale:
-        run_noise(workspace, NoiseSettings(), RunOptions())
+        run_noise(workspace, NoiseSettings(embedding=SMALL), RunOptions())
     assert "cleaner scan" in stale.value.next_step
     with pytest.raises(StaleStageError, match="no manifest for noise to read") as stale:
-        run_noise(Workspace(small_copy / "elsewhere"), NoiseSettings(), RunOptions())
+        run_noise(Workspace(small_copy / "elsewhere"), NoiseSettings(embedding=SMALL), RunOptions())
     assert "cleaner scan IMAGES" in stale.value.next_step
 
 
@@ -186,7 +189,7 @@ def test_any_other_manifest_can_be_read(small_copy: Path, small_images: Path, tm
     seeds = pd.read_csv(small_images / "seeds.csv")
     part = seeds[seeds["file_name"].isin(scan["file_name"].iloc[::2])]
     part.to_csv(tmp_path / "seeds.csv", index=False)
-    settings = NoiseSettings(seeds=str(tmp_path / "seeds.csv"))
+    settings = NoiseSettings(embedding=SMALL, seeds=str(tmp_path / "seeds.csv"))
     run_noise(Workspace(small_copy), settings, RunOptions(), from_file=tmp_path / "half.parquet")
     assert noise_of(small_copy).index.tolist() == scan["file_name"].iloc[::2].tolist()
     record = Workspace(small_copy).record("noise")
@@ -199,8 +202,16 @@ def test_any_other_manifest_can_be_read(small_copy: Path, small_images: Path, tm
 def test_bad_weights_and_backbones_leave_the_stage_as_it_was(small_copy: Path, tmp_path: Path) -> None:
     (tmp_path / "w.pth").write_bytes(b"nothing")
     for embedding, error, words in (
-        (EmbeddingSettings(weights=str(tmp_path / "w.pth")), BadInputError, "cannot be read as weights"),
-        (EmbeddingSettings(weights=str(tmp_path / "absent.pth")), BadInputError, "no such weights file"),
+        (
+            SMALL.replace(weights=str(tmp_path / "w.pth")),
+            BadInputError,
+            "cannot be read as weights",
+        ),
+        (
+            SMALL.replace(weights=str(tmp_path / "absent.pth")),
+            BadInputError,
+            "no such weights file",
+        ),
         (EmbeddingSettings(backbone="no_such_net"), BackboneError, "embedded default"),
     ):
         with pytest.raises(error, match=words):
@@ -237,9 +248,9 @@ def test_rows_of_other_splits_are_scored_and_never_dropped_unless_asked_for(
     by_name = {name.split("/", 1)[1]: name for name in scan.index[::-1]}
     seeds["file_name"] = seeds["file_name"].map(by_name)
     seeds.to_csv(tmp_path / "seeds.csv", index=False)
-    run_noise(workspace, NoiseSettings(seeds=str(tmp_path / "seeds.csv")), options)
-    run_labels(workspace, LabelsSettings(top_k=(1,), max_rounds=1), options)
-    run_balance(workspace, BalanceSettings(low_count="keep", floor=1.0), options)
+    run_noise(workspace, NoiseSettings(embedding=SMALL, seeds=str(tmp_path / "seeds.csv")), options)
+    run_labels(workspace, LabelsSettings(embedding=SMALL, top_k=(1,), max_rounds=1), options)
+    run_balance(workspace, BalanceSettings(embedding=SMALL, low_count="keep", floor=1.0), options)
     last = pd.read_parquet(tmp_path / "balance" / "manifest.parquet").set_index("file_name")
     val = last[last["split"] == "val"]
     assert val["noise_prob"].notna().all() and val["is_noise"].any()
@@ -249,7 +260,9 @@ def test_rows_of_other_splits_are_scored_and_never_dropped_unless_asked_for(
     # the copy in the other split stays, beside the one in train
     copies = last[last["image_id"] == last["image_id"].iloc[0]]
     assert set(copies["split"]) == {"train", "val"}
-    run_noise(workspace, NoiseSettings(seeds=str(tmp_path / "seeds.csv"), clean_split=("val",)), options)
+    run_noise(
+        workspace, NoiseSettings(embedding=SMALL, seeds=str(tmp_path / "seeds.csv"), clean_split=("val",)), options
+    )
     asked = noise_of(tmp_path)
     lost = asked[(asked["split"] == "val") & ~asked["keep"]]
     assert len(lost) and set(lost["drop_reason"]) == {"noise_image"} and lost["is_noise"].all()

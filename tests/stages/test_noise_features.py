@@ -15,11 +15,12 @@ from cleaner.modeling.features import StyleFeatures
 from cleaner.stages import noise_features
 from cleaner.stages.noise_features import NoiseFeatures, compute_features
 from cleaner.stages.stage_run import StageRun
+from tests.support.backbones import SMALL
 
 
 def features_of(work: Path, num_style: int, monkeypatch: pytest.MonkeyPatch) -> NoiseFeatures:
     """Features of a scanned set whose backbone gives `num_style` style statistics."""
-    run = StageRun.open(Workspace(work), "noise", NoiseSettings(), RunOptions())
+    run = StageRun.open(Workspace(work), "noise", NoiseSettings(embedding=SMALL), RunOptions())
     manifest = run.read_parent()
     judged = manifest[manifest["keep"]]
     rng = np.random.default_rng(0)

@@ -30,6 +30,7 @@ from cleaner.modeling.teachers import load_teachers, read_card
 from cleaner.stages.balance import run_balance
 from cleaner.stages.scan import run_scan
 from cleaner.stages.train import run_train
+from tests.support.backbones import SMALL
 from tests.support.launcher import KILLED, Launcher
 from tests.support.program import Program
 from tests.support.trained import ARGUMENTS, EMBEDDING, NUM, OPTIONS, SIDE, draw, make_balanced, settings
@@ -126,7 +127,7 @@ def test_it_is_a_stage_with_a_lineage(trained: Path, work: Path) -> None:
     assert planned.would_run == "setting flood: 0.0 became 0.1"
     # what it read changes: it is stale, and says so
     shutil.copytree(trained / "train", work / "train")
-    run_balance(Workspace(work), BalanceSettings(min_count=0, floor=1.0), OPTIONS)
+    run_balance(Workspace(work), BalanceSettings(embedding=SMALL, min_count=0, floor=1.0), OPTIONS)
     assert "balance" in why_stale(Workspace(work), "train")
 
 
@@ -221,7 +222,7 @@ def test_teachers_must_know_the_classes_and_be_readable(work: Path, trained: Pat
 
 
 def test_fold_models_of_the_probe_teach_what_they_predict(tmp_path: Path) -> None:
-    backbone = load_backbone(EmbeddingSettings(image_size=64, precision="fp32"), "cpu")
+    backbone = load_backbone(SMALL.replace(image_size=64, precision="fp32"), "cpu")
     pixels = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
     plain = backbone.embed(pixels)["plain"]
     learner = ProbeLearner(Embeddings(plain, plain), 2)
@@ -246,8 +247,8 @@ def test_fold_models_of_the_probe_teach_what_they_predict(tmp_path: Path) -> Non
     other = {k: v.contiguous() for k, v in timm.create_model("efficientnet_lite0").state_dict().items()}
     save_file(other, tmp_path / "other.weights")
     shutil.move(tmp_path / "other.weights", tmp_path.parent / "other.safetensors")
-    strange = EmbeddingSettings(weights=str(tmp_path.parent / "other.safetensors"), image_size=64)
-    with pytest.raises(BadInputError, match="another backbone"):
+    strange = SMALL.replace(weights=str(tmp_path.parent / "other.safetensors"), image_size=64)
+    with pytest.raises(BadInputError, match="other backbones"):
         load_teachers(find_checkpoints([tmp_path]), ["cat", "dog"], strange, "cpu")
 
 

@@ -14,6 +14,7 @@ from cleaner.dataset.workspace import Workspace
 from cleaner.errors import UsageError
 from cleaner.report.build import write_report
 from cleaner.stages.verify import run_verify
+from tests.support.backbones import SMALL
 from tests.support.program import Program
 from tests.support.verified import CLASSES, PER_CLASS_VAL, true_class, verify, write_cleaned
 
@@ -84,7 +85,7 @@ def test_it_is_up_to_date_until_something_changes_and_a_kill_costs_no_finished_f
 
     path = write_cleaned(work, wrong_rows(work))
     first = verify(work, planted, path)
-    settings = VerifySettings(val=str(planted / "val"))
+    settings = VerifySettings(embedding=SMALL, val=str(planted / "val"))
     assert run_verify(work, settings, RunOptions(workers=1), path).was_current
     shutil.rmtree(work.root / "verify")  # as a kill before the end leaves it: the fits are there
     fits: list[int] = []

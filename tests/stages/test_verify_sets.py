@@ -21,6 +21,7 @@ from cleaner.stages.scan import run_scan
 from cleaner.stages.stage_run import StageRun
 from cleaner.stages.verify import run_verify
 from cleaner.stages.verify_sets import cleaned_set, find_test_images, listed_set, raw_set
+from tests.support.backbones import SMALL
 from tests.support.verified import CLASSES, PER_CLASS_VAL, true_class, verify, write_cleaned
 
 
@@ -43,7 +44,7 @@ def test_copies_unknown_classes_and_damaged_files_are_left_out_with_a_warning(
     shutil.copytree(val / "ant", val / "gnu")  # the copies within val are no copies of training images
     shutil.copyfile(next((planted / "images" / "bee").iterdir()), val / "bee" / "seen.png")
     (val / "bee" / "empty.png").touch()
-    run_verify(work, VerifySettings(val=str(val), num_seeds=2), RunOptions(workers=1))
+    run_verify(work, VerifySettings(embedding=SMALL, val=str(val), num_seeds=2), RunOptions(workers=1))
     done = json.loads((work.root / "verify" / "verify.json").read_text())
     assert done["test"]["images"] == len(CLASSES) * PER_CLASS_VAL
     said = "\n".join(done["warnings"])
@@ -53,15 +54,15 @@ def test_copies_unknown_classes_and_damaged_files_are_left_out_with_a_warning(
         and f"{PER_CLASS_VAL} test images are of classes that no set has" in said
     )
     with pytest.raises(BadInputError, match="no such folder"):
-        run_verify(work, VerifySettings(val=str(tmp_path / "absent")), RunOptions())
+        run_verify(work, VerifySettings(embedding=SMALL, val=str(tmp_path / "absent")), RunOptions())
     shutil.rmtree(val / "ant")
-    run_verify(work, VerifySettings(val=str(val), num_seeds=2), RunOptions(workers=1))
+    run_verify(work, VerifySettings(embedding=SMALL, val=str(val), num_seeds=2), RunOptions(workers=1))
     assert "1 classes have no test image" in (work.root / "verify" / "verify.json").read_text()
 
 
 def test_without_held_out_images_it_says_how_to_come_by_them(work: Workspace) -> None:
     with pytest.raises(BadInputError, match="too few held-out images") as error:
-        run_verify(work, VerifySettings(), RunOptions())
+        run_verify(work, VerifySettings(embedding=SMALL), RunOptions())
     assert "--val" in error.value.next_step and "cleaner audit" in error.value.next_step
 
 
@@ -89,7 +90,7 @@ def test_audited_images_are_held_out_and_stand_for_their_strata(work: Workspace,
         for i in sample.rows["image_id"]
     ]
     DecisionStore(work.decisions_path).merge(events)
-    test = find_test_images(StageRun.open(work, "verify", VerifySettings(), RunOptions()), manifest)
+    test = find_test_images(StageRun.open(work, "verify", VerifySettings(embedding=SMALL), RunOptions()), manifest)
     drawn_junk = sample.rows["image_id"].isin(junk)
     assert test.kind == "audit" and len(test.images) == 50
     assert (test.images["label"] == "").sum() == drawn_junk.sum() > 0
@@ -97,7 +98,7 @@ def test_audited_images_are_held_out_and_stand_for_their_strata(work: Workspace,
     assert stands_for.to_dict() == pytest.approx({"kept": (~wrong).sum(), "label_issue_fine": wrong.sum()})
     held_out = set(sample.rows.loc[~drawn_junk, "file_name"])
     assert set(manifest.loc[test.held_out, "file_name"]) == held_out
-    run_verify(work, VerifySettings(num_seeds=2), RunOptions(workers=1))
+    run_verify(work, VerifySettings(embedding=SMALL, num_seeds=2), RunOptions(workers=1))
     done = json.loads((work.root / "verify" / "verify.json").read_text())
     assert done["sets"][0]["images"] == len(manifest) - len(held_out)
     assert done["test"]["images"] == len(held_out) and done["test"]["kind"] == "audit"
@@ -109,7 +110,7 @@ def test_a_held_out_split_is_used_with_a_warning(tmp_path: Path, planted: Path) 
     work = Workspace(tmp_path / "work")
     shutil.copytree(planted / "work" / "cache", work.cache)
     run_scan(work, tmp_path / "all", ScanSettings(near_radius=0), RunOptions(workers=1))
-    run_verify(work, VerifySettings(num_seeds=2), RunOptions(workers=1))
+    run_verify(work, VerifySettings(embedding=SMALL, num_seeds=2), RunOptions(workers=1))
     done = json.loads((work.root / "verify" / "verify.json").read_text())
     assert done["test"]["noisy_labels"] and done["test"]["images"] == len(CLASSES) * PER_CLASS_VAL
     assert "as given" in done["warnings"][0] and "audit" in done["warnings"][0]

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cleaner.config import EmbeddingSettings, RunOptions
+from cleaner.config import RunOptions
 from cleaner.dataset.workspace import Workspace
 from cleaner.modeling.backbones import load_backbone, resolve_precision
 from cleaner.modeling.crossval import FoldedRows, cross_train
 from cleaner.modeling.probe import ProbeLearner
 from cleaner.modeling.recipes import PROBE_RECIPES
 from cleaner.stages.inputs import embed_rows
+from tests.support.backbones import SMALL
 
 
 def whole_matrix(workspace: Path, names: list[str], classes: list[str]) -> np.ndarray:
@@ -23,9 +24,9 @@ def whole_matrix(workspace: Path, names: list[str], classes: list[str]) -> np.nd
     manifest = (
         pd.read_parquet(workspace / "labels" / "manifest.parquet").set_index("file_name").loc[names].reset_index()
     )
-    backbone = load_backbone(EmbeddingSettings())
+    backbone = load_backbone(SMALL)
     images = Path(json.loads((workspace / "labels" / "stage.json").read_text())["images_root"])
-    embeddings = embed_rows(Workspace(workspace), images, manifest, backbone, RunOptions())
+    embeddings = embed_rows(Workspace(workspace), images, manifest, [backbone], RunOptions())
     learner = ProbeLearner(embeddings, len(classes), resolve_precision("auto", torch.device("cpu")))
     given = np.searchsorted(classes, manifest["label"].to_numpy()).astype(np.int64)
     fold = manifest["fold"].to_numpy().astype(np.int64)

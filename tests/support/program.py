@@ -38,12 +38,12 @@ class Outcome:
 
 
 class Program:
-    """`program("scan", "images")` in a directory of its own, without CLEANER_* variables."""
+    """`program("scan", "images")` in a directory of its own, with no CLEANER_* variable but the tests' backbone."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cwd: Path) -> None:
         self._monkeypatch, self._capsys = monkeypatch, capsys
         monkeypatch.chdir(cwd)
-        for name in [n for n in os.environ if n.startswith("CLEANER_")]:
+        for name in [n for n in os.environ if n.startswith("CLEANER_") and n != "CLEANER_EMBEDDING_BACKBONE"]:
             monkeypatch.delenv(name)
 
     def __call__(self, *arguments: object) -> Outcome:

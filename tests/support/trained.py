@@ -12,6 +12,7 @@ from cleaner.config import BalanceSettings, EmbeddingSettings, RunOptions, ScanS
 from cleaner.dataset.workspace import Workspace
 from cleaner.stages.balance import run_balance
 from cleaner.stages.scan import run_scan
+from tests.support.backbones import SMALL
 
 TINY = "test_efficientnet"
 SIDE = 32
@@ -63,5 +64,5 @@ def make_balanced(folder: Path) -> Path:
         draw(folder / "images" / "val", label, 8, 2)
     workspace = Workspace(folder / "work")
     run_scan(workspace, folder / "images", ScanSettings(near_radius=0), OPTIONS)
-    run_balance(workspace, BalanceSettings(min_count=0, floor=1 / 2), OPTIONS)
+    run_balance(workspace, BalanceSettings(embedding=SMALL, min_count=0, floor=1 / 2), OPTIONS)
     return folder

@@ -14,6 +14,7 @@ from cleaner.config import RunOptions, VerifySettings
 from cleaner.dataset.manifest import drop_rows, write_manifest
 from cleaner.dataset.workspace import Workspace
 from cleaner.stages.verify import run_verify
+from tests.support.backbones import SMALL
 
 CLASSES = ("ant", "bee", "cow", "doe", "elk", "fox")
 PER_CLASS, PER_CLASS_VAL = 30, 48
@@ -45,7 +46,7 @@ def write_cleaned(work: Workspace, drop: np.ndarray, **columns: Any) -> Path:
 
 
 def verify(work: Workspace, planted: Path, from_file: Path | None = None, **given: Any) -> dict[str, Any]:
-    settings = VerifySettings(val=str(planted / "val"), num_seeds=given.pop("num_seeds", 0))
+    settings = VerifySettings(embedding=SMALL, val=str(planted / "val"), num_seeds=given.pop("num_seeds", 0))
     run_verify(work, settings, RunOptions(workers=1), from_file, **given)
     document = json.loads((work.root / "verify" / "verify.json").read_text())
     assert isinstance(document, dict)

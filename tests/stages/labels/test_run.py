@@ -20,6 +20,7 @@ from cleaner.progress import Silent
 from cleaner.stages.labels.run import run_labels
 from cleaner.stages.noise import run_noise
 from cleaner.stages.scan import run_scan
+from tests.support.backbones import SMALL
 
 
 class Heard(Silent):
@@ -45,7 +46,8 @@ def rounds_of(workspace: Path) -> pd.DataFrame:
 
 
 def label(workspace: Path, options: RunOptions | None = None, **settings: object) -> pd.DataFrame:
-    run_labels(Workspace(workspace), LabelsSettings(**settings), options or RunOptions())  # type: ignore[arg-type]
+    own = LabelsSettings(**{"embedding": SMALL} | settings)  # type: ignore[arg-type]
+    run_labels(Workspace(workspace), own, options or RunOptions())
     return labels_of(workspace)
 
 
@@ -215,7 +217,7 @@ def test_classes_that_no_model_can_learn_are_left_to_people(odd_classes: Path, s
     shutil.copytree(small_run / "cache", tmp_path / "cache")
     workspace = Workspace(tmp_path)
     run_scan(workspace, odd_classes, ScanSettings(), RunOptions(workers=1))
-    result = run_labels(workspace, LabelsSettings(top_k=(1,), max_rounds=2), RunOptions())
+    result = run_labels(workspace, LabelsSettings(embedding=SMALL, top_k=(1,), max_rounds=2), RunOptions())
     after = labels_of(tmp_path)
     counts = result.record.counts
     (alone,) = after.index[after["label"] == "alone"]
@@ -232,11 +234,11 @@ def test_labels_read_the_scan_where_noise_did_not_run(odd_classes: Path, small_r
     shutil.copytree(small_run / "cache", tmp_path / "cache")
     workspace = Workspace(tmp_path)
     run_scan(workspace, odd_classes, ScanSettings(), RunOptions(workers=1))
-    result = run_labels(workspace, LabelsSettings(top_k=(1,), max_rounds=0), RunOptions())
+    result = run_labels(workspace, LabelsSettings(embedding=SMALL, top_k=(1,), max_rounds=0), RunOptions())
     assert [i.file for i in result.record.inputs if i.role == "parent"] == ["scan/manifest.parquet"]
     assert "noise_prob" not in labels_of(tmp_path)
     # noise that runs later makes the labels stale
-    run_noise(workspace, NoiseSettings(), RunOptions())
+    run_noise(workspace, NoiseSettings(embedding=SMALL), RunOptions())
     assert "noise has run since" in why_stale(workspace, "labels")
 
 
@@ -245,5 +247,5 @@ def test_too_little_to_learn_from_is_said(small_images: Path, tmp_path: Path) ->
     workspace = Workspace(tmp_path / "work")
     run_scan(workspace, tmp_path / "images", ScanSettings(), RunOptions(workers=1))
     with pytest.raises(BadInputError, match="too little to learn labels from") as refused:
-        run_labels(workspace, LabelsSettings(), RunOptions())
+        run_labels(workspace, LabelsSettings(embedding=SMALL), RunOptions())
     assert refused.value.found.startswith("1 classes") and refused.value.exit_code == 3
