@@ -98,8 +98,7 @@ def main() -> None:
         print(dict(zip(EVIDENCE, model.coef_[0].round(2).tolist(), strict=True)), model.intercept_.round(2).tolist())
     rows = []
     for name in args.sets:
-        family = name.split("+")[0]
-        one = with_weights(sets[name], fit_weights([s for n, s in sets.items() if n.split("+")[0] != family]))
+        one = leave_out(name, sets)
         cold = cold_start(one)
         for num, ratio, half in CRAWL_TRIALS if name == "crawl_sports" else TRIALS:
             if (one.is_noise & one.is_test).sum() < FEWEST_UNSEEN:
@@ -150,6 +149,12 @@ def fit_weights(sets: list[Set]) -> LogisticRegression:
     )
 
 
+def leave_out(name: str, sets: dict[str, Set]) -> Set:
+    """A set with default weights that were learned on the others; sets of the same pictures go out together."""
+    family = name.split("+")[0]
+    return with_weights(sets[name], fit_weights([s for n, s in sets.items() if n.split("+")[0] != family]))
+
+
 def with_weights(one: Set, model: LogisticRegression) -> Set:
     return replace(one, sight=replace(one.sight, default_log_odds=model.decision_function(one.sight.ranks)))
 
@@ -169,7 +174,7 @@ def draw(one: Set, num: int, ratio: int, half: bool, seed: int) -> NoiseSeeds:
 
 def rounds_of(sight: Sight, seeds: NoiseSeeds, draw_number: int) -> NoiseResult:
     rng = np.random.default_rng(draw_number)
-    model = NoiseModel(sight, seeds, rng)
+    model = NoiseModel(sight, seeds)
     return run_rounds(
         model, seeds, sight.countable, threshold=THRESHOLD, max_rounds=10, rng=rng, on_round=lambda _: None
     )

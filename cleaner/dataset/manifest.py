@@ -80,6 +80,7 @@ _BY_STAGE = {
         pa.field("is_noise", pa.bool_()),
         pa.field("noise_evidence", pa.string()),
         pa.field("noise_round", pa.int16()),
+        pa.field("noise_reason", pa.string()),  # beyond the contract
     ],
     "labels": [
         pa.field("fold", pa.int8()),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cleaner.dataset.workspace import StageRecord
+from cleaner.scoring.noise_evidence import REASONS
 
 FAULT_WORDS = {
     "empty": "the file is empty (0 bytes)",
@@ -101,6 +102,8 @@ def _noise(seen: Seen, rounds: list[dict[str, Any]]) -> list[str]:
     words.append(f"noise probability {row['noise_prob']:.3f}: {what}, {by}")
     if row["noise_round"] > 0:
         words[-1] += f", first found in round {row['noise_round']}"
+    if row.get("noise_reason"):
+        words.append(f"most for noise speaks {REASONS[row['noise_reason']]} (noise_reason {row['noise_reason']})")
     return words
 
 

@@ -20,7 +20,7 @@ from cleaner.dataset.workspace import StageRecord, Workspace
 from cleaner.errors import BadInputError, CleanerError, StaleStageError
 
 _DROP_TEXTS = ["drop_stage", "drop_reason", "clean_label", "label", "split", "fault", "duplicate_kind"]
-_STAGE_TEXTS = ["noise_evidence", "predicted_label", "label_issue", "label_evidence", "class_action"]
+_STAGE_TEXTS = ["noise_evidence", "noise_reason", "predicted_label", "label_issue", "label_evidence", "class_action"]
 _TEXTS = [*_DROP_TEXTS, *_STAGE_TEXTS]
 """Columns with few different values: held as categories, so that half a million rows stay small."""
 _FACTS = ["file_name", "image_id", "keep", "width", "height", "readable", "duplicate_group", "label_conflict"]

@@ -18,6 +18,7 @@ from cleaner.report.noise_curves import (
 )
 from cleaner.report.thumbnails import Thumbnails
 from cleaner.report.wording import number
+from cleaner.scoring.noise_evidence import REASONS
 
 _BINS = 20
 
@@ -110,7 +111,8 @@ def _describe(row: Any) -> Evidence:
     by = {"seed": "a seed", "person": "by a person"}.get(row.noise_evidence, f"found in round {row.noise_round}")
     if row.noise_evidence == "model" and row.noise_round < 1:
         by = "never above the threshold"
-    return Evidence([f"noise {row.noise_prob:.3f}"], [f"{by} · {row.label}"])
+    reason = REASONS.get(getattr(row, "noise_reason", ""), "")
+    return Evidence([f"noise {row.noise_prob:.3f}"], [f"{by} · {row.label}", *([reason] if reason else [])])
 
 
 def _rounds_chart(figures: dict[str, Any]) -> Drawing:

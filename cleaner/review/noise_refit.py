@@ -78,7 +78,7 @@ class NoiseRefit:
         given = read_given(settings, manifest, judged)
         sight = compute_features(run, judged, given.outside).sight
         self._sight = replace(sight, contents=[_keep(f, len(sight.groups)) for f in sight.contents])
-        self._given, self._seed, self._threshold = given.kind, options.seed, settings.threshold
+        self._given, self._threshold = given.kind, settings.threshold
         self._workspace, self._parent = workspace, (run.parent.name, run.parent.sha256)
         self._image_ids = judged["image_id"].to_numpy()
         cleaned = judged["split"].isin(["train", *settings.clean_split]).to_numpy()
@@ -136,7 +136,7 @@ class NoiseRefit:
         answers = {key: a for (kind, key), a in list(ledger.answers.items()) if kind == "image"}
         seeds = self._seeds({key: a.in_force for key, a in answers.items() if a.in_force})
         num_noise, num_seeds = int(seeds.is_noise.sum()), int(seeds.is_seed.sum())
-        noise_prob = estimate_noise(self._sight, seeds, self._seed).noise_prob[self._rows]
+        noise_prob = estimate_noise(self._sight, seeds).noise_prob[self._rows]
         mine = sorted((a.first_seq, self._position[key]) for key, a in answers.items() if key in self._position)
         answered = np.array([position for _, position in mine], dtype=np.int64)
         is_answered = np.zeros(len(self.keys), bool)

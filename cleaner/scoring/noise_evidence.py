@@ -26,6 +26,23 @@ EVIDENCE = (
 )
 """Columns of evidence, in the order in which arrays hold them: fit to the given and to the best class, share of the
 nearest images that agree on one label, the looks that scan measured, and what the file says of itself."""
+REASONS = {
+    "content": "what it shows",
+    "style": "its style",
+    "own_fit": "its fit to its class",
+    "best_fit": "its fit to any class",
+    "neighbour_agreement": "its neighbours' labels",
+    "information": "how much there is to see",
+    "num_colors": "its number of colours",
+    "flat_share": "its flat areas",
+    "aspect": "its aspect ratio",
+    "bytes_per_pixel": "its bytes a pixel",
+    "num_pixels": "its size",
+    "odd_mode": "its colour mode",
+    "is_png": "its file format",
+    "is_grey": "its lack of colour",
+}
+"""Values of `noise_reason` in words: the kinds of content, then EVIDENCE."""
 DEFAULT_WEIGHTS = (-0.98, -0.23, -1.14, -0.64, -0.28, 0.34, -0.3, 0.95, 0.76, -0.83, 0.52, 0.14)
 DEFAULT_OFFSET = -2.4
 """Log odds of noise at equal shares = ranks @ DEFAULT_WEIGHTS + DEFAULT_OFFSET."""
@@ -49,6 +66,12 @@ def default_log_odds(ranks: np.ndarray) -> np.ndarray:
     """Log odds of noise (N,) float at equal shares of noise and normal images, by `ranks` (N, E) of the evidence."""
     log_odds: np.ndarray = ranks @ np.array(DEFAULT_WEIGHTS) + DEFAULT_OFFSET
     return log_odds
+
+
+def strongest_default(ranks: np.ndarray) -> np.ndarray:
+    """The name in EVIDENCE, (n,) object, of what adds most to the default log odds of `ranks` (n, E)."""
+    names: np.ndarray = np.array(EVIDENCE, object)[(ranks * np.array(DEFAULT_WEIGHTS)).argmax(1)]
+    return names
 
 
 def estimate_share(log_odds: np.ndarray) -> float:

@@ -19,7 +19,7 @@ LIKELY, TELLING, RANDOM = "likely", "telling", "random"
 RANDOM_BLOCK = 10
 """Random looks are drawn in blocks of this many; a block is drawn when all of the one before is answered."""
 _RANDOM_SHARE = 0.2
-_TELLING_SHARE = 0.2
+_TELLING_SHARE = 0.1
 _CANDIDATES = 4
 """Telling pictures are picked, unlike one another, from this many times as many."""
 
@@ -88,16 +88,14 @@ def _reveal(sequence: ConfidenceSequence, is_known: np.ndarray, rows: np.ndarray
     is_known |= new
 
 
-def estimate_noise(sight: Sight, seeds: NoiseSeeds, seed: int = 0) -> NoiseEstimate:
+def estimate_noise(sight: Sight, seeds: NoiseSeeds) -> NoiseEstimate:
     """The noise model after one fit to all answers so far, for a page of looks; by default weights while they are few.
 
-    `seeds` hold the answers: unsure ones and images dropped for another reason are none. Deterministic in `seed`.
+    `seeds` hold the answers: unsure ones and images dropped for another reason are none.
     """
-    model = NoiseModel(sight, seeds, np.random.default_rng(seed))
-    normal = seeds.is_seed & ~seeds.is_noise
-    if min(seeds.is_noise.sum(), normal.sum()) < FEWEST_OF_A_KIND:
-        return model.by_default()
-    return model.learn(seeds.is_noise, normal)
+    model = NoiseModel(sight, seeds)
+    has_seeds = min(seeds.is_noise.sum(), (seeds.is_seed & ~seeds.is_noise).sum()) >= FEWEST_OF_A_KIND
+    return model.by_answers() if has_seeds else model.by_default()
 
 
 def choose_looks(

@@ -1,4 +1,4 @@
-"""The noise classifier: heads on what images show, stacked with evidence that needs no seeds, and a probability.
+"""The noise classifier: a kernel on what images show and on evidence that needs no seeds, and a probability.
 
 Method, formulae and sources: docs/methods.md, "Noise images".
 """
@@ -9,23 +9,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
 
-from cleaner.scoring.groups import assign_folds
-from cleaner.scoring.noise_evidence import estimate_share, to_probability
-from cleaner.scoring.noise_posterior import compute_noise_posterior
+from cleaner.scoring.kernel_logistic import fit_kernel_logistic
+from cleaner.scoring.noise_evidence import EVIDENCE, estimate_share, strongest_default, to_probability
+from cleaner.scoring.noise_posterior import compute_answer_posterior, compute_noise_posterior
 
 Features = Callable[[np.ndarray], np.ndarray]
 """Row numbers (n,) int64 to standardised features (n, D) float32."""
 
-_HEAD_STRENGTH = 10.0
-"""Inverse strength of a head's L2 penalty, divided by its number of features."""
-_STACK_STRENGTH = 1.0
-"""Both strengths change little between a tenth and ten times their value (docs/experiments.md)."""
-_FOLDS = 5
+_STRENGTH = 300.0
+"""Inverse strength of the penalty; a tenth or three times as much changes little (docs/experiments.md)."""
+_EVIDENCE_WEIGHTS = (0.0, 0.05, 0.15, 0.5, 1.5)
+"""What the evidence may count beside what images show: the seeds choose among them."""
+_CONTENT_NAMES = ("content", "style")
 FEWEST_OF_A_KIND = 4
-"""With fewer images of a kind there is nothing to learn out of fold: the default weights decide."""
+"""With fewer images of a kind there is nothing to learn: the default weights decide."""
 _CHUNK = 4096
 
 
@@ -44,15 +42,20 @@ class Sight:
     """What the classifier sees of N rows."""
 
     contents: Sequence[Features]
-    """Kinds of features of the images themselves; one head learns from each."""
+    """Kinds of features of the images themselves: what they show, and style."""
     ranks: np.ndarray
     """(N, E) float32: evidence as normal scores."""
     default_log_odds: np.ndarray
     """(N,) float: log odds of noise at equal shares by the default weights of the evidence."""
     groups: np.ndarray
-    """(N,) int64: rows of one duplicate group share a number, and a fold."""
+    """(N,) int64: rows of one duplicate group share a number, and are held out together."""
     countable: np.ndarray
     """(N,) bool: rows over which the share of noise is estimated and in which noise may be found."""
+
+
+def say_nothing(rows: np.ndarray) -> np.ndarray:
+    """No reasons, (n,) object of empty texts."""
+    return np.full(len(rows), "", object)
 
 
 @dataclass(frozen=True)
@@ -60,77 +63,114 @@ class NoiseEstimate:
     """What one model says of N rows."""
 
     noise_prob: np.ndarray
-    """(N,) float32 in 0 .. 1; out of fold for rows that the model learned from."""
+    """(N,) float32 in 0 .. 1; held out for rows that the model learned from."""
     share: float
     """Share of noise over the countable rows, 0 .. 1."""
     seed_loss: float = np.inf
-    """Log loss over the seeds with both kinds counting the same, out of fold; infinite without both kinds."""
+    """Log loss over the seeds with both kinds counting the same, held out; infinite without both kinds."""
+    explain: Callable[[np.ndarray], np.ndarray] = say_nothing
+    """Row numbers (n,) to what speaks most for noise in each (n,) object: content, style, or a name of EVIDENCE."""
 
 
 class NoiseModel:
     """Estimates noise from what rows are known to be."""
 
-    def __init__(self, sight: Sight, seeds: NoiseSeeds, rng: np.random.Generator) -> None:
+    def __init__(self, sight: Sight, seeds: NoiseSeeds) -> None:
         self._sight, self._seeds = sight, seeds
-        kinds = seeds.is_noise.astype(np.int64) + 2 * seeds.is_seed
-        self._fold = assign_folds(sight.groups, kinds, _FOLDS, rng)
 
     def by_default(self) -> NoiseEstimate:
         """The estimate by the default weights of the evidence; only the share of noise is learned."""
-        log_odds = self._sight.default_log_odds
+        log_odds, ranks = self._sight.default_log_odds, self._sight.ranks
         share = estimate_share(log_odds[self._sight.countable & ~self._seeds.is_seed])
-        return NoiseEstimate(to_probability(log_odds, share), share)
+        return NoiseEstimate(
+            to_probability(log_odds, share), share, explain=lambda rows: strongest_default(ranks[rows])
+        )
 
     def learn(self, positive: np.ndarray, negative: np.ndarray) -> NoiseEstimate:
-        """The estimate by a model that learns rows (N,) bool as noise and as normal, at least one of each.
-
-        Stacking (Wolpert 1992): a linear head on each kind of content, then a linear model over their out-of-fold
-        scores, the default log odds and the ranks of the evidence.
-        """
+        """The estimate by a model that learns rows (N,) bool as noise and as normal, at least one of each."""
         sight, seeds = self._sight, self._seeds
         rows = np.flatnonzero(positive | negative)
-        y, fold = positive[rows], self._fold[rows]
-        columns = [_head_scores(kind, rows, y, fold, len(positive)) for kind in sight.contents]
-        scaled = [score / max(float(score[rows].std()), 1e-9) for score in columns]
-        default = sight.default_log_odds / max(float(sight.default_log_odds.std()), 1e-9)
-        table = np.column_stack([*scaled, default, sight.ranks]).astype(np.float64)
-        scores = _fit(table[rows], y, _STACK_STRENGTH).decision_function(table)
-        scores[rows] = _out_of_fold(table[rows], y, fold, _STACK_STRENGTH, scores[rows])
+        taught = self._teach(rows, positive[rows])
         noise_seeds, normal_seeds = seeds.is_noise, seeds.is_seed & ~seeds.is_noise
-        # finds are not held as noise beside seeds: their spread would be that of what is easy to find
-        held = noise_seeds if noise_seeds.any() else positive
-        posterior = compute_noise_posterior(scores, held, normal_seeds, sight.countable)
-        loss = _balanced_loss(scores[seeds.is_seed], seeds.is_noise[seeds.is_seed])
-        return NoiseEstimate(posterior.probs, posterior.prior, loss)
+        # finds are not held as noise: their spread would be that of what is easy to find
+        likely = None if noise_seeds.any() else positive
+        posterior = compute_noise_posterior(taught.scores, noise_seeds, normal_seeds, sight.countable, likely)
+        loss = _balanced_loss(taught.scores[seeds.is_seed], seeds.is_noise[seeds.is_seed])
+        return NoiseEstimate(posterior.probs, posterior.prior, loss, lambda rows: self._explain(taught, rows))
+
+    def by_answers(self) -> NoiseEstimate:
+        """The estimate from seeds that are answers to looks, at least one of each kind; its share is of all rows."""
+        seeds, countable = self._seeds, self._sight.countable
+        rows = np.flatnonzero(seeds.is_seed)
+        taught = self._teach(rows, seeds.is_noise[rows])
+        probs = compute_answer_posterior(taught.scores, seeds.is_noise, seeds.is_seed & ~seeds.is_noise)
+        likely = np.where(seeds.is_seed, seeds.is_noise, probs)[countable]
+        return NoiseEstimate(probs, float(likely.mean()), explain=lambda rows: self._explain(taught, rows))
+
+    def _teach(self, rows: np.ndarray, y: np.ndarray) -> _Taught:
+        """Models that learned `rows` (n,) with kinds `y` (n,), one for each weight of the evidence, and their mean."""
+        contents, evident = self._content_kernels(rows, rows), self._evidence_kernel(self._sight.ranks[rows], rows)
+        like, groups = np.mean(contents, 0), self._sight.groups[rows]
+        models = [fit_kernel_logistic(like + w * evident, y, _STRENGTH, groups) for w in _EVIDENCE_WEIGHTS]
+        losses = np.array([_balanced_loss(m.held_out, y) for m in models])
+        share = np.exp(-(losses - losses.min()) * y.sum())
+        share /= share.sum()
+        weights = np.stack([m.weights for m in models])
+        of_content, of_evidence = share @ weights / len(contents), (share * _EVIDENCE_WEIGHTS) @ weights
+        parts = np.empty((len(self._sight.groups), len(contents) + 1))
+        for start in range(0, len(parts), _CHUNK):
+            part = np.arange(start, min(start + _CHUNK, len(parts)))
+            evident = self._evidence_kernel(self._sight.ranks[part], rows)
+            parts[part] = np.column_stack(
+                [*(k @ of_content for k in self._content_kernels(part, rows)), evident @ of_evidence]
+            )
+        scores = parts.sum(1) + share @ [m.intercept for m in models]
+        scores[rows] = share @ np.stack([m.held_out for m in models])
+        return _Taught(rows, of_evidence, parts - np.median(parts[self._sight.countable], axis=0), scores)
+
+    def _content_kernels(self, rows: np.ndarray, others: np.ndarray) -> list[np.ndarray]:
+        """Likeness (n, m) float32, 0 .. 1, of what `rows` (n,) and `others` (m,) show; one for each kind of content."""
+        return [np.exp((_unit(kind(rows)) @ _unit(kind(others)).T - 1) / 2) for kind in self._sight.contents]
+
+    def _evidence_kernel(self, ranks: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Likeness (n, m) float32, 0 .. 1, of evidence `ranks` (n, E) to that of rows `others` (m,)."""
+        known = self._sight.ranks[others]
+        squared = (ranks**2).sum(1)[:, None] + (known**2).sum(1) - 2 * ranks @ known.T
+        kernel: np.ndarray = np.exp(-squared / (2 * ranks.shape[1]))
+        return kernel
+
+    def _explain(self, taught: _Taught, rows: np.ndarray) -> np.ndarray:
+        names: np.ndarray = np.array([*_CONTENT_NAMES[: len(self._sight.contents)], ""], object)[
+            taught.parts[rows].argmax(1)
+        ]
+        by_evidence = np.flatnonzero(names == "")
+        ranks = self._sight.ranks[rows[by_evidence]]
+        loss = np.empty(ranks.shape)  # what the evidence would say less if a column were as in the middle image
+        full = self._evidence_kernel(ranks, taught.rows) @ taught.of_evidence
+        for column in range(ranks.shape[1]):
+            without = ranks.copy()
+            without[:, column] = 0
+            loss[:, column] = full - self._evidence_kernel(without, taught.rows) @ taught.of_evidence
+        names[by_evidence] = np.array(EVIDENCE, object)[loss.argmax(1)]
+        return names
 
 
-def _head_scores(features: Features, rows: np.ndarray, y: np.ndarray, fold: np.ndarray, num_rows: int) -> np.ndarray:
-    """Logits (N,) of a linear head; rows that it learned from are scored by a head that did not."""
-    x = features(rows)
-    strength = _HEAD_STRENGTH / x.shape[1]
-    head = _fit(x, y, strength)
-    scores = np.empty(num_rows)
-    for start in range(0, num_rows, _CHUNK):
-        part = np.arange(start, min(start + _CHUNK, num_rows))
-        scores[part] = head.decision_function(features(part))
-    scores[rows] = _out_of_fold(x, y, fold, strength, scores[rows])
-    return scores
+@dataclass(frozen=True)
+class _Taught:
+    """What models learned from n rows, and what they say of N."""
+
+    rows: np.ndarray
+    of_evidence: np.ndarray
+    """(n,) float64: weights of the evidence's kernel."""
+    parts: np.ndarray
+    """(N, K + 1): what each kind of content and the evidence add to the score, above the middle image."""
+    scores: np.ndarray
+    """(N,) log odds at equal shares; held out for `rows`."""
 
 
-def _out_of_fold(x: np.ndarray, y: np.ndarray, fold: np.ndarray, strength: float, scores: np.ndarray) -> np.ndarray:
-    """`scores` (n,) with those of each fold replaced, where the other folds hold both kinds."""
-    filled = scores.copy()
-    for k in np.unique(fold):
-        mine = fold == k
-        if len(np.unique(y[~mine])) == 2:
-            filled[mine] = _fit(x[~mine], y[~mine], strength).decision_function(x[mine])
-    return filled
-
-
-def _fit(x: np.ndarray, y: np.ndarray, strength: float) -> LogisticRegression:
-    head = LogisticRegression(C=strength, class_weight="balanced", max_iter=1000)
-    with threadpool_limits(1):  # a second thread makes it up to nine times as slow, and hardly faster on 50,000 rows
-        return head.fit(x, y)
+def _unit(x: np.ndarray) -> np.ndarray:
+    unit: np.ndarray = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)
+    return unit
 
 
 def _balanced_loss(log_odds: np.ndarray, is_noise: np.ndarray) -> float:

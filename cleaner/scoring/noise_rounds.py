@@ -6,19 +6,21 @@ Method and sources: docs/methods.md, "Noise images".
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
+from scipy.special import expit, logit
 
-from cleaner.scoring.noise_model import FEWEST_OF_A_KIND, NoiseEstimate, NoiseSeeds
+from cleaner.scoring.noise_model import FEWEST_OF_A_KIND, NoiseEstimate, NoiseSeeds, say_nothing
 
-_NORMALS_PER_FIND = 15
+_NORMALS_PER_FIND = 4
 """For each find as many images that the last round called normal, so that finds do not outgrow the normal seeds."""
 _SURELY_NORMAL = 0.1
-_ANCHOR = 0.5
-"""Nothing is taken as noise that the seeds alone do not make probable."""
-_MAX_TRAINING_ROWS = 10_000
+_ANCHOR, _COLD_ANCHOR = 0.5, 0.2
+"""Nothing is taken as noise that the seeds alone, or without seeds the default weights, do not make probable."""
+_TINY = 1e-9
+_MAX_TRAINING_ROWS = 400
 
 
 class Estimates(Protocol):
@@ -53,6 +55,8 @@ class NoiseResult:
     rounds: list[NoiseRound] = field(default_factory=list)
     stopped: str = ""
     """stable, repeats, worse or max_rounds."""
+    explain: Callable[[np.ndarray], np.ndarray] = say_nothing
+    """`NoiseEstimate.explain` of the last round that was taken."""
 
 
 def run_rounds(
@@ -67,27 +71,28 @@ def run_rounds(
 ) -> NoiseResult:
     """Learn, score all rows, take what is above `threshold`, and again until the found set repeats.
 
-    `countable` (N,) bool: rows in which noise may be found. A found image takes part with an out-of-fold score, and
-    leaves when that falls to the threshold or below. What the first round, which learns from seeds alone, does not call
-    probable stays doubtful at most, and a round that tells the seeds apart worse than the first is not taken: rounds
-    that feed on their own finds would drift. With too few seeds of a kind the default weights make the first round.
+    `countable` (N,) bool: rows in which noise may be found. A found image takes part with a held-out score, and leaves
+    when that falls to the threshold or below. Rounds that feed on their own finds would drift: what the first round,
+    which learns from seeds alone, does not call probable stays doubtful at most, a later round counts as much as the
+    first (the mean of their log odds), and one that tells the seeds apart worse is not taken. With too few seeds of a
+    kind the default weights make the first round.
     """
     has_seeds = min(seeds.is_noise.sum(), (seeds.is_seed & ~seeds.is_noise).sum()) >= FEWEST_OF_A_KIND
     lottery = rng.permutation(len(countable))
     found = np.zeros(len(countable), bool)
     rounds: list[NoiseRound] = []
+    result = NoiseResult(rounds)
     first = estimate = model.learn(seeds.is_noise, seeds.is_seed & ~seeds.is_noise) if has_seeds else model.by_default()
     for number in range(1, max_rounds + 1):
         if number > 1:
             positive, negative = _training_set(seeds, rounds[-1], countable, lottery)
             if min(positive.sum(), negative.sum()) < FEWEST_OF_A_KIND:
-                return NoiseResult(rounds, "stable")
+                return replace(result, stopped="stable")
             estimate = model.learn(positive, negative)
             if estimate.seed_loss > first.seed_loss:
-                return NoiseResult(rounds, "worse")
-        probs = estimate.noise_prob
-        if has_seeds:
-            probs = _at_most(threshold, probs, first.noise_prob < _ANCHOR)
+                return replace(result, stopped="worse")
+        probs = _between(first.noise_prob, estimate.noise_prob) if has_seeds else estimate.noise_prob
+        probs = _at_most(threshold, probs, first.noise_prob < (_ANCHOR if has_seeds else _COLD_ANCHOR))
         now = (probs > threshold) & countable & ~seeds.is_seed
         cycle = next((i for i, r in enumerate(rounds[:-1]) if np.array_equal(now, r.found)), None)
         if cycle is not None:  # it goes round in circles: only what each of these rounds found is sure
@@ -95,13 +100,21 @@ def run_rounds(
             probs, now = _at_most(threshold, probs, now & ~sure), sure
         num_new, num_left = int((now & ~found).sum()), int((found & ~now).sum())
         rounds.append(NoiseRound(number, probs, now, num_new, num_left, estimate.share))
+        result = NoiseResult(rounds, "max_rounds", estimate.explain)
         on_round(rounds[-1])
         if cycle is not None:
-            return NoiseResult(rounds, "repeats")
+            return replace(result, stopped="repeats")
         if np.array_equal(now, found):
-            return NoiseResult(rounds, "stable")
+            return replace(result, stopped="stable")
         found = now
-    return NoiseResult(rounds, "max_rounds")
+    return result
+
+
+def _between(first: np.ndarray, later: np.ndarray) -> np.ndarray:
+    """Probabilities (N,) float32 with the mean log odds of both."""
+    odds = [logit(np.clip(p.astype(np.float64), _TINY, 1 - _TINY)) for p in (first, later)]
+    middle: np.ndarray = expit((odds[0] + odds[1]) / 2).astype(np.float32)
+    return middle
 
 
 def _at_most(threshold: float, probs: np.ndarray, where: np.ndarray) -> np.ndarray:

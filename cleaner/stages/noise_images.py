@@ -42,7 +42,7 @@ def find_noise(run: StageRun[NoiseSettings]) -> StageResult:
     folder = run.begin()
     rng = open_stream(options.seed, Stream.NOISE_ROUNDS)
     result = run_rounds(
-        NoiseModel(features.sight, picked.seeds, rng),
+        NoiseModel(features.sight, picked.seeds),
         picked.seeds,
         features.sight.countable,
         threshold=settings.threshold,
@@ -84,8 +84,11 @@ def _with_scores(
     overruled = find_labelled(run, judged, is_noise | picked.is_refuted[:num]) | dropped
     is_noise[overruled] = False
     evidence[overruled] = "person"
+    reason = np.full(num, "", object)
+    suspect = np.flatnonzero(noise_prob > run.settings.doubtful)
+    reason[suspect] = result.explain(suspect)
     return with_stage_columns(judged, "noise").assign(
-        noise_prob=noise_prob, is_noise=is_noise, noise_evidence=evidence, noise_round=first
+        noise_prob=noise_prob, is_noise=is_noise, noise_evidence=evidence, noise_round=first, noise_reason=reason
     )
 
 
@@ -99,7 +102,7 @@ def _into_manifest(manifest: pd.DataFrame, judged: pd.DataFrame, settings: Noise
     source = first[~first.index.duplicated()].reindex(keys).fillna(-1).to_numpy(np.int64).copy()
     source[mine] = np.arange(len(judged))
     scored = mine | ((manifest["drop_reason"] == "exact_duplicate").to_numpy() & (source >= 0))
-    for name in ("noise_prob", "is_noise", "noise_evidence", "noise_round"):
+    for name in ("noise_prob", "is_noise", "noise_evidence", "noise_round", "noise_reason"):
         full.loc[scored, name] = judged[name].to_numpy()[source[scored]]
     cleaned = full["split"].isin(["train", *settings.clean_split]).to_numpy()
     drop_rows(full, cleaned & full["is_noise"].to_numpy(), "noise", "noise_image")

@@ -8,9 +8,11 @@ import pytest
 from cleaner.scoring.noise_evidence import (
     DEFAULT_WEIGHTS,
     EVIDENCE,
+    REASONS,
     default_log_odds,
     estimate_share,
     rank_evidence,
+    strongest_default,
     to_probability,
 )
 
@@ -49,3 +51,10 @@ def test_default_weights_speak_against_what_fits_its_class_and_its_neighbours() 
     ranks = np.zeros((2, len(EVIDENCE)), np.float32)
     ranks[1, EVIDENCE.index("neighbour_agreement")] = -2
     assert np.diff(default_log_odds(ranks)) > 0
+
+
+def test_every_reason_has_words_and_the_strongest_default_is_the_one_that_adds_most() -> None:
+    assert list(REASONS) == ["content", "style", *EVIDENCE]
+    ranks = np.zeros((2, len(EVIDENCE)), np.float32)
+    ranks[0, EVIDENCE.index("own_fit")], ranks[1, EVIDENCE.index("num_pixels")] = -2, 3
+    assert strongest_default(ranks).tolist() == ["own_fit", "num_pixels"]

@@ -13,7 +13,7 @@ def test_the_share_of_noise_is_recovered_from_scores(share: float) -> None:
     rng = np.random.default_rng(0)
     num = 40_000
     is_noise = rng.random(num) < share
-    scores = rng.normal(np.where(is_noise, 6.0, 0.0), np.where(is_noise, 1.5, 1.0))
+    scores = np.where(is_noise, rng.normal(6.0, 1.5, num), rng.standard_t(15, num))
     noise_seeds, normal_seeds = np.zeros(num, bool), np.zeros(num, bool)
     noise_seeds[np.flatnonzero(is_noise)[:50]] = True
     normal_seeds[np.flatnonzero(~is_noise)[:150]] = True

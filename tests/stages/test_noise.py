@@ -18,6 +18,7 @@ from cleaner.dataset.workspace import Workspace
 from cleaner.diagnostics.neighbours import find_neighbours
 from cleaner.errors import BackboneError, BadInputError, StaleStageError
 from cleaner.progress import Silent
+from cleaner.scoring.noise_evidence import REASONS
 from cleaner.stages.labels.run import run_labels
 from cleaner.stages.noise import run_noise
 from cleaner.stages.scan import run_scan
@@ -143,6 +144,14 @@ def test_decisions_of_one_kind_say_which_seeds_are_missing(small_copy: Path, ver
 def test_few_seeds_count_as_uncalibrated(small_run: Path) -> None:
     record = Workspace(small_run).record("noise")
     assert record is not None and record.notes["calibration"] == "uncalibrated"
+
+
+def test_what_speaks_for_noise_is_named_where_noise_is_probable(small_run: Path) -> None:
+    manifest = noise_of(small_run)
+    probable = manifest["noise_prob"] > 0.5
+    assert probable.any()
+    assert set(manifest.loc[probable, "noise_reason"]) <= set(REASONS)
+    assert (manifest.loc[~probable, "noise_reason"] == "").all()
 
 
 def test_rounds_hold_every_image_above_one_half_in_any_round(small_run: Path) -> None:
