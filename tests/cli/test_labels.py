@@ -109,6 +109,8 @@ def test_brought_predictions_alone_decide(small_copy: Path, program: Program, br
     lost_to_a_copy = (after["drop_reason"] == "label_conflict").to_numpy()
     assert np.array_equal(dropped[~lost_to_a_copy], expected.drops[~lost_to_a_copy])
     document = done.document("stage")
+    flagged = estimate.issue_prob[estimate.flagged]
+    assert document["counts"]["expected_precision"] == pytest.approx(flagged.mean(), abs=0.001)
     assert document["backbone"] == {} and document["notes"]["learner"] == "predictions"
     assert document["settings"]["pred_probs"] == [str(brought.folder / "p.npy")]
 

@@ -79,6 +79,8 @@ def apply_outcome(
         prob = np.nan_to_num(full["label_issue_prob"].to_numpy(np.float64))
         gone = full["drop_reason"].str.startswith("label_issue").to_numpy()
         parts = {"all": mine, "dropped": gone, "for_people": kept_issue.to_numpy()}
+        if not np.isnan(outcome.precision):
+            counts["expected_precision"] = round(outcome.precision, 3)
         counts["expected_wrong"] = {name: round(float(prob[rows].sum()), 1) for name, rows in parts.items()}
     return full, counts
 
