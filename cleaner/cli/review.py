@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
-
 LOOKS = (keys("noise", "seeds"), keys("embedding"))
 """Settings of the queue `noise`, whose model sees what that of the stage sees."""
 
@@ -64,11 +63,7 @@ def review(
     """
     if not 0.05 <= share <= 1:
         raise UsageError(f"--share {share}", expected="0.05 to 1")
-    if host not in LOOPBACK and not exposed:
-        raise UsageError(
-            f"--host {host} lets others on that network in, unencrypted",
-            next_step="use an SSH tunnel (docs/review.md), or add --i-know-it-is-exposed",
-        )
+    _check_exposure(host, exposed)
     session = open_session(line)
     from cleaner.review.server import ReviewServer
 
@@ -83,6 +78,19 @@ def review(
     if host not in LOOPBACK:
         session.console.warn(f"served on {host}, unencrypted: anyone who gets the link decides as {name}")
     _announce(session, server, name)
+    _serve(session, server, open_browser)
+
+
+def _check_exposure(host: str, exposed: bool) -> None:
+    if host not in LOOPBACK and not exposed:
+        raise UsageError(
+            f"--host {host} lets others on that network in, unencrypted",
+            next_step="use an SSH tunnel (docs/review.md), or add --i-know-it-is-exposed",
+        )
+
+
+def _serve(session: Session, server: ReviewServer, open_browser: bool) -> None:
+    """Serve until Ctrl-C."""
     if open_browser:
         import webbrowser
 
