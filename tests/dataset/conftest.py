@@ -12,19 +12,19 @@ from tests.support.exports import gone, make_set
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> DecisionStore:
+def decisions(tmp_path: Path) -> DecisionStore:
     return DecisionStore(tmp_path / "decisions.sqlite")
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def images_root(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
 @pytest.fixture
-def small(root: Path) -> pd.DataFrame:
+def small_export(images_root: Path) -> pd.DataFrame:
     return make_set(
-        root,
+        images_root,
         [
             {"file_name": "cat/1.jpg"},
             {"file_name": "cat/2.png", "clean_label": "dog"},

@@ -30,26 +30,26 @@ def table(path: Path, text: str) -> Path:
     return path
 
 
-def test_import_by_file_name_and_by_class(store: DecisionStore, tmp_path: Path) -> None:
+def test_import_by_file_name_and_by_class(decisions: DecisionStore, tmp_path: Path) -> None:
     images = table(
         tmp_path / "images.csv",
         "file_name,verdict,label,annotator\ncat/1.jpg,label,dog,ann\n./cat/2.jpg,noise,,ann\ndog/1.jpg,normal,,ann\n",
     )
     classes = table(tmp_path / "classes.tsv", "class\tverdict\tlabel\ndog\tmerge\tcat\n")
-    assert import_decisions(images, store, manifest()).num_added == 3
-    assert import_decisions(classes, store, manifest()).num_added == 1
-    assert in_force(store) == {A: ("label", "dog"), B: ("noise", ""), C: ("normal", "")}
-    assert store.class_verdicts()["label"].to_dict() == {"dog": "cat"}
+    assert import_decisions(images, decisions, manifest()).num_added == 3
+    assert import_decisions(classes, decisions, manifest()).num_added == 1
+    assert in_force(decisions) == {A: ("label", "dog"), B: ("noise", ""), C: ("normal", "")}
+    assert decisions.class_verdicts()["label"].to_dict() == {"dog": "cat"}
 
 
-def test_importing_a_file_again_changes_nothing(store: DecisionStore, tmp_path: Path) -> None:
+def test_importing_a_file_again_changes_nothing(decisions: DecisionStore, tmp_path: Path) -> None:
     path = table(tmp_path / "d.csv", "file_name,verdict,annotator\ncat/1.jpg,noise,ann\ncat/2.jpg,noise,ann\n")
-    import_decisions(path, store, manifest())
-    store.add("image", A, "normal", annotator="ann")
-    before = in_force(store)
-    again = import_decisions(path, store, manifest())
+    import_decisions(path, decisions, manifest())
+    decisions.add("image", A, "normal", annotator="ann")
+    before = in_force(decisions)
+    again = import_decisions(path, decisions, manifest())
     assert (again.num_added, again.num_present, again.num_overruled) == (0, 2, 1)
-    assert in_force(store) == before
+    assert in_force(decisions) == before
 
 
 @pytest.mark.parametrize(
@@ -69,34 +69,34 @@ def test_importing_a_file_again_changes_nothing(store: DecisionStore, tmp_path: 
     ],
 )
 def test_a_bad_row_is_named_and_nothing_is_imported(
-    store: DecisionStore, tmp_path: Path, text: str, needle: str
+    decisions: DecisionStore, tmp_path: Path, text: str, needle: str
 ) -> None:
     with pytest.raises(BadInputError, match=needle):
-        import_decisions(table(tmp_path / "d.csv", text), store, manifest())
-    assert store.events().empty
+        import_decisions(table(tmp_path / "d.csv", text), decisions, manifest())
+    assert decisions.events().empty
 
 
-def test_labels_that_are_no_class_are_pointed_out(store: DecisionStore, tmp_path: Path) -> None:
+def test_labels_that_are_no_class_are_pointed_out(decisions: DecisionStore, tmp_path: Path) -> None:
     path = table(tmp_path / "d.csv", f"image_id,verdict,label\n{A},label,dgo\n")
-    assert import_decisions(path, store, manifest()).unknown_labels == ["dgo"]
+    assert import_decisions(path, decisions, manifest()).unknown_labels == ["dgo"]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
-def test_export_and_import_round_trip_with_undoings(store: DecisionStore, tmp_path: Path, suffix: str) -> None:
-    store.add("class", 'odd, "name"\nNA', "drop", annotator="NA", queue="classes")
-    first = store.add("image", A, "label", label="007", annotator="ann")
-    second = store.add("image", A, "noise", annotator="ann")
-    store.undo(second, "ann")
-    store.add("image", B, "drop", annotator="null", undoes_seq=None)
+def test_export_and_import_round_trip_with_undoings(decisions: DecisionStore, tmp_path: Path, suffix: str) -> None:
+    decisions.add("class", 'odd, "name"\nNA', "drop", annotator="NA", queue="classes")
+    first = decisions.add("image", A, "label", label="007", annotator="ann")
+    second = decisions.add("image", A, "noise", annotator="ann")
+    decisions.undo(second, "ann")
+    decisions.add("image", B, "drop", annotator="null", undoes_seq=None)
     path = tmp_path / f"out{suffix}"
-    assert export_decisions(path, store) == 5
+    assert export_decisions(path, decisions) == 5
     other = DecisionStore(tmp_path / "other.sqlite")
     other.add("image", C, "normal")  # so that numbers differ
     result = import_decisions(path, other, None)
     assert result.num_added == 5
     assert import_decisions(path, other, None).num_present == 5
-    assert import_decisions(path, store, None).num_added == 0
+    assert import_decisions(path, decisions, None).num_added == 0
     columns = ["kind", "key", "queue", "verdict", "label", "annotator", "time_utc"]
-    pd.testing.assert_frame_equal(other.events()[columns].iloc[1:].reset_index(drop=True), store.events()[columns])
+    pd.testing.assert_frame_equal(other.events()[columns].iloc[1:].reset_index(drop=True), decisions.events()[columns])
     assert in_force(other)[A] == ("label", "007")
     assert first == 2 and other.events()["undoes_seq"].dropna().tolist() == [4]

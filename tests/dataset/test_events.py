@@ -12,56 +12,56 @@ from cleaner.errors import BadInputError
 from tests.support.decisions import A, B, in_force
 
 
-def test_an_annotators_last_event_counts(store: DecisionStore) -> None:
-    store.add("image", A, "noise", annotator="ann")
-    store.add("image", A, "label", label="cat", annotator="ann")
-    store.add("class", "jumble", "drop", annotator="ann")
-    store.add("class", "cats", "merge", label="cat", annotator="ann")
-    assert in_force(store) == {A: ("label", "cat")}
-    assert store.class_verdicts()["verdict"].to_dict() == {"jumble": "drop", "cats": "merge"}
-    assert store.class_verdicts()["label"].to_dict() == {"jumble": "", "cats": "cat"}
+def test_an_annotators_last_event_counts(decisions: DecisionStore) -> None:
+    decisions.add("image", A, "noise", annotator="ann")
+    decisions.add("image", A, "label", label="cat", annotator="ann")
+    decisions.add("class", "jumble", "drop", annotator="ann")
+    decisions.add("class", "cats", "merge", label="cat", annotator="ann")
+    assert in_force(decisions) == {A: ("label", "cat")}
+    assert decisions.class_verdicts()["verdict"].to_dict() == {"jumble": "drop", "cats": "merge"}
+    assert decisions.class_verdicts()["label"].to_dict() == {"jumble": "", "cats": "cat"}
 
 
-def test_annotators_who_differ_leave_it_undecided_until_it_is_settled(store: DecisionStore) -> None:
-    store.add("image", A, "label", label="cat", annotator="ann")
-    store.add("image", A, "label", label="dog", annotator="bob")
-    store.add("image", B, "noise", annotator="ann")
-    store.add("image", B, "noise", annotator="bob")
-    assert in_force(store) == {B: ("noise", "")}
-    assert set(store.undecided()["label"]) == {"cat", "dog"}
-    settled = store.add("image", A, "label", label="dog", annotator="cleo", queue="settle")
-    assert in_force(store)[A] == ("label", "dog")
-    assert store.undecided().empty
-    later = store.add("image", A, "drop", annotator="ann")
-    assert A not in in_force(store)
-    store.undo(later)
-    assert in_force(store)[A] == ("label", "dog")
-    store.undo(settled)
-    assert len(store.undecided()) == 2
+def test_annotators_who_differ_leave_it_undecided_until_it_is_settled(decisions: DecisionStore) -> None:
+    decisions.add("image", A, "label", label="cat", annotator="ann")
+    decisions.add("image", A, "label", label="dog", annotator="bob")
+    decisions.add("image", B, "noise", annotator="ann")
+    decisions.add("image", B, "noise", annotator="bob")
+    assert in_force(decisions) == {B: ("noise", "")}
+    assert set(decisions.undecided()["label"]) == {"cat", "dog"}
+    settled = decisions.add("image", A, "label", label="dog", annotator="cleo", queue="settle")
+    assert in_force(decisions)[A] == ("label", "dog")
+    assert decisions.undecided().empty
+    later = decisions.add("image", A, "drop", annotator="ann")
+    assert A not in in_force(decisions)
+    decisions.undo(later)
+    assert in_force(decisions)[A] == ("label", "dog")
+    decisions.undo(settled)
+    assert len(decisions.undecided()) == 2
 
 
-def test_unsure_takes_back_what_its_annotator_said_and_binds_nobody_else(store: DecisionStore) -> None:
-    store.add("image", A, "noise", annotator="ann")
-    store.add("image", A, "unsure", annotator="ann")
-    assert in_force(store) == {}
-    store.add("image", A, "normal", annotator="bob")
-    assert in_force(store) == {A: ("normal", "")}
+def test_unsure_takes_back_what_its_annotator_said_and_binds_nobody_else(decisions: DecisionStore) -> None:
+    decisions.add("image", A, "noise", annotator="ann")
+    decisions.add("image", A, "unsure", annotator="ann")
+    assert in_force(decisions) == {}
+    decisions.add("image", A, "normal", annotator="bob")
+    assert in_force(decisions) == {A: ("normal", "")}
 
 
-def test_undo_brings_back_what_was_said_before_and_can_be_undone(store: DecisionStore) -> None:
-    store.add("image", A, "noise", annotator="ann")
-    second = store.add("image", A, "normal", annotator="ann")
-    undoing = store.undo(second, "ann")
-    assert in_force(store) == {A: ("noise", "")}
+def test_undo_brings_back_what_was_said_before_and_can_be_undone(decisions: DecisionStore) -> None:
+    decisions.add("image", A, "noise", annotator="ann")
+    second = decisions.add("image", A, "normal", annotator="ann")
+    undoing = decisions.undo(second, "ann")
+    assert in_force(decisions) == {A: ("noise", "")}
     with pytest.raises(BadInputError, match="undone already"):
-        store.undo(second)
-    store.undo(undoing)
-    assert in_force(store) == {A: ("normal", "")}
+        decisions.undo(second)
+    decisions.undo(undoing)
+    assert in_force(decisions) == {A: ("normal", "")}
     with pytest.raises(BadInputError, match="no decision 99"):
-        store.undo(99)
-    store.add("image", A, "drop", annotator="ann", undoes_seq=second)
+        decisions.undo(99)
+    decisions.add("image", A, "drop", annotator="ann", undoes_seq=second)
     with pytest.raises(BadInputError, match="about something else"):
-        store.add("image", B, "drop", undoes_seq=second)
+        decisions.add("image", B, "drop", undoes_seq=second)
 
 
 EVENTS = st.lists(

@@ -15,18 +15,18 @@ from tests.support.exports import files_of, make_set
 
 
 @pytest.mark.parametrize("mode", ["hardlink", "symlink", "copy"])
-def test_modes_and_untouched_sources(small: pd.DataFrame, root: Path, tmp_path: Path, mode: str) -> None:
-    before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in root.rglob("*") if p.is_file()}
+def test_modes_and_untouched_sources(small_export: pd.DataFrame, images_root: Path, tmp_path: Path, mode: str) -> None:
+    before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in images_root.rglob("*") if p.is_file()}
     out = tmp_path / "out"
-    export_folder(small, root, out, mode=mode)  # type: ignore[arg-type]
+    export_folder(small_export, images_root, out, mode=mode)  # type: ignore[arg-type]
     path = out / "cat" / "1.jpg"
     assert path.is_symlink() == (mode == "symlink")
-    assert path.samefile(root / "cat" / "1.jpg") == (mode != "copy")
-    assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in root.rglob("*") if p.is_file()} == before
+    assert path.samefile(images_root / "cat" / "1.jpg") == (mode != "copy")
+    assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in images_root.rglob("*") if p.is_file()} == before
     assert len(ImageFolder(str(out))) == 7
 
 
-def test_names_that_meet_after_relabelling(root: Path, tmp_path: Path) -> None:
+def test_names_that_meet_after_relabelling(images_root: Path, tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [
         {"file_name": "a/1.jpg", "clean_label": "c", "repeats": 2},
         {"file_name": "b/1.jpg", "clean_label": "c"},
@@ -34,47 +34,47 @@ def test_names_that_meet_after_relabelling(root: Path, tmp_path: Path) -> None:
         {"file_name": "c/1~2.jpg"},
         {"file_name": "c/deep/1.jpg"},
     ]
-    manifest = make_set(root, rows)
+    manifest = make_set(images_root, rows)
     one, two = tmp_path / "one", tmp_path / "two"
-    export_folder(manifest, root, one)
-    export_folder(manifest.iloc[::-1], root, two)
+    export_folder(manifest, images_root, one)
+    export_folder(manifest.iloc[::-1], images_root, two)
     assert files_of(one) == files_of(two) and len(files_of(one)) == 7
     assert all((one / f).samefile(two / f) for f in files_of(one) if f != "classes.txt")
-    assert (one / "c" / "1.jpg").samefile(root / "a" / "1.jpg")
+    assert (one / "c" / "1.jpg").samefile(images_root / "a" / "1.jpg")
 
 
-def test_files_whose_names_hide_that_they_are_images(root: Path, tmp_path: Path) -> None:
-    manifest = make_set(root, [{"file_name": "cat/1.dat"}, {"file_name": "cat/2.gif"}])
-    result = export_folder(manifest, root, tmp_path / "out")
+def test_files_whose_names_hide_that_they_are_images(images_root: Path, tmp_path: Path) -> None:
+    manifest = make_set(images_root, [{"file_name": "cat/1.dat"}, {"file_name": "cat/2.gif"}])
+    result = export_folder(manifest, images_root, tmp_path / "out")
     assert [Path(p).name for p, _ in ImageFolder(str(tmp_path / "out")).samples] == ["1.dat.jpg"]
     assert any(w.startswith("1 files have a name that ImageFolder ignores") for w in result.warnings)
 
 
 @pytest.mark.parametrize("label", ["..", ".", "", "a/b", "../../escape", "line\nbreak", "classes.txt", "x" * 256])
-def test_labels_that_cannot_be_folders_are_refused(root: Path, tmp_path: Path, label: str) -> None:
-    manifest = make_set(root, [{"file_name": "cat/1.jpg", "clean_label": label}])
+def test_labels_that_cannot_be_folders_are_refused(images_root: Path, tmp_path: Path, label: str) -> None:
+    manifest = make_set(images_root, [{"file_name": "cat/1.jpg", "clean_label": label}])
     with pytest.raises(BadInputError, match="cannot be the name of a folder"):
-        export_folder(manifest, root, tmp_path / "out")
+        export_folder(manifest, images_root, tmp_path / "out")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["images"]
 
 
 def test_an_interrupted_export_leaves_nothing(
-    small: pd.DataFrame, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_export: pd.DataFrame, images_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(self: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "symlink_to", full)
     with pytest.raises(CleanerError, match="No space left"):
-        export_folder(small, root, tmp_path / "out", mode="symlink")
+        export_folder(small_export, images_root, tmp_path / "out", mode="symlink")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["images"]
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a second file system")
-def test_across_devices_hard_links_become_copies(small: pd.DataFrame, root: Path, tmp_path: Path) -> None:
+def test_across_devices_hard_links_become_copies(small_export: pd.DataFrame, images_root: Path, tmp_path: Path) -> None:
     if Path("/dev/shm").stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("needs a second file system")
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        result = export_folder(small, root, Path(folder) / "out")
+        result = export_folder(small_export, images_root, Path(folder) / "out")
         assert result.num_copied == 7
         assert len(ImageFolder(f"{folder}/out")) == 7

@@ -14,9 +14,11 @@ from cleaner.errors import BadInputError, UsageError
 from tests.support.exports import files_of, gone, make_set
 
 
-def test_image_folder_reads_it_in_the_order_of_classes_txt(small: pd.DataFrame, root: Path, tmp_path: Path) -> None:
+def test_image_folder_reads_it_in_the_order_of_classes_txt(
+    small_export: pd.DataFrame, images_root: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
-    result = export_folder(small, root, out)
+    result = export_folder(small_export, images_root, out)
     assert files_of(out) == [
         "cat/1.jpg",
         "classes.txt",
@@ -32,13 +34,13 @@ def test_image_folder_reads_it_in_the_order_of_classes_txt(small: pd.DataFrame, 
     assert len(data) == result.num_files + result.num_repeats == 7
     assert np.bincount(data.targets).tolist() == [1, 5, 1]
     dog = [Path(p).name for p, target in data.samples if data.classes[target] == "dog"]
-    assert (out / "dog" / "2.png").samefile(root / "cat" / "2.png"), "the first by file_name has the plain name"
+    assert (out / "dog" / "2.png").samefile(images_root / "cat" / "2.png"), "the first by file_name has the plain name"
     assert len(dog) == 5 and result.num_copied == 0
 
 
-def test_splits_have_folders_and_number_classes_alike(root: Path, tmp_path: Path) -> None:
+def test_splits_have_folders_and_number_classes_alike(images_root: Path, tmp_path: Path) -> None:
     manifest = make_set(
-        root,
+        images_root,
         [
             {"file_name": "train/cat/1.jpg", "label": "cat"},
             {"file_name": "train/dog/1.jpg", "label": "dog", "repeats": 2},
@@ -47,7 +49,7 @@ def test_splits_have_folders_and_number_classes_alike(root: Path, tmp_path: Path
         ],
     )
     out = tmp_path / "out"
-    result = export_folder(manifest, root, out, repeats="csv")
+    result = export_folder(manifest, images_root, out, repeats="csv")
     train, val = ImageFolder(str(out / "train")), ImageFolder(str(out / "val"), allow_empty=True)
     assert train.classes == val.classes == result.classes == ["cat", "dog"]
     assert [val.classes[t] for t in val.targets] == ["dog"]
@@ -56,11 +58,11 @@ def test_splits_have_folders_and_number_classes_alike(root: Path, tmp_path: Path
     assert table.loc[table["repeats"] == 2, "path"].tolist() == ["train/dog/1.jpg"]
 
 
-def test_dropped_ones_by_reason(small: pd.DataFrame, root: Path, tmp_path: Path) -> None:
-    lost = small.iloc[[0]].assign(file_name="cat/lost.jpg", fault="missing", **gone("scan", "unreadable"))
-    odd = make_set(root, [{"file_name": "dog/odd.jpg", "label": "a/b", **gone("scan", "unreadable")}])
+def test_dropped_ones_by_reason(small_export: pd.DataFrame, images_root: Path, tmp_path: Path) -> None:
+    lost = small_export.iloc[[0]].assign(file_name="cat/lost.jpg", fault="missing", **gone("scan", "unreadable"))
+    odd = make_set(images_root, [{"file_name": "dog/odd.jpg", "label": "a/b", **gone("scan", "unreadable")}])
     out = tmp_path / "out"
-    result = export_folder(pd.concat([small, lost, odd]), root, out, dropped=True, repeats="ignore")
+    result = export_folder(pd.concat([small_export, lost, odd]), images_root, out, dropped=True, repeats="ignore")
     assert [f for f in files_of(out) if f.startswith("dropped")] == [
         "dropped/noise-noise_image/cat/map.png",
         "dropped/scan-unreadable/odd.jpg",
@@ -69,47 +71,49 @@ def test_dropped_ones_by_reason(small: pd.DataFrame, root: Path, tmp_path: Path)
     assert ImageFolder(str(out / "train")).classes == result.classes
 
 
-def test_a_file_name_cannot_lead_out_of_the_root(small: pd.DataFrame, root: Path, tmp_path: Path) -> None:
+def test_a_file_name_cannot_lead_out_of_the_root(small_export: pd.DataFrame, images_root: Path, tmp_path: Path) -> None:
     (tmp_path / "secret.jpg").write_bytes(b"x")
-    small.loc[0, "file_name"] = "../secret.jpg"
+    small_export.loc[0, "file_name"] = "../secret.jpg"
     with pytest.raises(BadInputError, match="leads out"):
-        export_folder(small, root, tmp_path / "out")
+        export_folder(small_export, images_root, tmp_path / "out")
 
 
-def test_the_target_must_be_free_and_apart(small: pd.DataFrame, root: Path, tmp_path: Path) -> None:
+def test_the_target_must_be_free_and_apart(small_export: pd.DataFrame, images_root: Path, tmp_path: Path) -> None:
     taken = tmp_path / "taken"
     taken.mkdir()
-    export_folder(small, root, taken)
+    export_folder(small_export, images_root, taken)
     with pytest.raises(UsageError, match="already exists"):
-        export_folder(small, root, taken)
+        export_folder(small_export, images_root, taken)
     with pytest.raises(UsageError, match="among the source images"):
-        export_folder(small, root, root / "out")
+        export_folder(small_export, images_root, images_root / "out")
     with pytest.raises(UsageError, match="already exists"):
-        export_csv(small, taken)
+        export_csv(small_export, taken)
 
 
-def test_sources_that_changed_are_named_and_nothing_is_left(small: pd.DataFrame, root: Path, tmp_path: Path) -> None:
-    (root / "cat" / "1.jpg").unlink()
-    (root / "dog" / "1.jpg").write_bytes(b"shorter")
+def test_sources_that_changed_are_named_and_nothing_is_left(
+    small_export: pd.DataFrame, images_root: Path, tmp_path: Path
+) -> None:
+    (images_root / "cat" / "1.jpg").unlink()
+    (images_root / "dog" / "1.jpg").write_bytes(b"shorter")
     with pytest.raises(BadInputError, match=r"2 images[\s\S]*cat/1.jpg[\s\S]*dog/1.jpg \(7 bytes instead of"):
-        export_folder(small, root, tmp_path / "out")
+        export_folder(small_export, images_root, tmp_path / "out")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["images"]
 
 
-def test_nothing_kept_is_an_error(small: pd.DataFrame, root: Path, tmp_path: Path) -> None:
+def test_nothing_kept_is_an_error(small_export: pd.DataFrame, images_root: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="no image is kept"):
-        export_folder(small.assign(keep=False), root, tmp_path / "out")
+        export_folder(small_export.assign(keep=False), images_root, tmp_path / "out")
 
 
-def test_a_table(small: pd.DataFrame, tmp_path: Path) -> None:
-    result = export_csv(small, tmp_path / "kept.csv")
+def test_a_table(small_export: pd.DataFrame, tmp_path: Path) -> None:
+    result = export_csv(small_export, tmp_path / "kept.csv")
     table = pd.read_csv(tmp_path / "kept.csv", keep_default_na=False)
     assert list(table.columns) == ["file_name", "clean_label", "split", "label", "image_id", "repeats"]
     assert len(table) == result.num_files == 5
     assert table.set_index("file_name").loc["cat/2.png", ["clean_label", "label"]].tolist() == ["dog", "cat"]
-    export_csv(small, tmp_path / "rows.parquet", repeats="files", dropped=True)
+    export_csv(small_export, tmp_path / "rows.parquet", repeats="files", dropped=True)
     rows = pd.read_parquet(tmp_path / "rows.parquet")
     assert len(rows) == 8 and (rows["file_name"] == "dog/1.jpg").sum() == 3
     assert rows.loc[~rows["keep"], "drop_reason"].tolist() == ["noise_image"]
     with pytest.raises(UsageError, match="unknown kind of table"):
-        export_csv(small, tmp_path / "kept.xlsx")
+        export_csv(small_export, tmp_path / "kept.xlsx")

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.manifest import with_stage_columns, write_manifest
 from cleaner.dataset.workspace import Input, Workspace
 from tests.support.records import record_of
@@ -130,6 +131,12 @@ def _write(workspace: Workspace, stage: str, rows: pd.DataFrame, images: Path, p
     inputs = [Input("parent", f"{parent}/manifest.parquet", digest)] if parent else []
     record = record_of(stage, images_root=str(images), inputs=inputs)
     workspace.write_record(record, ["manifest.parquet"])
+
+
+def stored_decisions(workspace: Workspace) -> list[tuple[str, str, str, str]]:
+    """Key, verdict, label and annotator of every decision in the store, in order."""
+    frame = DecisionStore(workspace.decisions_path).events()
+    return list(frame[["key", "verdict", "label", "annotator"]].itertuples(index=False, name=None))
 
 
 class Server:
