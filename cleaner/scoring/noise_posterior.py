@@ -5,7 +5,8 @@ The logit of a classifier trained on a few hundred seeds says little of its own 
 are normal, and expectation maximisation estimates both components and the share of noise together (Saerens, Latinne &
 Decaestecker 2002 for the share; McLachlan & Peel 2000, ch. 2, for the mixture). Scores below the middle of the normal
 images say nothing of noise and fall off more slowly: the normal component is fitted to its upper side alone. Far up it
-falls off more slowly than a normal distribution does, as Student's t with 15 degrees of freedom.
+falls off more slowly than a normal distribution does, as Student's t with 30 degrees of freedom, 10 without
+noise seeds.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ _FIRST_SHARE = 0.02
 _SMALLEST_SHARE, _LARGEST_SHARE = 1e-6, 0.5
 _SMALLEST_SPREAD = 0.3
 """In robust standard deviations of all scores: a component must not shrink to a few equal scores."""
-_TAIL = 15
-"""Degrees of freedom: fewer lose noise, more throw right images out on tiny50 and the crawl (docs/experiments.md)."""
-_STUDENT_CONSTANT = float(gammaln((_TAIL + 1) / 2) - gammaln(_TAIL / 2) - 0.5 * np.log(np.pi * (_TAIL - 2)))
+_TAIL, _COLD_TAIL = 30, 10
+"""Degrees of freedom with noise seeds and without: fewer lose noise, more throw right images out
+(docs/experiments.md)."""
 _PLATT_STRENGTH = 1000.0
 """Hardly any shrinkage: two numbers are learned."""
 _MAX_STEPS = 500
@@ -91,21 +92,23 @@ class _Mixture:
     high_spread: float
     share: float
     """Share of noise among images that are no seeds."""
+    tail: int
 
     def log_odds(self, z: np.ndarray) -> np.ndarray:
         """Log odds (n,) of noise."""
         ratio = _log_normal((z - self.high) / self.high_spread) - np.log(self.high_spread)
-        ratio -= _log_student((z - self.low) / self.low_spread) - np.log(self.low_spread)
+        ratio -= _log_student((z - self.low) / self.low_spread, self.tail) - np.log(self.low_spread)
         odds: np.ndarray = ratio + np.log(self.share) - np.log1p(-self.share)
         return odds
 
 
 def _fit(free: np.ndarray, noise: np.ndarray, normal: np.ndarray, start: np.ndarray) -> _Mixture:
     low, low_spread = 0.0, 1.0  # middle and robust spread of all: as of the normal images, while noise is rare
+    tail = _TAIL if len(noise) else _COLD_TAIL
     high, high_spread = _moments(start, np.ones(len(start)))
     share = _FIRST_SHARE
     for _ in range(_MAX_STEPS):
-        mixture = _Mixture(low, low_spread, high, high_spread, share)
+        mixture = _Mixture(low, low_spread, high, high_spread, share, tail)
         probs = np.where(free < low, 0.0, expit(mixture.log_odds(free)))
         high, high_spread = _moments(np.concatenate([free, noise]), np.concatenate([probs, np.ones(len(noise))]))
         weights = np.concatenate([1 - probs, np.ones(len(normal))])
@@ -113,7 +116,7 @@ def _fit(free: np.ndarray, noise: np.ndarray, normal: np.ndarray, start: np.ndar
         before, share = share, float(np.clip(probs.mean(), _SMALLEST_SHARE, _LARGEST_SHARE)) if len(free) else share
         if abs(share - before) < _TOLERANCE:
             break
-    return _Mixture(low, low_spread, high, high_spread, share)
+    return _Mixture(low, low_spread, high, high_spread, share, tail)
 
 
 def _moments(z: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
@@ -146,7 +149,8 @@ def _log_normal(x: np.ndarray) -> np.ndarray:
     return density
 
 
-def _log_student(x: np.ndarray) -> np.ndarray:
-    """Log density of Student's t with `_TAIL` degrees of freedom, scaled to a standard deviation of 1."""
-    density: np.ndarray = _STUDENT_CONSTANT - (_TAIL + 1) / 2 * np.log1p(x**2 / (_TAIL - 2))
+def _log_student(x: np.ndarray, tail: int) -> np.ndarray:
+    """Log density of Student's t with `tail` degrees of freedom, scaled to a standard deviation of 1."""
+    constant = gammaln((tail + 1) / 2) - gammaln(tail / 2) - 0.5 * np.log(np.pi * (tail - 2))
+    density: np.ndarray = constant - (tail + 1) / 2 * np.log1p(x**2 / (tail - 2))
     return density
