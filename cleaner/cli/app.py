@@ -116,7 +116,7 @@ def main() -> None:
 
 
 def _interrupted() -> None:
-    _tell("interrupted: finished work is kept; the same command again goes on from there", "warning", before="\n")
+    _tell("interrupted: finished work is kept; run the same command again to continue", "warning", before="\n")
 
 
 def _show(error: Exception) -> None:

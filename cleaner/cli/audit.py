@@ -22,13 +22,15 @@ _DEFAULT_GOAL = 0.01
 @takes()
 def audit(
     line: CommandLine,
-    sample: Annotated[int, typer.Option(min=1, help="Images to look at of those that stay.")] = 300,
-    sample_dropped: Annotated[int, typer.Option(min=0, help="Images to look at of each drop reason.")] = 50,
+    sample: Annotated[int, typer.Option(min=1, help="Number of kept images to review.")] = 300,
+    sample_dropped: Annotated[
+        int, typer.Option(min=0, help="Number of dropped images to review for each drop reason.")
+    ] = 50,
     stage: Annotated[
         str | None,
         typer.Option(
             **o.choice(*STAGES),
-            help="Stage whose manifest is audited.",
+            help="Stage whose manifest to audit.",
             show_default="the last complete one",
         ),
     ] = None,
@@ -36,16 +38,16 @@ def audit(
         float | None,
         typer.Option(
             metavar="SHARE",
-            help="Exit 4 unless all is looked at and the bound on noise images that stay is at most this.",
+            help="Exit 4 unless the whole sample is reviewed and the bound on noise that was kept is at most this.",
             show_default="no gate",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
 ) -> None:
-    """Estimate what is left behind and what was wrongly removed, from blind random samples that people look at.
+    """Estimate what was missed and what was wrongly dropped, from random samples that people review blind.
 
-    Draws a sample if there is none for this manifest, and shows what follows from the verdicts so far. Look at the
-    images with `cleaner review audit`. A larger --sample adds images to a sample.
+    Draws a sample if this manifest has none, and shows the estimates from the verdicts so far. Review the images with
+    `cleaner review audit`. A larger --sample adds images to the sample.
 
     Example: `cleaner audit --sample 300 --fail-over 0.01`
     """
@@ -79,20 +81,20 @@ def _following(session: Session, result: AuditResult) -> str:
 
 def _gate_error(result: AuditResult, following: str) -> GateError:
     if result.is_complete:
-        what = f"audit: up to {result.kept['noise'].upper:.2%} of the images that stay may be noise images"
+        what = f"audit: up to {result.kept['noise'].upper:.2%} of the kept images may be noise"
         found = _listed(next(s.outcomes for s in result.strata if s.name == "kept"))
     else:
-        what = "audit: not all images of the sample are looked at"
-        found = f"{result.num_looks:,} of {result.num_sampled:,} looked at"
+        what = "audit: the sample is not fully reviewed"
+        found = f"{result.num_looks:,} of {result.num_sampled:,} reviewed"
     return GateError(what, expected=f"at most {result.goal:.2%} (one-sided 95 %)", found=found, next_step=following)
 
 
 def _lines(result: AuditResult, did: str) -> list[str]:
     record = result.record
-    rows = f"{sum(record.sizes.values()) + sum(record.judged_sizes.values()):,} images to answer for"
-    lines = [f"audit  {record.stage} {record.manifest_sha256[:12]} · {rows} · {did or 'sample there already'}"]
-    lines.append(f"  looked at {result.num_looks:,} of {result.num_sampled:,}, shuffled: {_parts(result)}")
-    for name, text in (("unsure", "unsure, not counted"), ("undecided", "on which annotators differ")):
+    rows = f"{sum(record.sizes.values()) + sum(record.judged_sizes.values()):,} images covered"
+    lines = [f"audit  {record.stage} {record.manifest_sha256[:12]} · {rows} · {did or 'sample drawn before'}"]
+    lines.append(f"  reviewed {result.num_looks:,} of {result.num_sampled:,}, shuffled: {_parts(result)}")
+    for name, text in (("unsure", "unsure, not counted"), ("undecided", "on which annotators disagree")):
         num = sum(getattr(s, f"num_{name}") for s in result.strata)
         lines += [f"  {num:,} {text}"] if num else []
     if not result.num_looks:
@@ -103,9 +105,9 @@ def _lines(result: AuditResult, did: str) -> list[str]:
     if result.dropped:
         lines.append(f"  {'wrongly dropped, by reason':<30}{'share':>9}   {'95 % interval':<20}one-sided bound")
         lines += [_row(_words(name), value) for name, value in result.dropped.items()]
-        lines.append("  (all: the reasons' bounds weighted by size, each at the level that Bonferroni's rule asks for;")
+        lines.append("  (all: the bounds of the reasons, weighted by size, with the Bonferroni correction;")
         lines.append("  conservative: the true interval is narrower)")
-    every = f"noise images that stay, however often you look on and ask: at most {result.noise_at_every_look:.2%}"
+    every = f"noise in the kept set, however often you check: at most {result.noise_at_every_look:.2%}"
     return [*lines, "", f"  {every}", _goal_line(result)]
 
 
@@ -114,8 +116,8 @@ def _goal_line(result: AuditResult) -> str:
     if more == 0 and result.is_complete:
         return f"  goal of at most {goal}: reached"
     if more is None:
-        return f"  goal of at most {goal}: out of reach with what was found; clean more"
-    return f"  goal of at most {goal}: {more:,} more looks at images that stay, if they find none"
+        return f"  goal of at most {goal}: out of reach after what was found; clean more"
+    return f"  goal of at most {goal}: review {more:,} more kept images, if none is noise"
 
 
 def _parts(result: AuditResult) -> str:

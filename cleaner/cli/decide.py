@@ -22,23 +22,23 @@ def decide(
     label: Annotated[str, typer.Option(metavar="CLASS", help="The images show this class.")] = "",
     noise: Annotated[bool, typer.Option("--noise", help="The images belong to no class.")] = False,
     normal: Annotated[bool, typer.Option("--normal", help="The images are not noise images.")] = False,
-    unsure: Annotated[bool, typer.Option("--unsure", help="You cannot say.")] = False,
+    unsure: Annotated[bool, typer.Option("--unsure", help="You cannot tell.")] = False,
     class_: Annotated[str, typer.Option("--class", metavar="CLASS", help="Decide on a class, not on images.")] = "",
-    keep: Annotated[bool, typer.Option("--keep", help="The class stays.")] = False,
-    merge_into: Annotated[str, typer.Option(metavar="CLASS", help="The class becomes part of this one.")] = "",
-    drop: Annotated[bool, typer.Option("--drop", help="The images, or the class, are of no use.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the class.")] = False,
+    merge_into: Annotated[str, typer.Option(metavar="CLASS", help="Merge the class into this one.")] = "",
+    drop: Annotated[bool, typer.Option("--drop", help="Drop the images or the class.")] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Take back the last verdict.")] = False,
     annotator: Annotated[str, typer.Option(help="Who decides.")] = "",
     queue: Annotated[
         str,
         typer.Option(
             **o.choice("", *o.QUEUES) | {"metavar": "QUEUE"},
-            help="The queue that asked. An audit counts its own answers alone, and an answer to disagreements settles.",
+            help="The queue this answers. An audit counts only its own answers; `disagreements` settles a dispute.",
             show_default="none",
         ),
     ] = "",
 ) -> None:
-    """Record a verdict on images or on a class. The stages follow it when they run next.
+    """Record a verdict on images or on a class. The stages apply it when they next run.
 
     Example: `cleaner decide cat/0017.jpg cat/0018.jpg --label dog`
     """

@@ -14,7 +14,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 
 @app.callback()
 def _root() -> None:
-    """Import and export people's decisions; the stages follow them when they run next."""
+    """Import and export people's decisions. The stages apply them when they next run."""
 
 
 @app.command("import")
@@ -28,10 +28,10 @@ def import_(
         ),
     ],
 ) -> None:
-    """Add the decisions of a CSV, TSV or Parquet file: all of them, or none if a row is wrong.
+    """Add the decisions of a CSV, TSV or Parquet file: all of them, or none if a row is invalid.
 
     Verdicts on images: label (with the right class in `label`), noise, normal, drop, unsure; on classes: keep, drop,
-    merge (into `label`). Rows that are already recorded are passed over.
+    merge (into `label`). Rows that are already recorded are skipped.
 
     Example: `cleaner decisions import looked_at.csv`
     """
@@ -48,11 +48,11 @@ def import_(
     warnings = []
     if result.num_overruled:
         warnings.append(
-            f"for {result.num_overruled} images or classes the file's last verdict is not in force: "
-            "it was undone or changed since, or annotators differ"
+            f"the last verdict of the file is not in force for {result.num_overruled} images or classes: "
+            "it was undone or changed since, or annotators disagree"
         )
     if result.unknown_labels:
-        warnings.append(f"classes that no image has, perhaps mistyped: {first_few(result.unknown_labels)}")
+        warnings.append(f"no image has these classes (mistyped?): {first_few(result.unknown_labels)}")
     session.report_counts(
         f"decisions  {file}",
         {"added": result.num_added, "there already": result.num_present},
@@ -67,7 +67,7 @@ def export(
     line: CommandLine,
     file: Annotated[Path, typer.Argument(help="Table to write: .csv, .tsv or .parquet.", show_default=False)],
 ) -> None:
-    """Write every decision, undone ones too, to a file that `import` reads.
+    """Write every decision, including undone ones, to a file that `import` reads.
 
     Example: `cleaner decisions export decisions.csv`
     """

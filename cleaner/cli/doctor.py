@@ -10,7 +10,7 @@ from cleaner.cli.session import open_session
 
 @takes(keys("embedding", but=("views",)), run=("device", "workers"))
 def doctor(line: CommandLine) -> None:
-    """What this machine has, and what a run here would use: versions, devices, backbone, free disk.
+    """Show what this machine has and what a run would use: versions, devices, backbone, free disk.
 
     Example: `cleaner doctor -C work/`
     """

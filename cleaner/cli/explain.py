@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def explain(
     line: CommandLine,
     files: o.Files,
-    limit: Annotated[int, typer.Option(metavar="N", min=0, help="Show up to N neighbours, and N copies.")] = 5,
+    limit: Annotated[int, typer.Option(metavar="N", min=0, help="Show at most N neighbours and N copies.")] = 5,
 ) -> None:
-    """What each stage saw, scored and decided for an image, round by round, with its copies and neighbours.
+    """Show what each stage saw, scored and decided for an image, round by round, with its copies and neighbours.
 
     Example: `cleaner explain cat/0017.jpg -C work/`
     """

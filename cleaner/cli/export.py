@@ -21,19 +21,19 @@ def export(
         str,
         typer.Option(
             **o.choice("hardlink", "symlink", "copy"),
-            help="How images get into the folder; a hardlink is the same file: do not edit it in place.",
+            help="How to put images into the folder. A hardlink is the same file: do not edit it in place.",
         ),
     ] = "hardlink",
     repeats: Annotated[
         str | None,
         typer.Option(
             **o.choice("files", "csv", "ignore"),
-            help="How often an image counts: as further files (rows), as numbers in a table (column), or not at all.",
+            help="How to write repeats: as extra files or rows, as a column of numbers, or not at all.",
             show_default="files; csv with --to csv",
         ),
     ] = None,
     dropped: Annotated[
-        bool, typer.Option("--dropped", help="Write dropped images too, by reason; kept ones then lie in train/.")
+        bool, typer.Option("--dropped", help="Write dropped images too, by reason; kept ones then go into train/.")
     ] = False,
     from_file: o.FromFile = None,
 ) -> None:

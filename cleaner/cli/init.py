@@ -12,7 +12,7 @@ from cleaner.errors import UsageError
 @takes(run=("dry_run",))
 def init(
     line: CommandLine,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite a cleaner.toml that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing cleaner.toml.")] = False,
 ) -> None:
     """Write a cleaner.toml with every setting commented out, at its default and under its description.
 
@@ -24,7 +24,7 @@ def init(
 
     path = line.workspace / CONFIG_FILE
     if path.exists() and not force:
-        raise UsageError(f"{path}: exists already", next_step="edit it, or overwrite it with --force")
+        raise UsageError(f"{path}: already exists", next_step="edit it, or overwrite it with --force")
     if not session.options.dry_run:
         write_atomic(path, write_template().encode())
     session.report_counts(f"init  {path}", {"settings": len(variable_names())}, following="scan IMAGES")

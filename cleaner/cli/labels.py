@@ -16,7 +16,7 @@ def labels(
     relabel: Annotated[bool, typer.Option("--relabel", help=f"The same as --relabel-above {RELABEL_ABOVE}.")] = False,
     from_file: o.FromFile = None,
 ) -> None:
-    """Find good images under the wrong class, by cross-training and pulling back.
+    """Find good images with a wrong label, by cross-training and pulling back.
 
     Example: `cleaner labels --folds 5 --top-k 5,1`
     """

@@ -17,7 +17,7 @@ Images = Annotated[
     typer.Argument(
         parser=locate,
         metavar="IMAGES",
-        help="Folder of the images, or a URL such as s3://bucket/folder; nothing in it is ever changed.",
+        help="Folder of the images, or a URL such as s3://bucket/folder. It is never changed.",
         show_default=False,
     ),
 ]
@@ -41,12 +41,12 @@ Config = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="Settings file.", show_default="cleaner.toml in the workspace"),
 ]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Only warnings and errors.", rich_help_panel=_OUTPUT)]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show only warnings and errors.", rich_help_panel=_OUTPUT)]
 Verbose = Annotated[
-    int, typer.Option("-v", "--verbose", count=True, help="Say more; twice: still more.", rich_help_panel=_OUTPUT)
+    int, typer.Option("-v", "--verbose", count=True, help="Show more messages; -vv shows all.", rich_help_panel=_OUTPUT)
 ]
 Json = Annotated[
-    bool, typer.Option("--json", help="One JSON document on stdout, nothing else there.", rich_help_panel=_OUTPUT)
+    bool, typer.Option("--json", help="Write one JSON document to stdout, and nothing else.", rich_help_panel=_OUTPUT)
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=_OUTPUT)]
 
@@ -69,7 +69,11 @@ QUEUES_HELP = f"One of {', '.join(QUEUES)}."
 LOG_FORMATS = ("text", "json")
 LogFormat = Annotated[
     str,
-    typer.Option(metavar="[text|json]", help="Lines on stderr: text, or a JSON object each.", rich_help_panel=_OUTPUT),
+    typer.Option(
+        metavar="[text|json]",
+        help="Format of the lines on stderr: text, or one JSON object each.",
+        rich_help_panel=_OUTPUT,
+    ),
 ]
 
 

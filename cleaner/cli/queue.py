@@ -22,13 +22,13 @@ def queue(
     line: CommandLine,
     name: Annotated[str, typer.Argument(**o.choice(*o.QUEUES) | {"metavar": "QUEUE"}, help=o.QUEUES_HELP)],
     limit: Annotated[
-        int | None, typer.Option(min=1, help="List this many at most.", show_default=f"all with --json, else {_SHOWN}")
+        int | None, typer.Option(min=1, help="List at most this many.", show_default=f"all with --json, else {_SHOWN}")
     ] = None,
 ) -> None:
-    """List what is left of a queue of the review page, in its order; what was decided is taken out at once.
+    """List the undecided items of a review queue, in its order. A decided item leaves the list at once.
 
-    With `--json`: `[{"file_name": …, "probability": …, "reason": …}]`, and `[]` when nothing is left. With
-    `cleaner decide` a program can play the person.
+    With `--json`: `[{"file_name": …, "probability": …, "reason": …}]`, and `[]` when nothing is left. A program can
+    answer with `cleaner decide`.
 
     Example: `cleaner queue labels --limit 20 --json`
     """

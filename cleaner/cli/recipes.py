@@ -24,7 +24,7 @@ def recipes(
         typer.Option(metavar="FILE", help="The contact sheet.", show_default="recipes.png in the workspace"),
     ] = None,
 ) -> None:
-    """List the recipes: the optimisation and augmentation that rounds rotate through, and that `train --recipe` takes.
+    """List the optimization and augmentation recipes that rounds rotate through and `train --recipe` takes.
 
     Example: `cleaner recipes`, `cleaner recipes --show 8 -C work/`
     """
@@ -40,7 +40,7 @@ def recipes(
         console, path = session.console, out or line.workspace / "recipes.png"
         num = write_contact_sheet(session.workspace, path, show, session.options.seed)
         sheet = str(path)
-        console.result([f"{path}: {num} images as each augmentation and each recipe shows them"])
+        console.result([f"{path}: {num} images under each augmentation and each recipe"])
     console.document({"recipes": listed, "contact_sheet": sheet})
 
 

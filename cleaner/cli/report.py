@@ -6,7 +6,7 @@ from cleaner.cli.session import open_session
 
 @takes()
 def report(line: CommandLine) -> None:
-    """Write report.html and report.json: what was found, with pictures, and what is left. Opens without a network.
+    """Write report.html and report.json: what was found, with pictures, and what is left. They need no network.
 
     Example: `cleaner report -C work/`
     """
@@ -15,7 +15,7 @@ def report(line: CommandLine) -> None:
 
     result = write_report(session.workspace, session.console)
     if result.stale:
-        session.console.warn(f"the report is of a result that is out of date: {result.stale}")
+        session.console.warn(f"the report shows a result that is out of date: {result.stale}")
     size = f"{result.num_pictures:,} pictures · {result.num_bytes / 1e6:.1f} MB"
     session.console.result([f"report  {result.html}", f"  {size} · {result.json}"])
     files = {"html": str(result.html.resolve()), "json": str(result.json.resolve()), "bytes": result.num_bytes}

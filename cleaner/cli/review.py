@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 LOOKS = (keys("noise", "seeds"), keys("embedding"))
-"""Settings of the queue `noise`, whose model sees what that of the stage sees."""
+"""Settings of the queue `noise`: its model uses the same embeddings and seeds as the noise stage."""
 
 
 @takes(*LOOKS, run=("device", "workers"))
@@ -34,7 +34,7 @@ def review(
             show_default="chosen on the page",
         ),
     ] = None,
-    share: Annotated[float, typer.Option(help="Random share of the label issues to look at, 0.05 to 1.")] = 1.0,
+    share: Annotated[float, typer.Option(help="Random share of the label issues to review, 0.05 to 1.")] = 1.0,
     annotator: Annotated[
         str | None, typer.Option(metavar="NAME", help="Who decides.", show_default="your login name")
     ] = None,
@@ -42,7 +42,7 @@ def review(
         int | None, typer.Option(min=0, max=65535, help="Port to serve on.", show_default="the first free from 8765")
     ] = None,
     host: Annotated[
-        str, typer.Option(help="Address to serve on; any but this computer's own is a risk.")
+        str, typer.Option(help="Address to serve on. Any other than this computer's own is a risk.")
     ] = "127.0.0.1",
     exposed: Annotated[
         bool,
@@ -54,10 +54,10 @@ def review(
     ] = False,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
-    """Look at pictures and decide, on a web page of this computer; the stages follow when they run next.
+    """Review images and record verdicts, on a web page on this computer. The stages apply them when they next run.
 
-    `cleaner review noise` asks what helps most to find noise images, and shows how much is likely left; it embeds the
-    images first, if no stage did.
+    `cleaner review noise` asks about the images that help most to find noise, and shows how much noise is likely left.
+    It computes the embeddings first if no stage has.
 
     Example: `cleaner review labels --share 0.1`
     """
@@ -74,7 +74,7 @@ def review(
     )
     absent = server.desk.queue(queue).absent if queue else ""
     if absent:
-        raise BadInputError(f"the queue {queue} is not there yet", next_step=absent)
+        raise BadInputError(f"there is no queue {queue} yet", next_step=absent)
     if host not in LOOPBACK:
         session.console.warn(f"served on {host}, unencrypted: anyone who gets the link decides as {name}")
     _announce(session, server, name)
@@ -98,11 +98,11 @@ def _serve(session: Session, server: ReviewServer, open_browser: bool) -> None:
     try:
         server.run()
     except KeyboardInterrupt:
-        session.console.say(f"review ended; every decision is saved · next: {session.next_command('status')}")
+        session.console.say(f"review ended; all decisions are saved · next: {session.next_command('status')}")
 
 
 def open_refit(session: Session) -> NoiseRefit:
-    """The noise model that follows the decisions, with what it sees of the images."""
+    """The noise model that follows the decisions, with the features it is fitted on."""
     from cleaner.review.noise_refit import NoiseRefit
 
     return NoiseRefit.open(session.workspace, session.config.noise, session.options)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @takes(keys("noise", "seeds"), keys("scan", "limit"), keys("embedding"), run=STAGE)
 def run(line: CommandLine, images: o.Images) -> None:
-    """All stages, one after the other: scan, noise, labels, balance. Those that are up to date are passed over.
+    """Run all stages in order: scan, noise, labels, balance. Stages that are up to date are skipped.
 
     Example: `cleaner run photos/ -C work/ --seeds seeds.csv`
     """
@@ -36,7 +36,7 @@ def run(line: CommandLine, images: o.Images) -> None:
     results: list[StageResult] = []
     with session.lock():
         for name, run_stage in stages.items():
-            waits = bool(results) and bool(results[-1].would_run)  # a dry run: what it would read is not there yet
+            waits = bool(results) and bool(results[-1].would_run)  # a dry run: its input does not exist yet
             results.append(planned(name, f"{results[-1].record.stage} runs before it") if waits else run_stage())
             session.show(results[-1])
     session.finish(results)

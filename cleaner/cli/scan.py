@@ -7,7 +7,7 @@ from cleaner.cli.session import open_session
 
 @takes(keys("scan"), run=("seed", "workers", "engine", "address", "storage", "force", "dry_run"))
 def scan(line: CommandLine, images: o.Images) -> None:
-    """Look at every file: readable or not, label, size, quality, exact and near duplicates.
+    """Check every file: readability, label, size, quality, exact and near duplicates.
 
     Example: `cleaner scan photos/ -C work/`, `cleaner scan photos/ --drop blurry,dark`
     """

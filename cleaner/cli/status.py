@@ -20,11 +20,13 @@ def status(
     line: CommandLine,
     images: Annotated[
         bool | None,
-        typer.Option("--images/--no-images", help="Compare the images with the scan.", show_default="if they are few"),
+        typer.Option("--images/--no-images", help="Check the images against the scan.", show_default="if they are few"),
     ] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=0, help="Name up to N of each kind that waits.")] = 0,
+    limit: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Name up to N items of each kind that waits for people.")
+    ] = 0,
 ) -> None:
-    """Where the work stands: each stage, whether it is stale and why, what waits for people, the next command.
+    """Show each stage, whether it is stale and why, what waits for people, and the next command.
 
     Example: `cleaner status -C work/`
     """

@@ -31,7 +31,7 @@ def verify(
 ) -> None:
     """Is a model trained on the cleaned set better than one trained on what you had? Helped, hurt, or cannot tell.
 
-    Trains with one recipe, the same seeds and the same number of steps on both, and asks both about held-out images.
+    Trains on both with one recipe, the same seeds and the same number of steps, and tests on held-out images.
 
     Example: `cleaner verify --val val/ --fail-on-hurt`
     """

@@ -64,7 +64,7 @@ def list_open(workspace: Workspace, name: str, limit: int | None = None, refit: 
         refit.follow(ledger)
     queue = kind.find(kind, Sources(workspace, catalogue, ledger, refit=refit))
     if queue.absent:
-        raise BadInputError(f"the queue {name} is not there yet", next_step=queue.absent)
+        raise BadInputError(f"there is no queue {name} yet", next_step=queue.absent)
     answered = queue.find_answered(ledger)
     left = [position for position, key in enumerate(queue.keys) if key not in answered]
     why: dict[int, str] = {}

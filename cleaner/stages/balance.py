@@ -24,9 +24,9 @@ from cleaner.stages.stage_run import Machine, StageResult, StageRun
 
 _READ = ["file_name", "image_id", "keep", "drop_stage", "drop_reason", "clean_label", "label", "split", "readable"]
 _READ_OF_LABELS = ["given_rank", "label_evidence"]
-"""The columns that this stage looks at. The others go from one manifest to the next unread: they are most of it."""
+"""The columns that this stage reads. The others, most of the manifest, are copied unread."""
 _FEWEST_CLASSES = 2
-"""Classes are not dropped where fewer would be left, unless a person says so."""
+"""The stage drops no class if fewer than this would remain, unless a person decided it."""
 _EVIDENCE = ["coherence_p", "rank_p", "kept_coherence_p"]
 _CLASSES_SCHEMA = pa.schema(
     [
@@ -51,7 +51,7 @@ def run_balance(
 ) -> StageResult:
     """Drop jumbled small classes, repeat the images of the other small ones, and write `balance/` with the priors.
 
-    Raises StaleStageError without a current parent, BadInputError where nothing is left to balance.
+    Raises StaleStageError if the parent is missing or stale, BadInputError if no training image is kept.
     """
     run = StageRun.open(workspace, "balance", settings, options, from_file)
     return run.current() or _balance(run)
@@ -62,10 +62,10 @@ def _balance(run: StageRun[BalanceSettings]) -> StageResult:
     full = with_stage_columns(run.read_parent(_READ, _READ_OF_LABELS), "balance")
     cleaned = full["split"].isin(["train", *settings.clean_split]).to_numpy()
     merged = resolve_merges(run.class_verdicts)
-    _obey(full, cleaned, run.image_verdicts(full), merged)
+    _apply_verdicts(full, cleaned, run.image_verdicts(full), merged)
     if not (full["keep"] & (full["split"] == "train")).any():
         path = run.parent.path
-        raise BadInputError(f"{path}: no image of split train is kept", next_step="look at drop_reason in it")
+        raise BadInputError(f"{path}: no image of the train split is kept", next_step="look at its column drop_reason")
     classes, machine = _judge_classes(run, full, merged)
     _drop_classes(full, classes, cleaned)
     _fill(full, classes, settings, run.options.seed)
@@ -84,7 +84,7 @@ def _balance(run: StageRun[BalanceSettings]) -> StageResult:
     )
 
 
-def _obey(full: pd.DataFrame, cleaned: np.ndarray, verdicts: pd.DataFrame, merged: dict[str, str]) -> None:
+def _apply_verdicts(full: pd.DataFrame, cleaned: np.ndarray, verdicts: pd.DataFrame, merged: dict[str, str]) -> None:
     """Apply verdicts on `cleaned` images that no earlier stage applied, and merges of classes, in place."""
     image_id = full["image_id"]
     refused = verdicts.index[verdicts["verdict"].isin(["noise", "drop"])]
@@ -98,7 +98,7 @@ def _obey(full: pd.DataFrame, cleaned: np.ndarray, verdicts: pd.DataFrame, merge
 def _judge_classes(
     run: StageRun[BalanceSettings], full: pd.DataFrame, merged: dict[str, str]
 ) -> tuple[pd.DataFrame, Machine]:
-    """One row a class (index: its name, sorted), with evidence and action."""
+    """One row per class (index: its name, sorted), with evidence and action."""
     settings, given = run.settings, full["label"].replace(merged)
     classes = _measure_classes(full, given)
     size = classes["size_clean"].to_numpy()
@@ -106,7 +106,7 @@ def _judge_classes(
     machine = Machine()
     action = np.where(is_low, settings.low_count, "keep").astype(object)
     if settings.low_count == "auto" and is_low.any():
-        from cleaner.stages.small_classes import examine_classes  # loads torch, which is needed only to look at images
+        from cleaner.stages.small_classes import examine_classes  # loads torch, needed only here
 
         tested = examine_classes(run, classes.index[is_low].tolist(), full, given)
         machine = tested.machine
@@ -125,7 +125,7 @@ def _judge_classes(
 
 
 def _measure_classes(full: pd.DataFrame, given: pd.Series[str]) -> pd.DataFrame:
-    """Sizes and shares of each class; `given` is the label column with merged classes as one."""
+    """Sizes and shares of each class; `given` is the label column after merges."""
     train = full[full["split"] == "train"]
     counted = (full["keep"] & (full["split"] == "train")).to_numpy()
     names = sorted(set(train.loc[train["readable"], "clean_label"]) | set(full.loc[counted, "clean_label"]))
@@ -144,7 +144,7 @@ def _measure_classes(full: pd.DataFrame, given: pd.Series[str]) -> pd.DataFrame:
 
 
 def _add_findings(classes: pd.DataFrame, parent: Parent, merged: dict[str, str]) -> None:
-    """Add what labels found of the classes, where it ran; people judge what it suspects and no setting decided."""
+    """Add the findings of the labels stage, if it ran; suspected classes go to review unless a setting decided."""
     path = parent.path.parent / CLASSES if parent.name == "labels" else Path()
     classes[[name for name, _ in FINDING_COLUMNS]] = read_findings(path, classes.index.tolist(), merged)
     suspected = (classes["finding"] != "") & (classes["action"] == "keep") & (classes["evidence"] != "setting")
@@ -178,7 +178,7 @@ def _sums(full: pd.DataFrame, classes: pd.DataFrame) -> pd.Series[int]:
 
 
 def _priors(classes: pd.DataFrame, settings: BalanceSettings) -> dict[str, Any]:
-    """class_priors.json: the classes that are left, sorted, and the prior of what a sampler yields."""
+    """The content of class_priors.json: the remaining classes, sorted, and their priors after repeats."""
     left = classes[(classes["sum_repeats"] > 0)]
     priors = compute_priors(left["sum_repeats"].to_numpy())
     return {
@@ -206,17 +206,17 @@ def _outcome(full: pd.DataFrame, classes: pd.DataFrame, settings: BalanceSetting
         "classes_short": short,
     }
     warnings = []
-    for evidence, what in (("model", "a jumble"), ("setting", "small (--low-count drop)")):
+    for evidence, what in (("model", "jumbled"), ("setting", "too small (--low-count drop)")):
         named = classes.index[(classes["action"] == "drop") & (classes["evidence"] == evidence)].tolist()
         if named:
-            verb = "class is" if len(named) == 1 else "classes are"
+            verb = "class was" if len(named) == 1 else "classes were"
             warnings.append(
                 f"{len(named)} {verb} dropped as {what}: {first_few(named)}; "
-                "`cleaner decide --class CLASS --keep` brings one back"
+                "to keep one, run `cleaner decide --class CLASS --keep`"
             )
     if short:
         warnings.append(
-            f"{len(short)} classes stay under {goal} although each image is repeated {settings.max_repeats} times: "
+            f"{len(short)} classes have fewer than {goal} images even with each repeated {settings.max_repeats} times: "
             + first_few(short)
         )
     return counts, warnings

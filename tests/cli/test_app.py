@@ -18,11 +18,12 @@ from cleaner.cli.command_line import CommandLine
 from cleaner.cli.console import Console
 from cleaner.cli.session import open_session
 from cleaner.config_sources import give
+from cleaner.dataset.stage_inputs import STAGES
 from cleaner.dataset.store import exclusive_lock
 from tests.support.process import ENVIRONMENT, cleaner
 from tests.support.waiting import PATIENCE_S
 
-COMMANDS = ["scan", "noise", "labels", "balance", "run", "export", "decisions import", "decisions export"]
+COMMANDS = [*STAGES, "run", "export", "decisions import", "decisions export"]
 
 
 class InProcess:
@@ -103,7 +104,7 @@ def test_usage_errors_end_with_2(tmp_path: Path, in_process: InProcess, argument
 def test_bad_input_ends_with_3_and_names_file_and_next_step(tmp_path: Path, in_process: InProcess) -> None:
     exit_code, _, messages = in_process("noise", "-C", "absent")
     assert exit_code == 3 and "absent: no such workspace" in messages and "cleaner scan IMAGES" in messages
-    for command in (["noise"], ["labels"], ["balance"], ["export", "out"]):
+    for command in (*([stage] for stage in STAGES[1:]), ["export", "out"]):
         exit_code, _, messages = in_process(*command)
         assert exit_code == 3 and "cleaner scan IMAGES" in messages
     (tmp_path / "cleaner.toml").write_text("[noise]\nthreshhold = 0.8\n")

@@ -11,9 +11,10 @@ from cleaner.cli.command_line import CommandLine, keys
 from cleaner.cli.options import QUEUES as QUEUE_NAMES
 from cleaner.config import Config, RunOptions
 from cleaner.config_sources import TABLES, Given
+from cleaner.dataset.stage_inputs import STAGES
 from tests.support.program import Program, draw_set
 
-STAGES = ["scan", "noise", "labels", "balance", "train", "verify"]
+WITH_SETTINGS = [*STAGES, "train", "verify"]
 NOT_OFFERED = {"scan": ("device", "train_workers"), "train": (), "verify": ("engine", "address", "storage")}
 
 
@@ -24,7 +25,7 @@ def rows(text: str) -> dict[str, str]:
     return {part.split()[0]: " ".join(part.split()) for part in joined.split("\n") if part.strip()}
 
 
-@pytest.mark.parametrize("command", STAGES)
+@pytest.mark.parametrize("command", WITH_SETTINGS)
 def test_defaults_and_choices_in_help_are_those_of_config(
     command: str, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,7 +78,7 @@ def test_options_reach_their_settings(program: Program, tmp_path: Path) -> None:
         (["review", "nose"], "QUEUE nose", "noise-seeds"),
         (["queue", "nose"], "NAME nose", "noise-seeds"),
         (["decide", "x.png", "--noise", "--queue", "nose"], "--queue nose", "noise-seeds"),
-        (["audit", "--stage", "export"], "--stage export", "scan or noise or labels or balance"),
+        (["audit", "--stage", "export"], "--stage export", " or ".join(STAGES)),
     ],
 )
 def test_a_bad_value_is_told_what_the_option_takes(

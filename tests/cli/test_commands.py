@@ -16,6 +16,7 @@ import typer.main
 from cleaner.cli.app import app
 from cleaner.config import Config, NoiseSettings
 from cleaner.config_sources import read_config, variable_names, write_template
+from cleaner.dataset.stage_inputs import STAGES
 from tests.support.places import REPO, SAMPLE
 from tests.support.program import Program, draw_set, load_script, tree_digest
 
@@ -47,9 +48,7 @@ ON_A_SCAN = {
 DRY = {
     "scan": ["../images", "--near-radius", "3"],
     "run": ["../images"],
-    "noise": [],
-    "labels": [],
-    "balance": [],
+    **{stage: [] for stage in STAGES[1:]},
     "export": ["../out"],
     "decide": ["cat/0.png", "--noise"],
     "init": [],
@@ -107,18 +106,17 @@ def test_json_of_the_stages(sample_copy: Path, program: Program) -> None:
     """All are up to date, which their documents say; that they ran is tested elsewhere."""
     place = ["-C", sample_copy, "--json"]
     seeds = ["--seeds", SAMPLE / "seeds.csv"]
-    for command in (["noise", *seeds], ["labels"], ["balance"]):
-        document = program(*command, *place).document("stage")
-        assert document["was_current"] and document["stage"] == command[0]
+    for stage in STAGES[1:]:
+        document = program(stage, *(seeds if stage == "noise" else []), *place).document("stage")
+        assert document["was_current"] and document["stage"] == stage
     document = program("run", SAMPLE / "images", *seeds, *place).document("run")
-    assert [s["was_current"] for s in document["stages"]] == [True] * 4
+    assert [s["was_current"] for s in document["stages"]] == [True] * len(STAGES)
     before = tree_digest(sample_copy)
     document = program("run", SAMPLE / "images", "--dry-run", *place).document("dry-run")
-    assert [s["would_run"] for s in document["stages"]] == [False, True, True, True]
+    assert [s["would_run"] for s in document["stages"]] == [False] + [True] * (len(STAGES) - 1)
     assert [s["why"] for s in document["stages"]][1:] == [
         f"changed: seeds ({SAMPLE / 'seeds.csv'})",
-        "noise runs before it",
-        "labels runs before it",
+        *(f"{stage} runs before it" for stage in STAGES[1:-1]),
     ]
     assert tree_digest(sample_copy) == before
 
@@ -129,7 +127,7 @@ def test_a_dry_run_changes_no_file(command: str, work: Path, program: Program) -
         arguments = DRY[command]
         before = tree_digest(work.parent)
         done = program(*command.split(), *arguments, "--dry-run", "-C", place)
-        stale = command in ("labels", "balance") and done.exit_code == 3  # nothing to read yet
+        stale = command in STAGES[2:] and done.exit_code == 3  # nothing to read yet
         assert done.exit_code == 0 or stale, done.err
         assert tree_digest(work.parent) == before
         if done.exit_code == 0:

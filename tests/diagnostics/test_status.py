@@ -14,6 +14,7 @@ from cleaner.config import Config, RunOptions, ScanSettings
 from cleaner.config_sources import read_config
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.lineage import why_stale
+from cleaner.dataset.stage_inputs import STAGES
 from cleaner.dataset.staleness import RunRequest, find_inputs, why_run
 from cleaner.dataset.verdicts import read_verdicts
 from cleaner.dataset.workspace import Input, Workspace
@@ -44,6 +45,11 @@ def look(root: Path, config: Config | None = None) -> Status:
 
 def states(status: Status) -> dict[str, str]:
     return {s.stage: s.state for s in status.stages}
+
+
+def stale_from(first: str) -> dict[str, str]:
+    """The states when `first` and all stages after it are stale."""
+    return {s: "complete" if STAGES.index(s) < STAGES.index(first) else "stale" for s in STAGES}
 
 
 def edit_record(root: Path, stage: str, **values: object) -> None:
@@ -78,7 +84,7 @@ def test_what_waits_for_people_is_what_nobody_decided(work: Path) -> None:
 def test_a_setting_of_the_file_makes_its_stage_and_those_after_it_stale(work: Path) -> None:
     (work / "cleaner.toml").write_text("[labels]\nfolds = 7\n")
     found = look(work, read_config(work / "cleaner.toml"))
-    assert states(found) == {"scan": "complete", "noise": "complete", "labels": "stale", "balance": "stale"}
+    assert states(found) == stale_from("labels")
     assert found.stages[2].why == "setting folds: 5 became 7"
     assert found.stages[3].why == "labels runs before it"
     assert found.next_command == "labels"
@@ -100,7 +106,7 @@ def test_decisions_make_stale_the_stages_that_use_them(work: Path) -> None:
     good = manifest[(manifest["noise_prob"] < 0.4) & ~manifest["image_id"].isin(store.image_verdicts().index)]
     store.add("image", good["image_id"].iloc[0], "label", label="class_0003")
     found = look(work)
-    assert states(found) == {"scan": "complete", "noise": "complete", "labels": "stale", "balance": "stale"}
+    assert states(found) == stale_from("labels")
     assert found.stages[2].why == "people decided more since"
     store.add("image", good["image_id"].iloc[1], "normal")
     assert states(look(work))["noise"] == "stale"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cleaner.dataset.lineage import why_stale
+from cleaner.dataset.stage_inputs import STAGES
 from cleaner.dataset.workspace import Workspace
 from tests.support.places import REPO
 from tests.support.program import draw_set
@@ -72,11 +73,9 @@ def test_all_fine_none_given_and_two_of_one_name(tmp_path: Path, venv: Path) -> 
     assert "same name" in make("batch", "DATASETS=x/a y/a", *common).stderr
 
 
-@pytest.mark.parametrize("stage", ["scan", "noise", "labels", "balance"])
+@pytest.mark.parametrize("stage", STAGES)
 def test_each_stage_alone(tmp_path: Path, venv: Path, stage: str) -> None:
     done = make("-j3", stage, "IMAGES=x", f"WORK={tmp_path / 'work'}", f"VENV={venv}", f"CLEANER={fake(tmp_path)}")
     assert done.returncode == 0, done.stderr
     there = {p.parent.name for p in (tmp_path / "work").glob("*/stage.json")}
-    assert there == set(
-        ["scan", "noise", "labels", "balance"][: ["scan", "noise", "labels", "balance"].index(stage) + 1]
-    )
+    assert there == set(STAGES[: STAGES.index(stage) + 1])

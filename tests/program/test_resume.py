@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cleaner.dataset.stage_inputs import STAGES
 from cleaner.dataset.store import exclusive_lock, sha256_file
 from cleaner.progress import Silent
 from tests.support.backbones import SMALL
 from tests.support.launcher import KILLED, Launcher
 
-STAGES = ("scan", "noise", "labels", "balance")
 OUTPUTS = [
     *(f"{stage}/manifest.parquet" for stage in STAGES),
     "noise/rounds.parquet",
@@ -123,7 +123,7 @@ def test_ctrl_c_ends_with_130_and_the_same_command_goes_on_to_the_same_bytes_wit
 ) -> None:
     for point in ({"task": "scan", "after": 100}, {"task": "embedding", "after": 128}):
         stopped = launcher.run(tmp_path, workers=2, interrupt_at=point)
-        assert stopped["code"] == 130 and "goes on from there" in stopped["stderr"], stopped
+        assert stopped["code"] == 130 and "run the same command again" in stopped["stderr"], stopped
         assert "Traceback" not in stopped["stderr"]
     assert launcher.run(tmp_path, workers=2)["code"] == 0
     # two workers all along, and one in the undisturbed run: the same bytes

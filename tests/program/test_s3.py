@@ -15,6 +15,7 @@ from cleaner.dataset.files import find_file, list_files, listing_digest
 from cleaner.dataset.images import inspect_image, load_rgb
 from cleaner.dataset.lineage import open_parent
 from cleaner.dataset.locations import is_remote, locate, read_bytes
+from cleaner.dataset.stage_inputs import STAGES
 from cleaner.dataset.store import ArrayStore, sha256_file
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, CleanerError
@@ -119,7 +120,7 @@ def test_the_store_on_s3_is_whole_or_nothing(bucket: str) -> None:
 def test_all_stages_over_a_bucket(bucket: str, small_images: Path, small_run: Path, program: Program) -> None:
     shown = program("run", f"{bucket}/images", "-C", "work", "--seeds", small_images / "seeds.csv", "--workers", 1)
     assert shown.exit_code == 0, shown.err
-    for stage in ("scan", "noise", "labels", "balance"):
+    for stage in STAGES:
         manifests = [(root / stage / "manifest.parquet").read_bytes() for root in (Path("work"), small_run)]
         assert manifests[0] == manifests[1], stage
     assert program("status", "-C", "work", "--images").exit_code == 0

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from cleaner.dataset.decisions import DecisionStore
+from cleaner.dataset.stage_inputs import STAGES
 from cleaner.dataset.workspace import Workspace
 from tests.support.browser import Keys, Page, browser, page
 from tests.support.places import SAMPLE
@@ -111,7 +112,7 @@ def test_from_a_folder_to_an_audited_bound(page: Page, program: Program, small_i
     stale = program("balance")
     assert stale.exit_code == 3 and "cleaner noise" in stale.err
     assert "cleaner noise" in program("status").out
-    for stage in ("noise", "labels", "balance"):
+    for stage in STAGES[1:]:
         assert program(stage).exit_code == 0
     labels, verdicts = workspace.read("labels"), DecisionStore(workspace.decisions_path).image_verdicts()
     right = verdicts.index[verdicts["verdict"] == "label"]

@@ -17,6 +17,7 @@ import jsonschema
 import pandas as pd
 import pytest
 
+from cleaner.dataset.stage_inputs import STAGES
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, StaleStageError
 from cleaner.report.build import write_report
@@ -118,7 +119,7 @@ def test_a_hostile_file_name_is_text_in_every_place(tmp_path: Path) -> None:
 
 def test_a_scan_alone_has_a_report(tmp_path: Path) -> None:
     workspace = make_hostile(tmp_path, per_class=6)
-    for stage in ("noise", "labels", "balance"):
+    for stage in STAGES[1:]:
         shutil.rmtree(workspace.stage_dir(stage))
     write_report(workspace)
     document = json.loads((workspace.root / "report.json").read_text())

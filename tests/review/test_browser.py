@@ -13,6 +13,7 @@ import pytest
 
 from cleaner.config import NoiseSettings, RunOptions, ScanSettings
 from cleaner.dataset.decisions import DecisionStore
+from cleaner.dataset.stage_inputs import STAGES
 from cleaner.dataset.workspace import Workspace
 from tests.support.backbones import SMALL
 from tests.support.browser import By, Keys, Page, browser, page
@@ -277,7 +278,7 @@ def test_mouse_classes_and_what_a_screen_reader_hears(page: Page, workspace: Wor
 
 def test_two_hundred_looks_by_keyboard_from_a_bare_scan_to_the_goal(page: Page, sample_copy: Path) -> None:
     """One loop whole: the model learns page by page, the bar falls to the goal, and nothing is decided twice."""
-    for stage in ("noise", "labels", "balance"):
+    for stage in STAGES[1:]:
         shutil.rmtree(sample_copy / stage)
     workspace = Workspace(sample_copy)
     with (SAMPLE / "truth.csv").open(newline="", encoding="utf-8") as file:

@@ -12,6 +12,7 @@ import pytest
 
 from cleaner.config import NoiseSettings, RunOptions
 from cleaner.dataset.decisions import DecisionStore
+from cleaner.dataset.stage_inputs import STAGES
 from cleaner.dataset.workspace import Workspace
 from cleaner.review.ledger import Ledger
 from cleaner.review.noise_refit import NoiseRefit
@@ -24,7 +25,7 @@ from tests.support.review_server import Server
 @pytest.fixture
 def scanned(small_copy: Path) -> Workspace:
     """After the scan alone, with the embeddings cached."""
-    for stage in ("noise", "labels", "balance"):
+    for stage in STAGES[1:]:
         shutil.rmtree(small_copy / stage)
     return Workspace(small_copy)
 

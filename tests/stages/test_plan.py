@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from cleaner.config import Config, RunOptions
+from cleaner.dataset.stage_inputs import STAGES
 from cleaner.errors import BadInputError
 from cleaner.stages.plan import plan_run
 from tests.support.places import SAMPLE
 from tests.support.program import Program, tree_digest
 
-STAGES = ("scan", "noise", "labels", "balance")
 SMALL = ("--workers", 1, "--image-size", 64)
 NUM_TRIES = 3
 """Of a plan whose times are compared: other work that comes and goes must not decide."""
@@ -42,7 +42,7 @@ def test_the_parts_add_up_and_grow_with_the_images(small_images: Path) -> None:
     assert plan.total_s == pytest.approx(sum(plan.seconds.values()))
     assert plan.total_memory_bytes == sum(plan.memory_bytes.values())
     assert plan.total_disk_bytes == sum(plan.disk_bytes.values())
-    assert set(plan.seconds) == {"start", "scan", "embedding", "noise", "labels", "balance"}
+    assert set(plan.seconds) == {"start", "embedding", *STAGES}
     assert all(seconds >= 0 for seconds in plan.seconds.values())
     assert plan.seconds["embedding"] > plan.seconds["scan"] > 0
     assert plan.seconds["embedding"] == pytest.approx(256 / plan.embedding_rate, rel=0.01)  # four whole batches
