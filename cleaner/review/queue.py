@@ -68,6 +68,14 @@ class QueueKind:
     """The queue that decisions record, if it is not `name`."""
     is_audit: bool = False
     """Shows pictures and given labels alone, takes decisions on its own items alone, and counts no others."""
+    applied_by: str = "status"
+    """The command that applies the decisions; `status`, which names it, if that depends."""
+    is_open_ended: bool = False
+    """Whether the queue ends when its goal is reached, not when all items are decided."""
+    is_grouped: bool = False
+    """Whether items of equal given and suggested labels stand together under a heading."""
+    shows_given: bool = True
+    """Whether a card shows the given label; else it shows the labels to choose from."""
     covers_copies: bool = False
     """Whether a decision on an image holds for all contents with equal pixels."""
 

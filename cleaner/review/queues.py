@@ -29,8 +29,10 @@ _KINDS = (
         title="Noise",
         question="Noise (a map, chart, logo, text), or a normal picture?",
         find=find_looks,
+        is_open_ended=True,
         version=find_fit,
         actions=NOISE_ACTIONS,
+        applied_by="noise",
     ),
     QueueKind(
         name="noise-seeds",
@@ -38,6 +40,7 @@ _KINDS = (
         question="Normal: a thing of some class. Noise: a map, chart, logo, text.",
         find=find_seed_candidates,
         actions=NOISE_ACTIONS,
+        applied_by="noise",
     ),
     QueueKind(
         name="noise-doubtful",
@@ -46,6 +49,7 @@ _KINDS = (
         find=find_noise,
         version=find_fit,
         actions=NOISE_ACTIONS,
+        applied_by="noise",
     ),
     QueueKind(
         name="noise-found",
@@ -54,12 +58,14 @@ _KINDS = (
         find=find_noise,
         version=find_fit,
         actions=NOISE_ACTIONS,
+        applied_by="noise",
     ),
     QueueKind(
         name="labels",
         title="Labels",
         question="Does the given label fit, or another one?",
         find=find_label_issues,
+        is_grouped=True,
         answers=answers_label_question,
     ),
     QueueKind(
@@ -75,6 +81,7 @@ _KINDS = (
         question="The same picture stands under several labels. Which one is right?",
         find=find_conflicts,
         answers=answers_label_question,
+        shows_given=False,
         covers_copies=True,
     ),
     QueueKind(
@@ -82,6 +89,7 @@ _KINDS = (
         title="Classes",
         question="Is this one class? Keep it, drop it, or merge it into another.",
         find=find_doubtful_classes,
+        applied_by="balance",
     ),
     QueueKind(
         name="disagreements",
@@ -99,6 +107,7 @@ _KINDS = (
         question="A blind sample. Is the label right?",
         find=find_audit_sample,
         version=find_drawn_samples,
+        applied_by="audit",
         is_audit=True,
     ),
 )

@@ -25,7 +25,7 @@ export function describe(item) {
 }
 
 export class Grid {
-  // `onFocus(item)`, `onZoom()`, `onSelection()`
+  // `onFocus(item)`, `onZoom()`, `onSelection()`, looked up when they are called
   constructor(handlers) {
     this.handlers = handlers;
     this.items = [];
@@ -47,13 +47,13 @@ export class Grid {
     });
   }
 
-  show(page, limit) {
+  show(page, queue, limit) {
     this.items = page.items;
     this.selected.clear();
     this.cards = [];
     this.root.dataset.limit = limit;
-    const grouped = page.name === "labels";
-    this.name = page.name;
+    const grouped = queue.is_grouped;
+    this.showsGiven = queue.shows_given;
     this.scoreName = grouped ? page.score_name : null;
     const groups = [];
     for (const item of page.items) {
@@ -101,7 +101,7 @@ export class Grid {
       const merges = item.choices.slice(0, 3).flatMap(([, label], i) => [kbd(String(i + 1)), `${label} `]);
       return [`${item.given} · ${facts.join(" · ")}`, merges.length ? ["merge into ", ...merges] : ["/ merges it into another"]];
     }
-    if (this.name === "conflicts") {
+    if (!this.showsGiven) {
       const lines = item.choices.slice(0, 2).map(([, label], i) => [kbd(String(i + 1)), label]);
       return [lines[0], lines[1] ?? []];
     }
