@@ -9,10 +9,11 @@ from cleaner.config import Config, RunOptions
 from cleaner.dataset.stage_inputs import STAGES
 from cleaner.errors import BadInputError
 from cleaner.stages.plan import plan_run
+from tests.support.backbones import SMALL
 from tests.support.places import SAMPLE
 from tests.support.program import Program, tree_digest
 
-SMALL = ("--workers", 1, "--image-size", 64)
+SMALL_SIZE = ("--workers", 1, "--image-size", 64)
 NUM_TRIES = 3
 """Of a plan whose times are compared: other work that comes and goes must not decide."""
 
@@ -22,7 +23,7 @@ def test_the_plan_fits_the_real_run(sample_run: Path) -> None:
     records = {s: json.loads((sample_run / s / "stage.json").read_text()) for s in STAGES}
     real_s = sum(record["seconds"] for record in records.values())
     for _ in range(NUM_TRIES):
-        plan = plan_run(SAMPLE / "images", Config(), RunOptions(workers=1))
+        plan = plan_run(SAMPLE / "images", Config(embedding=SMALL), RunOptions(workers=1))
         stages_s = plan.total_s - plan.seconds["start"]
         if real_s / 5 < stages_s < real_s * 5:
             break
@@ -38,7 +39,7 @@ def test_the_plan_fits_the_real_run(sample_run: Path) -> None:
 
 
 def test_the_parts_add_up_and_grow_with_the_images(small_images: Path) -> None:
-    plan = plan_run(small_images / "images", Config(), RunOptions(workers=1))
+    plan = plan_run(small_images / "images", Config(embedding=SMALL), RunOptions(workers=1))
     assert plan.total_s == pytest.approx(sum(plan.seconds.values()))
     assert plan.total_memory_bytes == sum(plan.memory_bytes.values())
     assert plan.total_disk_bytes == sum(plan.disk_bytes.values())
@@ -53,10 +54,10 @@ def test_the_command_writes_nothing_and_says_what_to_do_next(
 ) -> None:
     (tmp_path / "work").mkdir()
     before = tree_digest(tmp_path)
-    shown = program("plan", small_images / "images", "-C", "work", *SMALL)
+    shown = program("plan", small_images / "images", "-C", "work", *SMALL_SIZE)
     assert shown.exit_code == 0, shown.err
     assert "total" in shown.out and f"next: cleaner run -C work {small_images / 'images'}" in shown.out
-    document = program("plan", small_images / "images", *SMALL, "--json").document("plan")
+    document = program("plan", small_images / "images", *SMALL_SIZE, "--json").document("plan")
     assert document["num_files"] == 242 and document["warnings"] == []
     assert tree_digest(tmp_path) == before
 
