@@ -134,7 +134,7 @@ def test_a_second_process_meets_the_lock(launcher: Launcher, tmp_path: Path) -> 
     with exclusive_lock(tmp_path / ".lock"):
         met = launcher.run(tmp_path)
     assert met["code"] == 1
-    assert "another cleaner works in this workspace" in met["stderr"] and str(os.getpid()) in met["stderr"]
+    assert "another cleaner is working in this workspace" in met["stderr"] and str(os.getpid()) in met["stderr"]
 
 
 # --- byte identity ----------------------------------------------------------------------------------------------------

@@ -75,21 +75,25 @@ def make_queue(name: str, workspace: Workspace, catalogue: Catalogue) -> Queue:
     return kind.find(kind, Sources(workspace, catalogue, ledger))
 
 
-def test_label_issues_come_by_their_probability_where_the_manifest_has_it(tmp_path: Path) -> None:
+def test_label_issues_come_by_what_a_look_mends_where_the_manifest_has_probabilities(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path, per_class=6)
     catalogue = load_catalogue(workspace)
     issue = (catalogue.rows["label_issue"] != "").to_numpy()
     probs = np.where(issue, np.linspace(0.3, 1, len(issue)), np.nan).astype(np.float32)
     first = np.flatnonzero(issue)[0]
     probs[first] = np.nan
-    with_probs = replace(catalogue, rows=catalogue.rows.assign(label_issue_prob=probs))
-    queue = make_queue("labels", workspace, with_probs)
+    dropped = issue & (np.cumsum(issue) % 2 == 0)
+    catalogue.rows["keep"] &= ~dropped
+    reason = np.where(dropped, "label_issue_fine", catalogue.rows["drop_reason"])
+    catalogue = replace(catalogue, rows=catalogue.rows.assign(label_issue_prob=probs, drop_reason=reason))
+    queue = make_queue("labels", workspace, catalogue)
     assert queue.score_name == "probability of a wrong label"
-    groups = queue.items.groupby(["given", "suggested"], sort=False)["score"]
-    doubts = [(scores - 0.5).abs().tolist() for _, scores in groups]
-    assert len(doubts) > 1 and [min(d) for d in doubts] == sorted(min(d) for d in doubts)
-    assert all(d == sorted(d) for d in ([x for x in d if x == x] for d in doubts))
-    assert queue.items["score"].isna().sum() == 1
+    kept = catalogue.rows["keep"].to_numpy()[queue.items["row"]]
+    is_wrong = np.where(kept, queue.items["score"], 1 - queue.items["score"])[:-1].astype(float)
+    odds = np.log2(is_wrong.clip(0.001, 0.999) / (1 - is_wrong.clip(0.001, 0.999)))
+    assert len(odds) > 5 and kept[:-1].any() and not kept[:-1].all()
+    assert (np.diff(np.floor(odds)) <= 0).all()
+    assert queue.items["score"].isna().tolist() == [False] * len(odds) + [True]
     assert "wrong label: " in " ".join(queue.facts(0))
 
 
