@@ -25,6 +25,7 @@ import pandas as pd
 from cleanlab.filter import find_label_issues
 from scores import CLEANLAB_FILTERS, best_f1, precision_recall_f1
 
+from cleaner.dataset.predictions import BroughtPredictions
 from cleaner.scoring.held_out import HeldOut, predict_held_out
 from cleaner.scoring.issue_probability import find_f1_threshold
 from cleaner.scoring.label_noise import NoiseEstimate
@@ -98,12 +99,8 @@ def estimate(this: Published) -> np.ndarray:
     """Our probability that each label is wrong, (50000,) float32, as `cleaner labels --pred-probs` estimates it."""
     num, num_classes = this.probs.shape
     rows, scorable = np.arange(num), np.ones(num_classes, bool)
-
-    class Model:
-        def predict(self, wanted: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-            yield slice(len(wanted)), this.probs[wanted].astype(np.float32)
-
-    predictions = predict_held_out(Model(), HeldOut(rows, this.given, scorable, num_classes - 1))
+    brought = BroughtPredictions((this.probs,), (rows,), np.arange(num_classes))
+    predictions = predict_held_out(brought, HeldOut(rows, this.given, scorable, num_classes - 1))
     return NoiseEstimate(predictions, num_classes, np.full(num, UNDECIDED), trusted=True).final().issue_prob
 
 

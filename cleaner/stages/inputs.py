@@ -18,7 +18,7 @@ from cleaner.dataset.store import ArrayStore
 from cleaner.dataset.workspace import Workspace
 from cleaner.engine.engine import open_engine
 from cleaner.engine.local import count_workers
-from cleaner.stages.stage_run import Machine
+from cleaner.stages.stage_run import Machine, StageRun
 
 if TYPE_CHECKING:
     from cleaner.modeling.backbones import Backbone, NetworkSpec
@@ -30,6 +30,20 @@ def machine_of(*networks: NetworkSpec) -> Machine:
     from cleaner.modeling.backbones import num_threads
 
     return Machine([n.describe() for n in networks], str(networks[0].device), num_threads())
+
+
+def embed_for(
+    run: StageRun[Any], rows: pd.DataFrame, outside: Sequence[tuple[str, Path]] = (), *, with_style: bool = False
+) -> tuple[Embeddings, Machine]:
+    """`embed_rows` with the backbones that the run's settings name, and what was used, for its record."""
+    from cleaner.modeling.backbones import load_backbones
+
+    options = run.options
+    backbones = load_backbones(run.settings.embedding, options.device)
+    embeddings = embed_rows(
+        run.workspace, run.parent.images_root, rows, backbones, options, outside, with_style=with_style
+    )
+    return embeddings, machine_of(*backbones)
 
 
 def task_cache(workspace: Workspace, options: RunOptions) -> Path:

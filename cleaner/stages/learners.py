@@ -13,13 +13,13 @@ from cleaner.dataset.workspace import Workspace
 from cleaner.engine.engine import open_engine
 from cleaner.engine.local import count_workers
 from cleaner.modeling.backbone_names import trained_network
-from cleaner.modeling.backbones import load_backbones, resolve_device, resolve_precision
+from cleaner.modeling.backbones import resolve_device, resolve_precision
 from cleaner.modeling.closed_form import LARGEST_FOR_STEPS, ClosedFormLearner
 from cleaner.modeling.finetune import FinetuneLearner, LearnerPlan, choose_learner, load_learner
 from cleaner.modeling.learner import Learner
 from cleaner.modeling.model_tasks import ClusterLearner, load_cluster_learner
 from cleaner.modeling.probe import ProbeLearner
-from cleaner.stages.inputs import embed_rows, image_paths, machine_of, task_cache
+from cleaner.stages.inputs import embed_for, image_paths, machine_of, task_cache
 from cleaner.stages.stage_run import Machine, StageRun
 
 
@@ -44,21 +44,18 @@ def open_learner(
     Raises BackboneError for a network that cannot be loaded or fine-tuned, BadInputError for an image that changed.
     """
     workspace, options, embedding = run.workspace, run.options, run.settings.embedding
-    images_root = run.parent.images_root
     if choose_learner(run.settings.learner, options.device) == "finetune":
-        ids, paths = image_paths(images_root, rows, outside)
+        ids, paths = image_paths(run.parent.images_root, rows, outside)
         cache, trained = task_cache(workspace, options), trained_network(embedding)
         plan = LearnerPlan(tuple(ids), tuple(map(str, paths)), num_classes, trained, options.device, str(cache))
         return _open_finetune(workspace, plan, options)
-    backbones = load_backbones(embedding, options.device)
-    embeddings = embed_rows(workspace, images_root, rows, backbones, options, outside)
+    embeddings, machine = embed_for(run, rows, outside)
     precision = resolve_precision(embedding.precision, resolve_device("cpu"))  # heads are trained on the CPU
     probe: Learner
     if len(rows) * num_classes > LARGEST_FOR_STEPS:
         probe = ClosedFormLearner(embeddings, num_classes)
     else:
         probe = ProbeLearner(embeddings, num_classes, precision, workspace.cache)
-    machine = machine_of(*backbones)
     return OpenedLearner(probe, machine, workspace.cache)
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from cleaner.config import NoiseSettings
-from cleaner.modeling.backbones import load_backbones
 from cleaner.modeling.class_evidence import MeanViewFeatures, compute_class_evidence, compute_neighbour_agreement
 from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.features import StyleFeatures
@@ -18,7 +17,7 @@ from cleaner.random_streams import Stream, open_stream
 from cleaner.scoring.groups import assign_folds, duplicate_groups
 from cleaner.scoring.noise_evidence import EVIDENCE, default_log_odds, rank_evidence
 from cleaner.scoring.noise_model import Features, Sight
-from cleaner.stages.inputs import embed_rows, machine_of
+from cleaner.stages.inputs import embed_for
 from cleaner.stages.stage_run import Machine, StageRun
 
 _EVIDENCE_FOLDS = 5
@@ -38,12 +37,8 @@ def compute_features(
     run: StageRun[NoiseSettings], judged: pd.DataFrame, outside: Sequence[tuple[str, Path]]
 ) -> NoiseFeatures:
     """Embed the judged rows, followed by `outside` images (image_id, path), and gather the evidence."""
-    backbones = load_backbones(run.settings.embedding, run.options.device)
-    embeddings = embed_rows(
-        run.workspace, run.parent.images_root, judged, backbones, run.options, outside, with_style=True
-    )
-    sight = gather_sight(embeddings, judged, run.options.seed)
-    return NoiseFeatures(sight, machine_of(*backbones))
+    embeddings, machine = embed_for(run, judged, outside, with_style=True)
+    return NoiseFeatures(gather_sight(embeddings, judged, run.options.seed), machine)
 
 
 def gather_sight(embeddings: Embeddings, judged: pd.DataFrame, seed: int) -> Sight:

@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from cleaner.config import BalanceSettings
-from cleaner.modeling.backbones import load_backbones
 from cleaner.random_streams import Stream, open_stream
 from cleaner.scoring.class_quality import compute_coherence_p, compute_rank_p, draw_coherences
-from cleaner.stages.inputs import embed_rows, machine_of
+from cleaner.stages.inputs import embed_for
 from cleaner.stages.stage_run import Machine, StageRun
 
 _POOL_SIZE = 5000
@@ -46,8 +45,7 @@ def examine_classes(
     pool_rows = np.sort(rng.choice(pool_rows, min(len(pool_rows), _POOL_SIZE), replace=False))
     mine = np.flatnonzero(alive & label.isin(low))
     rows = np.union1d(pool_rows, mine)
-    backbones = load_backbones(run.settings.embedding, run.options.device)
-    embeddings = embed_rows(run.workspace, run.parent.images_root, full.iloc[rows], backbones, run.options)
+    embeddings, machine = embed_for(run, full.iloc[rows])
     # not centred: pictures that are merely unusual would look alike relative to the mean
     views = embeddings.mean(slice(None))
     units = views / np.maximum(np.linalg.norm(views, axis=1, keepdims=True), 1e-9)
@@ -70,4 +68,4 @@ def examine_classes(
             rank_p = compute_rank_p(rank[own][rank[own] >= 0] == 0, all_hits, rng)
             evidence.append((coherence_p(own), rank_p, coherence_p(own[keep[own]])))
             task.advance()
-    return Tested(evidence, machine_of(*backbones))
+    return Tested(evidence, machine)

@@ -14,7 +14,7 @@ from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.features import StyleFeatures
 from cleaner.stages import noise_features
 from cleaner.stages.noise_features import NoiseFeatures, compute_features
-from cleaner.stages.stage_run import StageRun
+from cleaner.stages.stage_run import Machine, StageRun
 from tests.support.backbones import SMALL
 
 
@@ -25,7 +25,7 @@ def features_of(work: Path, num_style: int, monkeypatch: pytest.MonkeyPatch) -> 
     judged = manifest[manifest["keep"]]
     rng = np.random.default_rng(0)
     plain, style = (rng.random((len(judged), num)).astype(np.float16) for num in (8, num_style))
-    monkeypatch.setattr(noise_features, "embed_rows", lambda *a, **k: Embeddings(plain, plain, style))
+    monkeypatch.setattr(noise_features, "embed_for", lambda *a, **k: (Embeddings(plain, plain, style), Machine()))
     return compute_features(run, judged, [])
 
 
