@@ -90,6 +90,9 @@ class ScanSettings(Settings):
     max_pixels: Annotated[int, Meta(ge=1), "Images whose header promises more pixels are refused before decoding."] = (
         100_000_000
     )
+    file_timeout: Annotated[
+        float, Meta(gt=0), "Seconds of CPU that one image may take; one that takes more has the fault `timeout`."
+    ] = 30.0
     near_radius: Annotated[
         int,
         Meta(ge=0, le=24),

@@ -76,18 +76,32 @@ def inspect_image(path: str | Path, max_pixels: int) -> ImageFacts:
 
     An image whose header promises more than `max_pixels` is not decoded (`too_large`).
     """
-    name = str(path)
-    try:
-        data = read_bytes(name) if is_remote(name) else _read_regular(name)
-    except (FileNotFoundError, NotADirectoryError):
-        return ImageFacts(fault="missing")
-    except OSError:
-        return ImageFacts(fault="unreadable")
+    data = _read(str(path))
     if isinstance(data, ImageFacts):
         return data
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return _inspect_bytes(data, name, max_pixels)
+        return _inspect_bytes(data, str(path), max_pixels)
+
+
+def identify(path: str | Path) -> ImageFacts:
+    """What an image file's bytes say without a decoder: image_id, size and format; or why they cannot be read."""
+    data = _read(str(path))
+    return data if isinstance(data, ImageFacts) else ImageFacts(**_identity(data), format=sniff_format(data[:4096]))
+
+
+def _read(name: str) -> bytes | ImageFacts:
+    """A file's bytes, or its facts if they cannot be had."""
+    try:
+        return read_bytes(name) if is_remote(name) else _read_regular(name)
+    except (FileNotFoundError, NotADirectoryError):
+        return ImageFacts(fault="missing")
+    except OSError:
+        return ImageFacts(fault="unreadable")
+
+
+def _identity(data: bytes) -> dict[str, Any]:
+    return {"image_id": hashlib.sha256(data).hexdigest(), "file_bytes": len(data)}
 
 
 def _read_regular(name: str) -> bytes | ImageFacts:
@@ -109,7 +123,7 @@ def _inspect_huge(file: Any, size: int) -> ImageFacts:
 
 
 def _inspect_bytes(data: bytes, name: str, max_pixels: int) -> ImageFacts:
-    known: dict[str, Any] = {"image_id": hashlib.sha256(data).hexdigest(), "file_bytes": len(data)}
+    known = _identity(data)
     if not data:
         return ImageFacts(**known, fault="empty")
     kind = sniff_format(data[:4096])

@@ -8,16 +8,18 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from cleaner.dataset.files import FoundFile
-from cleaner.dataset.images import HASH_BYTES, ImageFacts, inspect_image
+from cleaner.dataset.images import HASH_BYTES, ImageFacts, identify, inspect_image
 from cleaner.dataset.locations import REQUESTS_AT_ONCE, is_remote
 from cleaner.dataset.store import Arrays, ArrayStore, digest_of
+from cleaner.worker_pool import Rescue, WorkerDiedError, restart_clock
 
 INSPECTION_VERSION = 2
 """Raise it whenever `inspect_image` gives different results, so that older ones are not reused."""
@@ -25,36 +27,65 @@ BATCH_FILES = 128
 """Files in one task: the most that a worker loses if it is killed."""
 _FIELDS = tuple(field.name for field in dataclasses.fields(ImageFacts) if field.name != "near_hash")
 _REPEATED = ("format", "mode", "fault")  # text with few distinct values: one object for all rows
-_MAY_HAVE_CHANGED = ("unreadable", "missing")  # fixing permissions changes neither size nor mtime
+_MAY_HAVE_CHANGED = ("unreadable", "missing", "decoder_crash")
+"""Faults of which size and mtime say nothing: permissions may be mended, memory free, the decoder a newer one."""
 
-Batch = tuple[tuple[FoundFile, ...], int]
-Mapper = Callable[[Callable[[Batch], Arrays], Sequence[tuple[str, Batch]], ArrayStore], Iterable[Arrays]]
 _Key = tuple[str, int, int]  # name, size, mtime_ns
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What a file may cost."""
+
+    max_pixels: int
+    """Images whose header promises more are not decoded."""
+    file_timeout_s: float
+    """Seconds of CPU."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The files of one task."""
+
+    files: tuple[FoundFile, ...]
+    limits: Limits
+
+
+class Mapper(Protocol):
+    """Runs tasks and yields their results in order, each kept in the store; see `Engine.map`."""
+
+    def __call__(
+        self,
+        function: Callable[[Batch], Arrays],
+        tasks: Sequence[tuple[str, Batch]],
+        *,
+        store: ArrayStore,
+        rescue: Rescue[Batch],
+    ) -> Iterable[Arrays]:
+        """Yield `function(argument)` for each (key, argument)."""
+
+
 def inspect_files(
-    files: Sequence[FoundFile], *, max_pixels: int, folder: Path, map_tasks: Mapper, advance: Callable[[int], None]
+    files: Sequence[FoundFile], *, limits: Limits, folder: Path, map_tasks: Mapper, advance: Callable[[int], None]
 ) -> list[ImageFacts]:
     """The facts of each of `files`, in their order; a file that already has a fault is not opened.
 
-    `folder` stores results by name, size and mtime; `map_tasks(function, tasks, store)` does the work, and `advance(n)`
-    is called when n more files are done. Batches whose files are all gone are removed from `folder`.
+    `folder` stores results by name, size and mtime; `map_tasks` does the work in processes that a file may end: it has
+    the fault `decoder_crash` then, or `timeout` (tried again with a larger limit). `advance(n)` is called when n more
+    files are done. Batches whose files are all gone are removed from `folder`.
     """
-    store = ArrayStore(folder / f"v{INSPECTION_VERSION}-{max_pixels}")
+    store = ArrayStore(folder / f"v{INSPECTION_VERSION}-{limits.max_pixels}")
     sound = [file for file in files if not file.fault]
-    seen = _seen_before(store, {_key(file) for file in sound})
-    fresh: dict[_Key, ImageFacts] = {}
-    for file in sound:
-        facts = seen.get(_key(file))
-        if facts is not None and facts.fault in _MAY_HAVE_CHANGED:
-            fresh[_key(file)] = inspect_image(file.path, max_pixels)
+    seen = _seen_before(store, {_key(file) for file in sound}, limits.file_timeout_s)
     unseen = [file for file in sound if _key(file) not in seen]
     advance(len(files) - len(unseen))
-    for arrays in map_tasks(inspect_batch, list(_batches(unseen, max_pixels)), store):
+    tasks = list(_batches(unseen, limits))
+    for key, _ in tasks:
+        store.path(key).unlink(missing_ok=True)  # what it holds, if anything, is to be found out again
+    for arrays in map_tasks(inspect_batch, tasks, store=store, rescue=rescue_of(limits)):
         found = dict(_unpack(arrays))
         seen.update(found)
         advance(len(found))
-    seen.update(fresh)
     return [
         ImageFacts(fault=file.fault, file_bytes=0 if file.is_folder else file.size) if file.fault else seen[_key(file)]
         for file in files
@@ -62,19 +93,54 @@ def inspect_files(
 
 
 def inspect_batch(batch: Batch) -> Arrays:
-    """Facts of a batch of files as arrays: `facts`, JSON as uint8, and `near_hash` (B, 16) uint8, 0 where none."""
-    files, max_pixels = batch
+    """Facts of a batch of files as arrays: `facts`, JSON as uint8, `near_hash` (B, 16) uint8, 0 where none, and
+    `file_timeout_s` (1,) float64, the limit."""
     with warnings.catch_warnings(), ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
-        look = partial(inspect_image, max_pixels=max_pixels)
         # a remote store is slow to answer but serves many requests at once
-        found = list((pool.map if is_remote(files[0].path) else map)(look, [file.path for file in files]))
+        each = (pool.map if is_remote(batch.files[0].path) else map)(partial(_inspect, batch.limits), batch.files)
+        return _pack(batch, list(each))
+
+
+def rescue_of(limits: Limits) -> Rescue[Batch]:
+    """How `inspect_batch` goes on where a file ends its worker: that file gets a fault."""
+    return Rescue(_each_file, _blame, _join, limits.file_timeout_s)
+
+
+def _inspect(limits: Limits, file: FoundFile) -> ImageFacts:
+    restart_clock()
+    return inspect_image(file.path, limits.max_pixels)
+
+
+def _each_file(batch: Batch) -> list[Batch]:
+    return [replace(batch, files=(file,)) for file in batch.files]
+
+
+def _blame(batch: Batch, error: WorkerDiedError) -> Arrays:
+    """The facts of the one file whose worker died of it."""
+    (file,) = batch.files
+    known = identify(file.path)
+    fault = "timeout" if error.is_timeout else "decoder_crash"
+    return _pack(batch, [known if known.fault else replace(known, fault=fault)])
+
+
+def _join(parts: Sequence[Arrays]) -> Arrays:
+    rows = [row for part in parts for row in json.loads(part["facts"].tobytes())]
+    return parts[0] | {
+        "facts": np.frombuffer(json.dumps(rows).encode(), dtype=np.uint8),
+        "near_hash": np.concatenate([part["near_hash"] for part in parts]),
+    }
+
+
+def _pack(batch: Batch, found: Sequence[ImageFacts]) -> Arrays:
     rows = [
-        [list(_key(file)), [getattr(facts, name) for name in _FIELDS]] for file, facts in zip(files, found, strict=True)
+        [list(_key(file)), [getattr(facts, name) for name in _FIELDS]]
+        for file, facts in zip(batch.files, found, strict=True)
     ]
     hashes = b"".join(facts.near_hash or bytes(HASH_BYTES) for facts in found)
     return {
         "facts": np.frombuffer(json.dumps(rows).encode(), dtype=np.uint8),
         "near_hash": np.frombuffer(hashes, dtype=np.uint8).reshape(-1, HASH_BYTES),
+        "file_timeout_s": np.array([batch.limits.file_timeout_s]),
     }
 
 
@@ -91,21 +157,25 @@ def _unpack(arrays: Arrays) -> Iterator[tuple[_Key, ImageFacts]]:
         yield tuple(key), ImageFacts(**facts, near_hash=near_hash.tobytes() if facts["pixel_id"] else b"")
 
 
-def _seen_before(store: ArrayStore, wanted: set[_Key]) -> dict[_Key, ImageFacts]:
+def _seen_before(store: ArrayStore, wanted: set[_Key], file_timeout_s: float) -> dict[_Key, ImageFacts]:
+    """What is known of the `wanted` files, but for faults that may be mended since."""
     seen: dict[_Key, ImageFacts] = {}
     for key in store.stored_keys():
         arrays = store.get(key)
         useful = {} if arrays is None else {k: facts for k, facts in _unpack(arrays) if k in wanted}
-        if not useful:
+        if arrays is None or not useful:
             store.path(key).unlink(missing_ok=True)
-        seen.update(useful)
+            continue
+        had_less = "file_timeout_s" in arrays and arrays["file_timeout_s"][0] < file_timeout_s
+        again = {*_MAY_HAVE_CHANGED, *(["timeout"] if had_less else [])}
+        seen.update({k: facts for k, facts in useful.items() if facts.fault not in again})
     return seen
 
 
-def _batches(files: Sequence[FoundFile], max_pixels: int) -> Iterator[tuple[str, Batch]]:
+def _batches(files: Sequence[FoundFile], limits: Limits) -> Iterator[tuple[str, Batch]]:
     for start in range(0, len(files), BATCH_FILES):
         batch = tuple(files[start : start + BATCH_FILES])
-        yield digest_of([_key(file) for file in batch])[:32], (batch, max_pixels)
+        yield digest_of([_key(file) for file in batch], limits.file_timeout_s)[:32], Batch(batch, limits)
 
 
 def _key(file: FoundFile) -> _Key:

@@ -32,6 +32,8 @@ FAULTS = (
     "unsupported_format",
     "too_large",
     "decode_error",
+    "decoder_crash",
+    "timeout",
     "unreadable",
     "outside_root",
     "missing",

@@ -16,6 +16,8 @@ FAULT_WORDS = {
     "unsupported_format": "an image in a format that is not supported",
     "too_large": "too large: its header declares more pixels than the limit",
     "decode_error": "an image that cannot be decoded: its data is damaged (decode_error)",
+    "decoder_crash": "an image that makes its decoder crash (decoder_crash)",
+    "timeout": "an image that takes more CPU time to decode than --file-timeout allows (timeout)",
     "unreadable": "the file cannot be read (permissions, or a link that loops)",
     "outside_root": "a link that leads out of the images root",
     "missing": "the file is missing: a dangling link, or a list names it and it does not exist",

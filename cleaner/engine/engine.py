@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 from cleaner.config import RunOptions
 from cleaner.dataset.store import Arrays, ArrayStore
 from cleaner.engine.local import LocalEngine
+from cleaner.worker_pool import Rescue
 
 T = TypeVar("T")
 
@@ -27,13 +28,14 @@ class Engine(Protocol):
         store: ArrayStore | None = None,
         threads: int = 1,
         gpu: bool = False,
+        rescue: Rescue[T] | None = None,
     ) -> Iterator[Arrays]:
         """Yield `function(argument)` for each (key, argument) of `tasks`, in their order.
 
         With a `store`, each result is stored under its task's key, which marks the task as done: it is not run again.
         An engine that schedules machines reserves `threads` cores and, with `gpu`, one GPU for each task. `function`
         must be importable and, like the arguments, picklable. An error that `function` raises is raised here; a worker
-        that is lost for good raises CleanerError.
+        that is lost for good raises CleanerError, unless `rescue` says how the task goes on without it.
         """
 
     def run_group(

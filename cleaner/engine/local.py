@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import multiprocessing
-import multiprocessing.connection
 import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from functools import partial
+from typing import ClassVar, TypeVar
 
 from cleaner.dataset.store import Arrays, ArrayStore
 from cleaner.errors import CleanerError
+from cleaner.worker_pool import Rescue, WorkerDiedError, WorkerPool
 
 T = TypeVar("T")
 _TASKS_AHEAD = 3
@@ -49,9 +46,10 @@ class LocalEngine:
         store: ArrayStore | None = None,
         threads: int = 1,
         gpu: bool = False,
+        rescue: Rescue[T] | None = None,
     ) -> Iterator[Arrays]:
         """See `map_tasks`; nothing is reserved for a task."""
-        return map_tasks(function, tasks, workers=self.workers, store=store)
+        return map_tasks(function, tasks, workers=self.workers, store=store, rescue=rescue)
 
     def run_group(
         self,
@@ -74,58 +72,76 @@ def map_tasks(
     *,
     workers: int,
     store: ArrayStore | None = None,
+    rescue: Rescue[T] | None = None,
 ) -> Iterator[Arrays]:
     """Yield `function(argument)` for each (key, argument) of `tasks`, in their order.
 
     With a `store`, a worker stores each result under its task's key, which marks the task as done: it is not run again.
-    `workers` processes (0: one for each core) run the rest; a single worker or task runs in this process. `function`
-    must be importable and, like the arguments, picklable. An error that `function` raises is raised here; a worker
-    that dies raises CleanerError. Closing the generator, or Ctrl-C, ends the workers at once.
+    `workers` processes (0: one for each core) run the rest. `function` must be importable and, like the arguments,
+    picklable. An error that `function` raises is raised here.
+
+    A task whose worker dies runs again in a new one. If that dies too, CleanerError is raised. With `rescue`, the parts
+    of the task run one by one instead, and its result is joined from theirs, whichever of them end their workers.
+    Without `rescue`, a single worker or task runs in this process. Closing the generator, or Ctrl-C, ends the workers
+    at once.
     """
     done = set(store.stored_keys()) if store is not None else set()
-    pending = [task for task in tasks if task[0] not in done]
-    num_workers = min(count_workers(workers), len(pending))
-    if num_workers <= 1:
+    num_workers = min(count_workers(workers), sum(key not in done for key, _ in tasks))
+    if num_workers == 0 or (num_workers == 1 and rescue is None):
         for key, argument in tasks:
             stored = _stored(store, key, done)
             yield stored if stored is not None else _run(function, key, argument, store)
         return
-    pool = _Pool(num_workers)
-    try:
-        yield from _in_order(pool, function, tasks, store, done)
-        pool.close()
-    except BrokenProcessPool as error:
-        raise CleanerError(
-            "a worker process died",
-            expected=f"{num_workers} workers alive until the work is done",
-            found="the system killed it, most often for lack of memory",
-            next_step="run the same command again with fewer --workers: finished tasks are kept",
-        ) from error
-    finally:
-        pool.kill()
+    with WorkerPool(num_workers, cpu_limit_s=rescue.cpu_limit_s if rescue is not None else 0) as pool:
+        run_again = partial(_run_again, pool, function, store, rescue)
+        waiting: deque[tuple[str, T, Future[Arrays | None] | None]] = deque()
+        rest = iter(tasks)
+        while True:
+            for key, argument in itertools.islice(rest, num_workers * _TASKS_AHEAD - len(waiting)):
+                future = None if key in done else pool.submit(_run_in_worker, function, key, argument, store)
+                waiting.append((key, argument, future))
+            if not waiting:
+                return
+            key, argument, future = waiting.popleft()
+            try:
+                result = future.result() if future is not None else None
+            except WorkerDiedError:
+                result = run_again(key, argument)
+            if result is None:
+                result = _stored(store, key, {key})
+            # a damaged result counts as none
+            yield result if result is not None else run_again(key, argument)
 
 
-def _in_order(
-    pool: _Pool,
+def _run_again(
+    pool: WorkerPool,
     function: Callable[[T], Arrays],
-    tasks: Sequence[tuple[str, T]],
     store: ArrayStore | None,
-    done: set[str],
-) -> Iterator[Arrays]:
-    waiting: deque[tuple[str, T, Future[Arrays | None] | None]] = deque()
-    rest = iter(tasks)
-    while True:
-        for key, argument in itertools.islice(rest, pool.num_workers * _TASKS_AHEAD - len(waiting)):
-            future = None if key in done else pool.submit(_run_in_worker, function, key, argument, store)
-            waiting.append((key, argument, future))
-        if not waiting:
-            return
-        key, argument, future = waiting.popleft()
-        result = future.result() if future is not None else None
-        if result is None:
-            result = _stored(store, key, {key})
-        # a damaged result counts as none: the task is run again, here
-        yield result if result is not None else _run(function, key, argument, store)
+    rescue: Rescue[T] | None,
+    key: str,
+    argument: T,
+) -> Arrays:
+    """The result of a task that has none yet, computed by a worker that may die of it."""
+    if rescue is None:
+        try:
+            result = pool.call(function, argument)
+        except WorkerDiedError as error:
+            raise _worker_died(pool, error) from error
+    else:
+        result = rescue.run_parts(pool, function, argument)
+    if store is not None:
+        store.put(key, result)
+    return result
+
+
+def _worker_died(pool: WorkerPool, error: WorkerDiedError) -> CleanerError:
+    fewer = "run the same command again with fewer --workers" if pool.num_workers > 2 else "free memory, then run again"
+    return CleanerError(
+        "a worker process died, and so did the one that ran its task again",
+        expected=f"{pool.num_workers} workers alive until the work is done",
+        found=f"{error}; most often the system does that for lack of memory",
+        next_step=f"{fewer}: finished tasks are kept",
+    )
 
 
 def _stored(store: ArrayStore | None, key: str, done: set[str]) -> Arrays | None:
@@ -143,39 +159,3 @@ def _run_in_worker(function: Callable[[T], Arrays], key: str, argument: T, store
     """The result, or None if it is in the store, so that large arrays need not go through a pipe."""
     result = _run(function, key, argument, store)
     return result if store is None else None
-
-
-class _Pool:
-    """Worker processes that end when this one does, however it ends."""
-
-    def __init__(self, num_workers: int) -> None:
-        self.num_workers = num_workers
-        self._before = {child.pid for child in multiprocessing.active_children()}
-        # spawn, because fork copies locks that running threads hold
-        self._executor = ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn"), _start_worker)
-
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        return self._executor.submit(function, *arguments)
-
-    def close(self) -> None:
-        self._executor.shutdown(wait=True)
-
-    def kill(self) -> None:
-        """Kill the workers that still run; after `close` there are none."""
-        for child in multiprocessing.active_children():
-            if child.pid not in self._before:
-                child.kill()
-        self._executor.shutdown(wait=False, cancel_futures=True)
-
-
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends the workers
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    sentinel = parent.sentinel
-
-    def leave_with_parent() -> None:
-        multiprocessing.connection.wait([sentinel])
-        os._exit(1)  # a killed parent closes no queues: without this, workers would wait forever
-
-    threading.Thread(target=leave_with_parent, daemon=True).start()

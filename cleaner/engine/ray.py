@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import os
@@ -10,6 +11,7 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, TypeVar
@@ -18,6 +20,7 @@ from cleaner.dataset.locations import is_remote
 from cleaner.dataset.store import Arrays, ArrayStore
 from cleaner.engine.local import count_workers
 from cleaner.errors import CleanerError
+from cleaner.worker_pool import Rescue, WorkerDiedError, WorkerPool
 
 T = TypeVar("T")
 _TASKS_AHEAD = 3
@@ -61,12 +64,17 @@ class RayEngine:
         store: ArrayStore | None = None,
         threads: int = 1,
         gpu: bool = False,
+        rescue: Rescue[T] | None = None,
     ) -> Iterator[Arrays]:
         """Yield `function(argument)` for each (key, argument) of `tasks`, in their order; see `Engine.map`.
+
+        With `rescue`, each of Ray's workers runs tasks in a process of its own, which may die.
 
         After an error the few submitted tasks are left to finish and store their results, or to end with this process:
         cancelling them by force crashes the driver if one is just finishing (Ray 2.60, task_manager.cc).
         """
+        if rescue is not None:
+            function = partial(_run_rescued, function, rescue)
         done = set(store.stored_keys()) if store is not None else set()
         cores = min(threads, self._cores_of_largest_node())
         submit = (
@@ -152,6 +160,21 @@ class RayEngine:
         there = self._ray.cluster_resources()
         slots = there.get("CPU", 0) // cores
         return max(1, int(min(slots, there.get("GPU", 0)) if gpu else slots))
+
+
+def _run_rescued(function: Callable[[T], Arrays], rescue: Rescue[T], argument: T) -> Arrays:
+    pool = _own_process(rescue.cpu_limit_s)
+    try:
+        return pool.call(function, argument)
+    except WorkerDiedError:
+        result: Arrays = rescue.run_parts(pool, function, argument)
+        return result
+
+
+@functools.cache
+def _own_process(cpu_limit_s: float) -> WorkerPool:
+    """One process beside a worker of Ray, for as long as that lives."""
+    return WorkerPool(1, cpu_limit_s=cpu_limit_s)
 
 
 def _run_in_worker(function: Callable[[T], Arrays], key: str, argument: T, store: ArrayStore | None) -> Arrays | None:

@@ -10,7 +10,7 @@ from cleaner.dataset.class_folders import read_folders
 from cleaner.dataset.files import list_files
 from cleaner.dataset.locations import locate
 from cleaner.dataset.workspace import Workspace
-from cleaner.stages.inputs import inspect_with_engine
+from cleaner.stages.inputs import inspect_with_engine, scan_limits
 
 
 def inspect_held_out(workspace: Workspace, val: str, options: RunOptions) -> pd.DataFrame:
@@ -24,8 +24,8 @@ def inspect_held_out(workspace: Workspace, val: str, options: RunOptions) -> pd.
     labels, _ = read_folders(files, own.get("label_from", ScanSettings.label_from))
 
     # in a cache of its own: scan removes other files from its cache
-    max_pixels = own.get("max_pixels", ScanSettings.max_pixels)
-    facts = inspect_with_engine(workspace, files, "held-out images", "held_out_files", max_pixels, options)
+    limits = scan_limits(workspace)
+    facts = inspect_with_engine(workspace, files, "held-out images", "held_out_files", limits, options)
     columns = {
         "image_id": [f.image_id for f in facts],
         "pixel_id": [f.pixel_id for f in facts],

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cleaner.config import RunOptions
+from cleaner.config import RunOptions, ScanSettings
 from cleaner.dataset.files import FoundFile
 from cleaner.dataset.images import ImageFacts
-from cleaner.dataset.inspection import inspect_files
+from cleaner.dataset.inspection import Limits, inspect_files
 from cleaner.dataset.locations import locate
-from cleaner.dataset.store import ArrayStore
 from cleaner.dataset.workspace import Workspace
 from cleaner.engine.engine import open_engine
 from cleaner.engine.local import count_workers
@@ -52,16 +51,20 @@ def task_cache(workspace: Workspace, options: RunOptions) -> Path:
 
 
 def inspect_with_engine(
-    workspace: Workspace, files: Sequence[FoundFile], title: str, folder: str, max_pixels: int, options: RunOptions
+    workspace: Workspace, files: Sequence[FoundFile], title: str, folder: str, limits: Limits, options: RunOptions
 ) -> list[ImageFacts]:
     """The facts of `files` in their order, computed by the run's engine and cached in `folder`."""
-
-    def run(function: Any, tasks: Any, store: ArrayStore) -> Any:
-        return open_engine(options).map(function, tasks, store=store)
-
-    cache = task_cache(workspace, options) / folder
+    cache, map_tasks = task_cache(workspace, options) / folder, open_engine(options).map
     with options.progress.task(title, len(files)) as task:
-        return inspect_files(files, max_pixels=max_pixels, folder=cache, map_tasks=run, advance=task.advance)
+        return inspect_files(files, limits=limits, folder=cache, map_tasks=map_tasks, advance=task.advance)
+
+
+def scan_limits(workspace: Workspace) -> Limits:
+    """What a file may cost, as the scan of the workspace had it: a later stage decodes the same files."""
+    record = workspace.record("scan")
+    own = record.settings if record is not None else {}
+    named = (own.get(name, getattr(ScanSettings, name)) for name in ("max_pixels", "file_timeout"))
+    return Limits(*named)
 
 
 def image_paths(

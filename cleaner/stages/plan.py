@@ -20,7 +20,7 @@ from cleaner.config import Config, RunOptions
 from cleaner.dataset.class_folders import read_folders
 from cleaner.dataset.files import FoundFile, list_files
 from cleaner.dataset.images import ImageFacts
-from cleaner.dataset.inspection import BATCH_FILES, inspect_batch, read_facts
+from cleaner.dataset.inspection import BATCH_FILES, Batch, Limits, inspect_batch, read_facts, rescue_of
 from cleaner.dataset.locations import locate
 from cleaner.engine.local import LocalEngine, count_workers
 from cleaner.errors import BadInputError
@@ -175,10 +175,12 @@ def _try_scan(
     """The scan's rate with as many processes as the run will have, the sample's facts, and bytes stored for each."""
     workers = 1 if num_files <= BATCH_FILES else count_workers(options.workers)
     parts = [tuple(sample[i : i + _TRIAL_BATCH]) for i in range(0, len(sample), _TRIAL_BATCH)]
-    tasks = [(str(i), (part, config.scan.max_pixels)) for i, part in enumerate(parts)]
+    limits = Limits(config.scan.max_pixels, config.scan.file_timeout)
+    tasks = [(str(i), Batch(part, limits)) for i, part in enumerate(parts)]
+    results = LocalEngine(workers).map(inspect_batch, tasks, rescue=rescue_of(limits))
     begun = time.monotonic()
     stamps, facts, num_bytes = [begun], [], 0
-    for part, arrays in zip(parts, LocalEngine(workers).map(inspect_batch, tasks), strict=True):
+    for part, arrays in zip(parts, results, strict=True):
         stamps.append(time.monotonic())
         facts += read_facts(arrays)
         num_bytes += sum(a.nbytes for a in arrays.values())

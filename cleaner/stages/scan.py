@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from cleaner.config import QUALITY_ISSUES, RunOptions, ScanSettings
 from cleaner.dataset.class_folders import TRAIN, read_folders
 from cleaner.dataset.files import FoundFile, find_file, is_inside, list_files
 from cleaner.dataset.images import HASH_BYTES, UNIFORM_STD, ImageFacts, inspect_image
+from cleaner.dataset.inspection import Limits
 from cleaner.dataset.label_lists import read_labels
 from cleaner.dataset.locations import is_remote
 from cleaner.dataset.manifest import drop_rows
@@ -27,6 +29,7 @@ from cleaner.scoring.duplicates import find_near_duplicates
 from cleaner.scoring.image_quality import compute_aspect, compute_size_ratio, find_issues, name_issues
 from cleaner.stages.inputs import inspect_with_engine
 from cleaner.stages.stage_run import StageResult, StageRun
+from cleaner.worker_pool import WorkerDiedError, WorkerPool
 
 
 def run_scan(workspace: Workspace, images_root: Path, settings: ScanSettings, options: RunOptions) -> StageResult:
@@ -65,10 +68,11 @@ class _Files:
 
 def _scan(run: StageRun[ScanSettings], root: Path, found: list[FoundFile]) -> StageResult:
     settings, options = run.settings, run.options
-    chosen = _from_list(root, found, settings) if settings.labels_file else _from_folders(root, found, settings)
+    limits = Limits(settings.max_pixels, settings.file_timeout)
+    chosen = _from_list(root, found, settings) if settings.labels_file else _from_folders(root, found, settings, limits)
     run.begin()
     folder = f"scan/{digest_of(str(root))[:16]}"
-    facts = inspect_with_engine(run.workspace, chosen.files, "scan", folder, settings.max_pixels, options)
+    facts = inspect_with_engine(run.workspace, chosen.files, "scan", folder, limits, options)
     manifest, counts = _judge(chosen, facts, settings)
     for message in chosen.warnings:
         options.progress.warn(message)
@@ -97,7 +101,7 @@ def _checked_root(images_root: Path, workspace: Workspace) -> Path:
     return root
 
 
-def _from_folders(root: Path, found: list[FoundFile], settings: ScanSettings) -> _Files:
+def _from_folders(root: Path, found: list[FoundFile], settings: ScanSettings, limits: Limits) -> _Files:
     """All files, labelled by their folders.
 
     Raises BadInputError for a tree without class folders, or an image outside of them; other files need no label.
@@ -111,13 +115,20 @@ def _from_folders(root: Path, found: list[FoundFile], settings: ScanSettings) ->
             found=f"{len(files):,} files, such as {files[0].name}",
             next_step="sort the images into class folders, or give a list with --labels FILE",
         )
-    for file, label in zip(files, labels, strict=True):
-        if not label and not file.fault and not inspect_image(file.path, settings.max_pixels).fault:
-            raise BadInputError(
-                f"{root / file.name}: an image in no class folder, so it has no label",
-                next_step="move it into its class folder, or give a list with --labels FILE",
-            )
+    _refuse_images(root, [f for f, label in zip(files, labels, strict=True) if not (label or f.fault)], limits)
     return _Files(files, labels, splits)
+
+
+def _refuse_images(root: Path, stray: list[FoundFile], limits: Limits) -> None:
+    """Raise BadInputError if one of the `stray` files, which have no label, is an image; other files need none."""
+    with WorkerPool(1, cpu_limit_s=limits.file_timeout_s) as pool:
+        for file in stray:
+            with contextlib.suppress(WorkerDiedError):
+                if not pool.call(inspect_image, file.path, limits.max_pixels).fault:
+                    raise BadInputError(
+                        f"{root / file.name}: an image in no class folder, so it has no label",
+                        next_step="move it into its class folder, or give a list with --labels FILE",
+                    )
 
 
 def _from_list(root: Path, found: list[FoundFile], settings: ScanSettings) -> _Files:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,10 @@ import pandas as pd
 import pytest
 
 from cleaner.dataset import inspection
+from cleaner.dataset.images import ImageFacts
+from cleaner.dataset.store import Arrays, ArrayStore, sha256_file
+from cleaner.stages import inputs
+from tests.support import fragile
 from tests.support.places import REPO
 from tests.support.scanned import Recorder, make_tree, picture, save, scan
 
@@ -28,15 +33,29 @@ def work(tmp_path: Path) -> Path:
     return tmp_path / "work"
 
 
-def test_unchanged_files_are_not_read_again(root: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked_at: list[str] = []
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files that are inspected, in this process so that it shows."""
+    names: list[str] = []
     true_inspect = inspection.inspect_image
 
-    def inspect(path: str, max_pixels: int) -> Any:
-        looked_at.append(Path(path).name)
+    def inspect(path: str, max_pixels: int) -> ImageFacts:
+        names.append(Path(path).name)
         return true_inspect(path, max_pixels)
 
+    class InThisProcess:
+        def map(
+            self, function: Any, tasks: list[tuple[str, Any]], *, store: ArrayStore, rescue: object
+        ) -> Iterator[Arrays]:
+            for key, argument in tasks:
+                yield store.remember(key, lambda argument=argument: function(argument))
+
     monkeypatch.setattr(inspection, "inspect_image", inspect)
+    monkeypatch.setattr(inputs, "open_engine", lambda options: InThisProcess())
+    return names
+
+
+def test_unchanged_files_are_not_read_again(root: Path, work: Path, looked_at: list[str]) -> None:
     scan(root, work)
     assert len(looked_at) == 12
     looked_at.clear()
@@ -56,23 +75,62 @@ def test_unchanged_files_are_not_read_again(root: Path, work: Path, monkeypatch:
     pd.testing.assert_frame_equal(rows, again)
 
 
-def test_a_mended_permission_is_noticed(root: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("fault", ["unreadable", "decoder_crash"])
+def test_a_fault_that_may_be_mended_is_looked_at_again(
+    root: Path, work: Path, looked_at: list[str], monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
     true_inspect = inspection.inspect_image
 
-    def inspect(path: str, max_pixels: int) -> Any:
+    def inspect(path: str, max_pixels: int) -> ImageFacts:
         facts = true_inspect(path, max_pixels)
-        return inspection.ImageFacts(fault="unreadable") if path.endswith("00.png") else facts
+        return ImageFacts(fault=fault) if path.endswith("00.png") else facts
 
     with monkeypatch.context() as patch:
         patch.setattr(inspection, "inspect_image", inspect)
-        rows, _ = scan(root, work)
-    assert rows.loc["a/00.png", "fault"] == "unreadable"
+        for _ in range(2):
+            rows, _ = scan(root, work, force=True)
+            assert rows.loc["a/00.png", "fault"] == fault and rows["readable"].sum() == 11
+    looked_at.clear()
     rows, _ = scan(root, work, force=True)
-    assert rows["readable"].all()
+    assert rows["readable"].all() and looked_at == ["00.png"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_decoder_that_crashes_or_hangs_costs_its_file_alone(
+    root: Path, work: Path, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(root / "a/crash.png", picture(50, *fragile.CRASHING))
+    save(root / "b/hang.png", picture(51, *fragile.HANGING))
+    (root / "b/empty.png").touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(inspection, "inspect_batch", fragile.inspect_batch)
+        rows, result = scan(root, work, workers=workers, file_timeout=0.2)
+        assert result.record.counts["faults"] == {"decoder_crash": 1, "empty": 1, "timeout": 1}
+        assert rows["readable"].sum() == 12
+        for name, fault in (("a/crash.png", "decoder_crash"), ("b/hang.png", "timeout")):
+            row = rows.loc[name]
+            assert (row["fault"], row["drop_reason"], row["format"]) == (fault, "unreadable", "PNG")
+            assert row["image_id"] == sha256_file(root / name) and row["file_bytes"] == (root / name).stat().st_size
+    rows, _ = scan(root, work, workers=workers, file_timeout=0.1, force=True)
+    assert rows.loc["a/crash.png", "fault"] == "", "a mended decoder is noticed"
+    assert rows.loc["b/hang.png", "fault"] == "timeout", "it had more time before"
+    rows, result = scan(root, work, workers=workers, file_timeout=5)
+    assert not result.was_current and rows.loc["b/hang.png", "fault"] == ""
+
+
+def test_a_jpeg_of_thousands_of_empty_scans_ends_at_its_time(root: Path, work: Path) -> None:
+    """libjpeg goes over the whole picture for each scan, and none of them needs to say anything."""
+    data = io.BytesIO()
+    picture(60, 1600, 1200).save(data, "JPEG", progressive=True, quality=10)
+    whole = data.getvalue()
+    start = whole.rfind(b"\xff\xda")  # the last scan, again and again
+    (root / "c/bomb.jpg").write_bytes(whole[:-2] + whole[start:-2] * 3000 + whole[-2:])
+    rows, _ = scan(root, work, file_timeout=0.3)
+    assert rows.loc["c/bomb.jpg", "fault"] == "timeout" and rows["readable"].sum() == 12
 
 
 PROGRAM = """
-import os, signal, sys
+import multiprocessing, os, signal, sys
 from pathlib import Path
 from cleaner.config import RunOptions, ScanSettings
 from cleaner.dataset import inspection
@@ -82,7 +140,7 @@ from cleaner.stages.scan import run_scan
 def kill_parent_at_fifth_result(event, arguments):
     if event == "os.rename" and str(arguments[1]).endswith(".arrays"):
         if len(list(Path(arguments[1]).parent.glob("*.arrays"))) == 4:
-            os.kill(os.getppid(), signal.SIGKILL)
+            os.kill(multiprocessing.parent_process().pid, signal.SIGKILL)
 
 inspection.BATCH_FILES = 10
 if __name__ == "__main__":

@@ -7,13 +7,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from cleaner.dataset.store import ArrayStore
+from cleaner.dataset.store import Arrays, ArrayStore
 from cleaner.engine.local import count_workers, map_tasks
 from cleaner.errors import CleanerError
+from cleaner.worker_pool import Rescue, WorkerDiedError
 from tests.support.places import REPO
-from tests.support.tasks import die_at_five, fail_at_five, square, square_and_note
+from tests.support.tasks import (
+    CRASHES,
+    HANGS,
+    die_at_five,
+    die_first_time,
+    fail_at_five,
+    square,
+    square_all,
+    square_and_note,
+)
 from tests.support.waiting import PATIENCE_S, wait_until
 
 
@@ -57,10 +68,46 @@ def test_an_error_of_a_task_is_raised_and_the_finished_ones_are_kept(tmp_path: P
     assert "task5" not in store.stored_keys()
 
 
-def test_a_worker_that_dies_is_told_and_hangs_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("workers", "advice"), [(2, "free memory"), (3, "fewer --workers")])
+def test_a_task_whose_workers_die_twice_is_told_and_hangs_nothing(tmp_path: Path, workers: int, advice: str) -> None:
     with pytest.raises(CleanerError, match="worker process died") as caught:
-        values(map_tasks(die_at_five, tasks(40), workers=2, store=ArrayStore(tmp_path)))
-    assert "--workers" in caught.value.next_step
+        values(map_tasks(die_at_five, tasks(40), workers=workers, store=ArrayStore(tmp_path)))
+    assert "SIGKILL" in caught.value.found and advice in caught.value.next_step
+
+
+@pytest.mark.parametrize("with_store", [False, True])
+def test_a_task_whose_worker_dies_runs_again_in_a_new_one(tmp_path: Path, with_store: bool) -> None:
+    store = ArrayStore(tmp_path / "store") if with_store else None
+    todo = [(f"task{i}", (i, str(tmp_path))) for i in range(10)]
+    assert values(map_tasks(die_first_time, todo, workers=2, store=store)) == [i * i for i in range(10)]
+    assert len(list(tmp_path.glob("died-*"))) == 3
+    assert store is None or len(store.stored_keys()) == 10
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_rescued_task_keeps_all_its_parts_but_those_that_kill(tmp_path: Path, workers: int) -> None:
+    batches = [(f"batch{i}", tuple(range(i, i + 4))) for i in range(0, 12, 4)]
+    codes: dict[int, int] = {}
+
+    def give_up(part: tuple[int, ...], error: WorkerDiedError) -> Arrays:
+        codes[part[0]] = error.exit_code
+        return {"square": np.array([-1])}
+
+    rescue = Rescue[tuple[int, ...]](
+        split=lambda batch: [(number,) for number in batch],
+        give_up=give_up,
+        join=lambda parts: {"square": np.concatenate([p["square"] for p in parts])},
+        cpu_limit_s=0.2,
+    )
+    store = ArrayStore(tmp_path)
+    found = [r["square"] for r in map_tasks(square_all, batches, workers=workers, store=store, rescue=rescue)]
+    expected = np.arange(12) ** 2
+    expected[[CRASHES, HANGS]] = -1
+    assert np.concatenate(found).tolist() == expected.tolist()
+    assert codes == {CRASHES: -signal.SIGSEGV, HANGS: -signal.SIGPROF}
+    again = [r["square"].tolist() for r in map_tasks(square_all, batches, workers=workers, store=store, rescue=rescue)]
+    assert again == [f.tolist() for f in found], "stored, and not run again"
+    assert len(codes) == 2
 
 
 def test_leaving_early_ends_the_workers(tmp_path: Path) -> None:

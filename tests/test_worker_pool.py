@@ -1,0 +1,103 @@
+"""Processes that may die of what they run."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from cleaner.worker_pool import WorkerDiedError, WorkerPool
+from tests.support.waiting import wait_until
+
+
+def shout(words: str) -> int:
+    os.write(1, words.encode())
+    os.write(2, words.encode())
+    sys.stderr.write(words)
+    sys.stderr.flush()
+    return os.getpid()
+
+
+def end_of_file() -> None:
+    raise EOFError("no more")
+
+
+def hold_a_lock() -> None:
+    error = ValueError("mine")
+    error.lock = threading.Lock()  # type: ignore[attr-defined]
+    raise error
+
+
+def is_gone(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])
+def test_a_dead_worker_is_named_by_its_signal_and_replaced(number: signal.Signals) -> None:
+    with WorkerPool(1) as pool:
+        first = pool.call(os.getpid)
+        with pytest.raises(WorkerDiedError, match=number.name) as caught:
+            pool.call(signal.raise_signal, number)
+        assert caught.value.exit_code == -number and not caught.value.is_timeout
+        assert pool.call(os.getpid) not in (first, os.getpid())
+
+
+def test_a_call_has_its_cpu_time_and_no_more() -> None:
+    with WorkerPool(1, cpu_limit_s=0.2) as pool:
+        with pytest.raises(WorkerDiedError, match="CPU time") as caught:
+            pool.call(spin)
+        assert caught.value.is_timeout
+        assert pool.call(abs, -2) == 2
+
+
+def test_errors_of_calls_are_raised_and_the_worker_lives(capfd: pytest.CaptureFixture[str]) -> None:
+    with WorkerPool(1) as pool:
+        process = pool.call(shout, "libtiff: warning")
+        for function, kind, words in (
+            (end_of_file, EOFError, "no more"),
+            (hold_a_lock, RuntimeError, "ValueError: mine"),
+        ):
+            with pytest.raises(kind, match=words):
+                pool.call(function)
+        with pytest.raises((pickle.PicklingError, AttributeError, TypeError)):
+            pool.call(len, [lambda: None])  # an argument that cannot be sent
+        assert pool.call(os.getpid) == process
+    assert capfd.readouterr() == ("", "")
+
+
+def test_many_threads_share_few_workers() -> None:
+    with WorkerPool(2) as pool:
+        futures = [pool.submit(np.full, 300_000, i, np.uint8) for i in range(40)]
+        assert [int(f.result()[-1]) for f in futures] == list(range(40))
+        processes = {f.result() for f in [pool.submit(os.getpid) for _ in range(20)]}
+        assert 1 <= len(processes) <= 2
+
+
+def test_few_tasks_need_few_processes() -> None:
+    with WorkerPool(8) as pool:
+        assert len({pool.call(os.getpid) for _ in range(5)}) == 1
+
+
+def test_the_end_of_the_block_ends_busy_workers() -> None:
+    with WorkerPool(1) as pool:
+        process = pool.call(os.getpid)
+        busy = pool.submit(spin)
+    with pytest.raises(WorkerDiedError):
+        busy.result()
+    wait_until(lambda: is_gone(process))
+    with pytest.raises(WorkerDiedError):
+        pool.call(abs, -1)
