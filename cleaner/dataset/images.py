@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from cleaner.dataset.image_measures import THUMB_PX, measure_quality
-from cleaner.dataset.locations import is_remote, read_bytes
+from cleaner.dataset.locations import is_remote, open_regular, read_bytes
 from cleaner.dataset.pixels import (
     FORMATS,
     decode,
@@ -106,11 +105,9 @@ def _identity(data: bytes) -> dict[str, Any]:
 
 def _read_regular(name: str) -> bytes | ImageFacts:
     """A file's bytes, or its facts if it is not to be read whole."""
-    status = os.stat(name)  # noqa: PTH116
-    if not stat.S_ISREG(status.st_mode):
-        return ImageFacts(fault="unreadable")
-    with open(name, "rb") as file:  # noqa: PTH123
-        return _inspect_huge(file, status.st_size) if status.st_size > _MAX_FILE_BYTES else file.read()
+    with open_regular(name) as file:
+        size = os.fstat(file.fileno()).st_size
+        return _inspect_huge(file, size) if size > _MAX_FILE_BYTES else file.read()
 
 
 def _inspect_huge(file: Any, size: int) -> ImageFacts:

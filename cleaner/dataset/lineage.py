@@ -114,9 +114,9 @@ def nearest_parent(workspace: Workspace, stage: str) -> Parent:
         if record is not None:
             return Parent(name, workspace.manifest_path(name), record.outputs[MANIFEST], locate(record.images_root))
         if workspace.stage_dir(name).exists():
-            raise StaleStageError(
-                f"{name} was interrupted or is damaged", next_step=f"run `cleaner {name}` to finish it"
-            )
+            without = f", or remove {workspace.stage_dir(name)} to do without it"
+            finish = "run `cleaner scan IMAGES`" if name == "scan" else f"run `cleaner {name}` to finish it{without}"
+            raise StaleStageError(f"{name} was interrupted or is damaged", next_step=finish)
     raise StaleStageError(
         f"{workspace.root}: no manifest for {stage} to read", next_step="run `cleaner scan IMAGES` first"
     )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import stat
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, cast
 
@@ -41,10 +45,26 @@ def locate(place: str | Path) -> Path:
         ) from error
 
 
+def open_regular(path: str | Path) -> BufferedReader:
+    """A local file, opened to read its bytes.
+
+    Raises OSError for anything but a regular file: to open a pipe, or to read a device, may take for ever.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return os.fdopen(handle, "rb")
+
+
 def read_bytes(place: str | Path) -> bytes:
-    """The bytes of a file; from a URL, in a single request. Raises OSError, even if a store has its own errors."""
+    """The bytes of a regular file; from a URL, in a single request.
+
+    Raises OSError, even if a store has its own errors.
+    """
     if not is_remote(place):
-        return Path(place).read_bytes()
+        with open_regular(place) as file:
+            return file.read()
     remote = cast(Any, locate(place))
     try:
         data: bytes = remote.fs.cat_file(remote.path)

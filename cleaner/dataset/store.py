@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from cleaner.dataset.locations import is_remote
+from cleaner.dataset.locations import is_remote, open_regular
 from cleaner.errors import CleanerError, WorkspaceLockedError
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ def utc_now(timespec: str = "milliseconds") -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes, read in chunks."""
-    with path.open("rb") as file:
+    """Hex SHA-256 of a regular file's bytes, read in chunks."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from cleaner.report.charts import Drawing, Interval, interval_chart
 from cleaner.report.data import ReportData
-from cleaner.report.wording import words
+from cleaner.report.wording import percent, words
 
 _NAMES = {
     "noise": "noise images",
@@ -35,7 +35,9 @@ def illustrate_audit(figures: dict[str, Any] | None, data: ReportData) -> dict[s
 
 def _chart(estimates: dict[str, Any], colors: dict[str, str], label: str, goal: float | None = None) -> Drawing:
     rows = [_interval(_NAMES.get(name, words(name)), value, colors[name]) for name, value in estimates.items()]
-    highest = max([2.5 * (goal or 0), *(row.high for row in rows if row.middle is not None), 0.02])
+    highest = max(
+        [2.5 * (goal or 0), *(row.high for row in rows if row.middle is not None and row.high is not None), 0.02]
+    )
     return interval_chart(
         rows,
         label=label,
@@ -48,6 +50,6 @@ def _chart(estimates: dict[str, Any], colors: dict[str, str], label: str, goal: 
 
 def _interval(name: str, estimate: dict[str, Any], color: str) -> Interval:
     share, low, high = estimate["share"], estimate["low"], estimate["high"]
-    text = "not looked at" if share is None else f"{100 * low:.1f} – {100 * high:.1f} %"
-    text = f"{100 * low:.1f} %, all seen" if low == high else text
+    text = "not looked at" if share is None else f"{percent(low)} – {percent(high)}"
+    text = f"{percent(low)}, all seen" if low == high else text
     return Interval(name, share, low, high, color, text)

@@ -48,11 +48,7 @@ def write_report(workspace: Workspace, progress: Progress | None = None) -> Repo
     data = load_report_data(workspace)
     figures = compute_figures(data)
     thumbnails = Thumbnails(data.images_root, int(data.setting("scan", "max_pixels", 100_000_000)))
-    illustrations = {}
-    with progress.task("report", len(figures["sections"])) as task:
-        for name in figures["sections"]:  # in the order of the page: the first sections get their pictures first
-            illustrations[name] = _illustrate(name, figures[name], data, thumbnails)
-            task.advance()
+    illustrations = illustrate(figures, data, thumbnails, progress)
     warnings = []
     if data.stale:
         warnings.append(f"This result is out of date: {data.stale}.")
@@ -89,6 +85,18 @@ def compute_figures(data: ReportData) -> dict[str, Any]:
     figures["sections"] = ["funnel", *optional, "duplicates", "classes", "audit", *verified, "provenance"]
     clean: dict[str, Any] = plain(figures)
     return clean
+
+
+def illustrate(
+    figures: dict[str, Any], data: ReportData, thumbnails: Thumbnails, progress: Progress
+) -> dict[str, dict[str, Any]]:
+    """The charts and galleries of each section; one for which a figure is absent says so or leaves it out."""
+    illustrations = {}
+    with progress.task("report", len(figures["sections"])) as task:
+        for name in figures["sections"]:  # in the order of the page: the first sections get their pictures first
+            illustrations[name] = _illustrate(name, figures[name], data, thumbnails)
+            task.advance()
+    return illustrations
 
 
 def _illustrate(name: str, figures: Any, data: ReportData, thumbnails: Thumbnails) -> dict[str, Any]:

@@ -118,8 +118,9 @@ class Interval:
 
     name: str
     middle: float | None
-    low: float
-    high: float
+    """None, as for the bounds: not known, and not drawn."""
+    low: float | None
+    high: float | None
     color: str
     text: str
 
@@ -281,9 +282,10 @@ def interval_chart(
         shapes.append(Text(x(mark[0]), top - 14, mark[1], "tick", "middle"))
     for i, row in enumerate(rows):
         at = top + step * (i + 0.5)
-        start, end = x(row.low), x(min(row.high, x.high))
         shapes.append(Text(left - 14, at + 5, row.name, "row-name", "end"))
-        shapes.append(Line(start, max(end, start + 2), at, at, f"interval {row.color}"))
+        if row.low is not None and row.high is not None:
+            start, end = x(row.low), x(min(row.high, x.high))
+            shapes.append(Line(start, max(end, start + 2), at, at, f"interval {row.color}"))
         if row.middle is not None:
             shapes.append(Circle(x(min(row.middle, x.high)), at, 5, f"dot {row.color}"))
         shapes.append(Text(WIDE - right + 12, at + 5, row.text, "tick"))

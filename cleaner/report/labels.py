@@ -23,7 +23,7 @@ from cleaner.report.galleries import (
     pick_rows,
 )
 from cleaner.report.thumbnails import Thumbnails
-from cleaner.report.wording import number
+from cleaner.report.wording import number, percent
 
 _NUM_PAIRS = 10
 _EXAMPLES = 5
@@ -127,7 +127,7 @@ def _describe_example(row: Any) -> Evidence:
 
 
 def _confidences(row: Any) -> str:
-    return f"{100 * row.self_confidence:.0f} % → {100 * row.predicted_confidence:.0f} %"
+    return f"{percent(row.self_confidence, 0)} → {percent(row.predicted_confidence, 0)}"
 
 
 def _rounds_chart(one: dict[str, Any]) -> Drawing:

@@ -17,7 +17,7 @@ from cleaner.report.noise_curves import (
     seed_weights,
 )
 from cleaner.report.thumbnails import Thumbnails
-from cleaner.report.wording import number
+from cleaner.report.wording import decimal, number
 from cleaner.scoring.noise_evidence import REASONS
 
 _BINS = 20
@@ -112,7 +112,7 @@ def _describe(row: Any) -> Evidence:
     if row.noise_evidence == "model" and row.noise_round < 1:
         by = "never above the threshold"
     reason = REASONS.get(getattr(row, "noise_reason", ""), "")
-    return Evidence([f"noise {row.noise_prob:.3f}"], [f"{by} · {row.label}", *([reason] if reason else [])])
+    return Evidence([f"noise {decimal(row.noise_prob, '.3f')}"], [f"{by} · {row.label}", *([reason] if reason else [])])
 
 
 def _rounds_chart(figures: dict[str, Any]) -> Drawing:

@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from cleaner.report.wording import count, number, percent, visible, words
+from cleaner.report.wording import count, decimal, number, percent, points, visible, words
 
 
 def render_page(figures: dict[str, Any], illustrations: dict[str, dict[str, Any]], warnings: list[str]) -> str:
@@ -60,8 +60,10 @@ def load_templates() -> Environment:
     environment.filters |= {
         "breakable": _breakable,
         "count": count,
+        "decimal": decimal,
         "number": number,
         "percent": percent,
+        "points": points,
         "words": words,
     }
     return environment

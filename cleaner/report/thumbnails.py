@@ -11,6 +11,7 @@ from pathlib import Path
 from markupsafe import Markup
 from PIL import Image
 
+from cleaner.dataset.locations import read_bytes
 from cleaner.dataset.pixels import FORMATS, decode, on_white, open_image, sniff_format, upright_size
 
 MAX_PICTURES = 640
@@ -67,7 +68,7 @@ class Thumbnails:
             path = self._root / file_name
             if not image_id or path.stat().st_size > _MAX_FILE_BYTES:
                 return None
-            data = path.read_bytes()
+            data = read_bytes(path)
             if hashlib.sha256(data).hexdigest() != image_id:
                 return None
             kind = sniff_format(data[:4096])

@@ -8,6 +8,7 @@ from cleaner.dataset.store import read_json
 from cleaner.dataset.workspace import MANIFEST
 from cleaner.report.charts import Drawing, Interval, interval_chart
 from cleaner.report.data import ReportData
+from cleaner.report.wording import points
 
 _COLORS = {"helped": "c-keep", "hurt": "c-noise", "cannot_tell": "c-other"}
 _MAX_NAMED = 12
@@ -39,20 +40,24 @@ def illustrate_verification(figures: dict[str, Any]) -> dict[str, Any]:
 
 def _class_chart(named: list[dict[str, Any]]) -> Drawing:
     """The classes that changed; of many, those that lost and those that gained most."""
-    changes = [(c["accuracy_after"] - c["accuracy_before"], c) for c in named]
-    changes.sort(key=lambda change: change[0])
+    changes = [(_difference(c["accuracy_after"], c["accuracy_before"]), c) for c in named]
+    changes.sort(key=lambda change: change[0] or 0.0)
     shown = changes if len(changes) <= 2 * _MAX_NAMED else [*changes[:_MAX_NAMED], *changes[-_MAX_NAMED:]]
     rows = [_interval(c["label"], change, c["low"], c["high"], c["verdict"]) for change, c in shown]
     return _chart(rows, "Difference in accuracy, by class")
 
 
-def _interval(name: str, middle: float, low: float, high: float, verdict: str) -> Interval:
-    return Interval(name, middle, low, high, _COLORS[verdict], f"{100 * low:+.2f} … {100 * high:+.2f}")
+def _difference(after: float | None, before: float | None) -> float | None:
+    return None if after is None or before is None else after - before
+
+
+def _interval(name: str, middle: float | None, low: float | None, high: float | None, verdict: str) -> Interval:
+    return Interval(name, middle, low, high, _COLORS[verdict], f"{points(low)} … {points(high)}")
 
 
 def _chart(rows: list[Interval], label: str) -> Drawing:
     """Intervals about a line at 0, in percentage points."""
-    reach = max([0.01, *(abs(bound) for row in rows for bound in (row.low, row.high))])
+    reach = max([0.01, *(abs(bound) for row in rows for bound in (row.low, row.high) if bound is not None)])
     return interval_chart(
         rows,
         label=label,

@@ -22,11 +22,24 @@ def number(value: int) -> str:
     return f"{value:,}"
 
 
+def is_absent(value: float | None) -> bool:
+    """Whether a figure is not known: None (as report.json has it) or NaN (as manifests do)."""
+    return value is None or value != value
+
+
+def decimal(value: float | None, form: str = ".2f") -> str:
+    """A figure in Python's format `form`; a dash for one that is absent."""
+    return "–" if value is None or is_absent(value) else format(value, form)
+
+
 def percent(share: float | None, digits: int = 1) -> str:
-    """0.0123 as 1.2 %; a dash for None and NaN."""
-    if share is None or share != share:
-        return "–"
-    return f"{100 * share:.{digits}f}\u00a0%"
+    """0.0123 as 1.2 %; a dash for one that is absent."""
+    return "–" if share is None or is_absent(share) else f"{100 * share:.{digits}f}\u00a0%"
+
+
+def points(difference: float | None) -> str:
+    """A difference of shares in points: 0.0123 as +1.23; a dash for one that is absent."""
+    return "–" if difference is None or is_absent(difference) else f"{100 * difference:+.2f}"
 
 
 def words(name: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from cleaner.dataset.locations import read_bytes
 from cleaner.dataset.pixels import FORMATS, decode, on_white, open_image, sniff_format, upright_size
 
 SIZES_PX = {"thumb": (256, 512), "zoom": (1280, 1280)}
@@ -61,7 +62,7 @@ class Thumbnails:
 
     def _make(self, image_id: str, size: str, path: Path) -> bytes:
         try:
-            source = path.read_bytes()
+            source = read_bytes(path)
         except OSError as error:
             raise PictureError("the file is gone") from error
         if hashlib.sha256(source).hexdigest() != image_id:

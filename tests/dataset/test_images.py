@@ -14,6 +14,7 @@ import pytest
 
 from cleaner.dataset.images import inspect_image, load_rgb
 from cleaner.errors import BadInputError
+from tests.support.permissions import permissions_hold
 from tests.support.pictures import MAX, encoded, picture, write
 
 
@@ -131,14 +132,11 @@ def test_what_is_no_regular_file_is_never_opened(tmp_path: Path) -> None:
     assert inspect_image(tmp_path / "absent.jpg", MAX).fault == "missing"
 
 
-def test_a_file_that_may_not_be_read_is_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_may_not_be_read_is_unreadable(tmp_path: Path) -> None:
     path = write(tmp_path / "a.png", encoded(picture(), "PNG"))
-
-    def refuse(*_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("builtins.open", refuse)
-    assert inspect_image(path, MAX).fault == "unreadable"
+    path.chmod(0)
+    with permissions_hold():
+        assert inspect_image(path, MAX).fault == "unreadable"
 
 
 def test_equal_pictures_in_other_clothes_have_one_pixel_id(tmp_path: Path) -> None:

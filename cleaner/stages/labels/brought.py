@@ -17,7 +17,7 @@ from cleaner.scoring.out_of_fold import OutOfFold
 from cleaner.stages.labels.issue_estimate import IssueEstimate, judge_predictions
 from cleaner.stages.labels.label_set import LabelSet
 from cleaner.stages.labels.outcome import Evidence
-from cleaner.stages.labels.passes import BROUGHT, Pass, judge_pass
+from cleaner.stages.labels.passes import BROUGHT, Pass, judge_pass, run_in_turn
 from cleaner.stages.stage_run import Machine
 
 
@@ -40,13 +40,11 @@ class BroughtModel:
 
     def run_passes(self, top_ks: Sequence[int]) -> list[Pass]:
         """The passes, one round each; each judges the positives of the one before."""
-        passes: list[Pass] = []
-        left = np.arange(len(self.labels.targets))
-        for top_k in top_ks:
-            this = judge_pass(self.labels, left, top_k=top_k, predictions=self.predictions, progress=self.progress)
-            passes.append(this)
-            left = np.flatnonzero(this.positive)
-        return passes
+
+        def run(rows: np.ndarray, top_k: int) -> Pass:
+            return judge_pass(self.labels, rows, top_k=top_k, predictions=self.predictions, progress=self.progress)
+
+        return run_in_turn(top_ks, len(self.labels.targets), run)
 
     def estimate(self, passes: list[Pass]) -> IssueEstimate:
         """The estimate on the predictions; `passes` do not matter."""

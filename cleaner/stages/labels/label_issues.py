@@ -64,6 +64,8 @@ def find_label_issues(run: StageRun[LabelsSettings]) -> StageResult:
     rows = _rows_to_check(manifest, settings, folds, run.parent.path)
     classes = sorted(set(rows["clean_label"]) | set(verdicts.loc[verdicts["verdict"] == "label", "label"]))
     labels = make_label_set(rows, classes, verdicts, folds, run.options.seed)
+    if not decides_alone(settings) and not labels.scorable.any():
+        raise _too_little(run.parent.path, "a class with two images that are no copies of one another", "none")
     judge = _open_judge(run, manifest, rows, classes, labels)
     folder = run.begin()
     evidence, choice = _collect_evidence(run, judge, rows, classes, labels)
@@ -85,13 +87,18 @@ def _rows_to_check(manifest: pd.DataFrame, settings: LabelsSettings, folds: int,
     splits = ["train", *settings.clean_split]
     rows = manifest[manifest["keep"] & manifest["split"].isin(splits)].reset_index(drop=True)
     if rows["clean_label"].nunique() < 2 or len(rows) < 2 * folds:
-        raise BadInputError(
-            f"{path}: too little to learn labels from",
-            expected=f"two classes and {2 * folds} kept images of split train at least",
-            found=f"{rows['clean_label'].nunique()} classes, {len(rows)} images",
-            next_step="check the images root, or use fewer --folds",
-        )
+        wanted = f"two classes and {2 * folds} kept images of split train at least"
+        raise _too_little(path, wanted, f"{rows['clean_label'].nunique()} classes, {len(rows)} images")
     return rows
+
+
+def _too_little(path: Path, expected: str, found: str) -> BadInputError:
+    return BadInputError(
+        f"{path}: too little to learn labels from",
+        expected=expected,
+        found=found,
+        next_step="check the images root, or go on without this stage: cleaner balance",
+    )
 
 
 def _open_judge(

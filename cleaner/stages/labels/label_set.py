@@ -35,6 +35,14 @@ class LabelSet:
         """(n,) int64: class numbers to learn: the person's if there is one, else the given."""
         return np.where(self.decided >= 0, self.decided, self.targets)
 
+    @property
+    def scorable(self) -> np.ndarray:
+        """(n,) bool: rows whose class has a row to learn from in another fold."""
+        learned = np.zeros((self.num_classes, self.fold.max(initial=0) + 1), np.int64)
+        np.add.at(learned, (self.targets[self.learns], self.fold[self.learns]), 1)
+        elsewhere: np.ndarray = learned.sum(1)[self.targets] > learned[self.targets, self.fold]
+        return elsewhere
+
 
 def make_label_set(rows: pd.DataFrame, classes: list[str], verdicts: pd.DataFrame, folds: int, seed: int) -> LabelSet:
     """The images of manifest `rows`, under `classes` in their order, with people's `verdicts` by image_id."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -75,6 +75,20 @@ def plan_passes(top_ks: Sequence[int], num_classes: int) -> tuple[list[int], lis
     """Which values of top_k to run and which to skip: hardly a label fails to be among half of the classes or more."""
     skipped = [k for k in top_ks if k > 1 and 2 * k >= num_classes]
     return [k for k in top_ks if k not in skipped], skipped
+
+
+def run_in_turn(top_ks: Sequence[int], num_rows: int, run: Callable[[np.ndarray, int], Pass]) -> list[Pass]:
+    """A pass `run(rows, top_k)` for each of `top_ks`: the first judges all rows, each other one those that the pass
+    before it left positive. Where none is left positive there is nothing more to judge.
+    """
+    passes: list[Pass] = []
+    left = np.arange(num_rows)
+    for top_k in top_ks:
+        if not len(left):
+            break
+        passes.append(run(left, top_k))
+        left = np.flatnonzero(passes[-1].positive)
+    return passes
 
 
 def run_pass(

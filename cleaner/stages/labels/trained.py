@@ -19,7 +19,7 @@ from cleaner.stages.labels.fits import StoredFits
 from cleaner.stages.labels.issue_estimate import IssueEstimate, estimate_issues
 from cleaner.stages.labels.label_set import LabelSet
 from cleaner.stages.labels.outcome import Evidence
-from cleaner.stages.labels.passes import Pass, run_pass
+from cleaner.stages.labels.passes import Pass, run_in_turn, run_pass
 from cleaner.stages.learners import open_learner
 from cleaner.stages.stage_run import Machine, StageRun
 
@@ -45,12 +45,11 @@ class TrainedModels:
 
     def run_passes(self, top_ks: Sequence[int]) -> list[Pass]:
         """The passes; each judges the positives of the one before."""
-        passes: list[Pass] = []
-        left = np.arange(len(self.fits.labels.targets))
-        for top_k in top_ks:
-            passes.append(run_pass(self.fits, left, top_k=top_k, max_rounds=self.settings.max_rounds))
-            left = np.flatnonzero(passes[-1].positive)
-        return passes
+
+        def run(rows: np.ndarray, top_k: int) -> Pass:
+            return run_pass(self.fits, rows, top_k=top_k, max_rounds=self.settings.max_rounds)
+
+        return run_in_turn(top_ks, len(self.fits.labels.targets), run)
 
     def estimate(self, passes: list[Pass]) -> IssueEstimate:
         """Start from the first pass's round 0, or without a pass from a cross-training of its own."""

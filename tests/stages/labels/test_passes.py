@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from cleaner.modeling.probe import ProbeLearner
 from cleaner.progress import Silent
 from cleaner.scoring.out_of_fold import NO_CLASS, UNDECIDED
 from cleaner.stages.labels.fits import LabelSet, StoredFits
-from cleaner.stages.labels.passes import plan_passes, run_pass
+from cleaner.stages.labels.passes import Pass, plan_passes, run_in_turn, run_pass
 from tests.support.planted import K, planted
 
 
@@ -70,3 +71,17 @@ def test_passes_that_are_nearly_blind_are_skipped() -> None:
     assert plan_passes((5, 1), 10) == ([1], [5])
     assert plan_passes((5, 3, 1), 8) == ([3, 1], [5])
     assert plan_passes((1,), 2) == ([1], [])
+
+
+def test_no_pass_follows_one_that_leaves_nothing(tmp_path: Path) -> None:
+    embeddings, _, given = planted()
+    labels = replace(label_set(given), learns=np.zeros(len(given), bool))  # no row teaches anything
+    judged = []
+
+    def run(rows: np.ndarray, top_k: int) -> Pass:
+        judged.append((len(rows), top_k))
+        return run_pass(fits_of(embeddings, labels, tmp_path), rows, top_k=top_k, max_rounds=2)
+
+    (only,) = run_in_turn([3, 2, 1], len(given), run)
+    assert judged == [(len(given), 3)]
+    assert only.unscored.all() and not only.positive.any()

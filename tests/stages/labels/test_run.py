@@ -11,16 +11,18 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
-from cleaner.config import LabelsSettings, NoiseSettings, RunOptions, ScanSettings
+from cleaner.config import BalanceSettings, LabelsSettings, NoiseSettings, RunOptions, ScanSettings
 from cleaner.dataset.lineage import why_stale
 from cleaner.dataset.store import ArrayStore
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, UsageError
 from cleaner.progress import Silent
+from cleaner.stages.balance import run_balance
 from cleaner.stages.labels.run import run_labels
 from cleaner.stages.noise import run_noise
 from cleaner.stages.scan import run_scan
 from tests.support.backbones import SMALL
+from tests.support.scanned import picture, save
 
 
 class Heard(Silent):
@@ -249,3 +251,19 @@ def test_too_little_to_learn_from_is_said(small_images: Path, tmp_path: Path) ->
     with pytest.raises(BadInputError, match="too little to learn labels from") as refused:
         run_labels(workspace, LabelsSettings(embedding=SMALL), RunOptions())
     assert refused.value.found.startswith("1 classes") and refused.value.exit_code == 3
+
+
+@pytest.mark.parametrize("num_copies", [1, 3])
+def test_classes_without_a_second_picture_are_told_what_they_lack_and_need_no_labels(
+    tmp_path: Path, num_copies: int
+) -> None:
+    for number in range(11):
+        for copy in range(num_copies):
+            save(tmp_path / "images" / f"{number}" / f"{copy}.png", picture(number))
+    work = Workspace(tmp_path / "work")
+    run_scan(work, tmp_path / "images", ScanSettings(), RunOptions(workers=1))
+    with pytest.raises(BadInputError, match="too little to learn") as caught:
+        run_labels(work, LabelsSettings(embedding=SMALL), RunOptions(workers=1))
+    assert "two images" in caught.value.expected and "cleaner balance" in caught.value.next_step
+    run_balance(work, BalanceSettings(embedding=SMALL), RunOptions(workers=1))
+    assert work.read("balance")["keep"].sum() == 11
