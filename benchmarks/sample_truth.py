@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cleaner.dataset.files import escape_name
+from cleaner.dataset.names import to_file_name
 
 # The two low-count classes that sample_data/plan.py draws: one kind of thing, and a bit of everything.
 COHERENT_CLASS, JUMBLED_CLASS = "lighthouse", "misc"
@@ -22,7 +22,7 @@ def read_both(workspace: Path, truth_file: Path) -> pd.DataFrame:
     manifest = pd.read_parquet(workspace / "balance" / "manifest.parquet").set_index("file_name")
     truth = pd.read_csv(truth_file, dtype=str, keep_default_na=False).set_index("file_name").add_prefix("true_")
     # a manifest escapes the names that cannot be printed
-    truth.index = truth.index.map(lambda name: name if name in manifest.index else escape_name(name))
+    truth.index = truth.index.map(to_file_name)
     absent = sorted(set(truth.index) ^ set(manifest.index))
     if absent:
         raise SystemExit(f"{workspace} and {truth_file} are not about the same files, for example {absent[0]!r}")

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from cleaner.progress import Progress, Silent
-from cleaner.setting import NamesFile, Shown
+from cleaner.setting import NamesFile, Shown, read_pairs
 from cleaner.settings import Settings, declare
 
 QualityIssue = Literal["blurry", "bright", "dark", "low_information", "odd_aspect", "odd_size"]
@@ -20,6 +20,9 @@ QUALITY_ISSUES: tuple[str, ...] = typing.get_args(QualityIssue)
 LearnerName = Literal["probe", "finetune", "auto"]
 RELABEL_ABOVE = 0.95
 """Where `--relabel` sets `relabel_above`; suggestions above it are right nine times in ten (docs/experiments.md)."""
+
+LIST_KEYS = ("file", "label", "split", "annotator")
+"""The columns of a list of images that `--columns` may name."""
 
 _MODEL = "What the models look through"
 _VAL = NamesFile("val")
@@ -84,8 +87,31 @@ class ScanSettings(Settings):
         str,
         NamesFile("labels"),
         Shown("labels from folders", option="--labels", metavar="FILE"),
-        "Table (CSV, TSV or Parquet) with file_name, label and perhaps split.",
+        "Table (CSV, TSV, JSON lines or Parquet) with file_name, label and perhaps split; with a column annotator, one "
+        "row for each file and annotator.",
     ] = ""
+    columns: Annotated[
+        tuple[str, ...],
+        Shown("as above", metavar="KEY=NAME,…"),
+        "What the table calls its columns `file`, `label`, `split` and `annotator`.",
+    ] = ()
+    class_names: Annotated[
+        str,
+        NamesFile("class_names"),
+        Shown(metavar="FILE"),
+        "Names of classes that are given as numbers or codes: one a line, the first is 0 (or 1, where labels go up to "
+        "their number); or a table of the code and its name.",
+    ] = ""
+    normalize_labels: Annotated[
+        bool,
+        "Record merges of classes whose names differ in case, blanks or Unicode form alone, as decisions by the "
+        "annotator `normalize-labels`.",
+    ] = False
+    splits: Annotated[
+        tuple[str, ...],
+        Shown("folders named train, val, test and the like", metavar="NAME=FOLDER,…"),
+        "The splits and their folders below the images root; what lies in none of them is left out.",
+    ] = ()
     follow_symlinks: Annotated[bool, "Admit links that lead out of the images root."] = False
     max_pixels: Annotated[int, Meta(ge=1), "Images whose header promises more pixels are refused before decoding."] = (
         100_000_000
@@ -108,6 +134,12 @@ class ScanSettings(Settings):
     limit: Annotated[
         int, Shown("all", metavar="N"), Meta(ge=0), "Only the first N files by name, to try things out."
     ] = 0
+
+    def check(self) -> None:
+        """Raise SettingError if values do not go together."""
+        self.require(all(map(all, read_pairs(self.splits))), "splits", "NAME=FOLDER, such as train=Images,val=Held_out")
+        known = all(key in LIST_KEYS and name for key, name in read_pairs(self.columns))
+        self.require(known, "columns", f"KEY=NAME, with KEY any of {', '.join(LIST_KEYS)}")
 
 
 @declare

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import re
 import types
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -219,6 +221,12 @@ def read_declaration(name: str, annotation: Any, default: Any, panel: str) -> Se
         shown=shown,
         panel=shown.panel or panel,
     )
+
+
+def read_pairs(texts: Sequence[str]) -> list[tuple[str, str]]:
+    """What is before and behind the first `=` of each text; several may stand in one, with commas between."""
+    parts = [part for text in texts for part in re.split(r",(?=[^,=]+=)", text)]
+    return [(key.strip(), value.strip()) for key, _, value in (part.partition("=") for part in parts)]
 
 
 def _split(annotation: Any) -> tuple[Any, tuple[Any, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated
@@ -92,7 +93,12 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line and end the process with its exit code."""
+    """Run the command line and end the process with its exit code.
+
+    File names are UTF-8, whatever the locale: under any other one it begins again in Python's UTF-8 mode.
+    """
+    if sys.getfilesystemencoding().lower() != "utf-8":
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | {"PYTHONUTF8": "1"})
     gc.set_threshold(100_000)  # what a start loads stays: the search for garbage in it took a tenth of the time
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

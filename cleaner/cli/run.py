@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cleaner.cli import options as o
 from cleaner.cli.command_line import STAGE, CommandLine, keys, takes
-from cleaner.cli.session import open_session
+from cleaner.cli.session import is_empty_scan, open_session
 
 if TYPE_CHECKING:
     from cleaner.stages.stage_run import StageResult
@@ -39,4 +39,6 @@ def run(line: CommandLine, images: o.Images) -> None:
             waits = bool(results) and bool(results[-1].would_run)  # a dry run: its input does not exist yet
             results.append(planned(name, f"{results[-1].record.stage} runs before it") if waits else run_stage())
             session.show(results[-1])
+            if is_empty_scan(results[-1].record):
+                break
     session.finish(results)

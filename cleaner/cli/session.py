@@ -23,7 +23,7 @@ from cleaner.diagnostics.expected_wrong import about_wrong
 from cleaner.errors import BadInputError, CleanerError
 
 if TYPE_CHECKING:
-    from cleaner.dataset.workspace import Workspace
+    from cleaner.dataset.workspace import StageRecord, Workspace
     from cleaner.stages.stage_run import StageResult
 
 
@@ -71,15 +71,28 @@ class Session:
             self.console.result(_summary(result, self.workspace.manifest_path(result.record.stage)))
 
     def finish(self, results: list[StageResult]) -> None:
-        """Write what to do next, and with --json the document of the stages that ran."""
+        """Write what to do next, and with --json the document of the stages that ran.
+
+        Raises BadInputError if a scan kept no image.
+        """
         if self.options.dry_run:
             self._finish_dry_run(results)
             return
-        following = self.next_command(command_after(results[-1].record.stage))
-        self.console.result([f"next: {following}"])
+        last = results[-1].record
+        following = "" if is_empty_scan(last) else self.next_command(command_after(last.stage))
+        if following:
+            self.console.result([f"next: {following}"])
         stages = [{"was_current": r.was_current} | dataclasses.asdict(r.record) for r in results]
         body = stages[0] if len(stages) == 1 else {"stages": stages}
         self.console.document({"workspace": str(self.workspace.root.resolve())} | body | {"next": following})
+        if is_empty_scan(last):
+            self.fail(
+                BadInputError(
+                    f"{self.workspace.manifest_path(last.stage)}: no image is kept",
+                    found=listed(last.counts["faults"]),
+                    next_step="see the warnings, mend the files or give another images root, and scan again",
+                )
+            )
 
     def _finish_dry_run(self, results: list[StageResult]) -> None:
         self.console.result(["dry run: nothing was changed"])
@@ -172,8 +185,13 @@ def _summary(result: StageResult, manifest: Path) -> list[str]:
     return [*lines, f"  {manifest}"]
 
 
+def is_empty_scan(record: StageRecord) -> bool:
+    """Whether a record is of a scan that kept no image: there is nothing for the other stages to do."""
+    return record.stage == "scan" and record.counts.get("kept") == 0
+
+
 def _words(name: str) -> str:
-    return name.removeprefix("num_").replace("_", " ")
+    return name if name.startswith("_") else name.removeprefix("num_").replace("_", " ")
 
 
 def listed(values: dict[str, Any]) -> str:

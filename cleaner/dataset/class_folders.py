@@ -2,34 +2,158 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from itertools import takewhile
+from pathlib import PurePosixPath
 
 from cleaner.dataset.files import FoundFile
+from cleaner.dataset.locations import read_head
+from cleaner.dataset.pixels import sniff_format
+from cleaner.errors import UsageError, first_few
 
-SPLIT_FOLDERS = frozenset({"train", "val", "valid", "validation", "test"})
 TRAIN = "train"
+_SPLIT_NAMES = {
+    "train": TRAIN,
+    "training": TRAIN,
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""The split that a folder of the root is, by its name in lower case."""
+_IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".heic"})
+_DOCUMENTS = ("", "PDF", "EPS", "SVG")
+_Folder = tuple[str, ...]
 
 
-def read_folders(files: Sequence[FoundFile], label_from: str) -> tuple[list[str], list[str]]:
-    """The labels and the splits of `files`, in their order.
+@dataclass(frozen=True)
+class FolderLabels:
+    """What the folders of a tree say of its files."""
 
-    `label_from` is `root` (the first folder below the images root) or `parent` (the file's own folder); a file in no
-    such folder has label ''. If all folders in the root are named like splits, they are the splits and labels begin
-    one level down; otherwise every file belongs to split `train`.
+    files: list[FoundFile]
+    """The files but those in folders passed over, in their order."""
+    labels: list[str]
+    """Of each of `files`; '' for one in no class folder."""
+    splits: list[str]
+    """Of each of `files`."""
+    passed_over: dict[str, int] = field(default_factory=dict)
+    """Folders of the root that belong to no split, and the number of files in each."""
+    warnings: list[str] = field(default_factory=list)
+    """What is odd about the tree, with the option that helps."""
+
+
+def read_folders(files: Sequence[FoundFile], label_from: str, splits: Sequence[tuple[str, str]] = ()) -> FolderLabels:
+    """The labels and the splits of `files` by their folders.
+
+    `label_from` is `root` (the first folder below the images root) or `parent` (the file's own folder). `splits` names
+    splits and their folders, relative to the root; what lies in none of them is passed over. Without it, the folders of
+    the root are the splits if all of them that hold images are named like splits, and those without images beside them
+    are passed over; otherwise every file is of split `train`. Labels begin below a split's folder. A file in the root
+    itself is of split `train`, without a label.
+
+    Raises UsageError if a folder of `splits` holds no files.
     """
-    folders = [_folders_of(file) for file in files]
-    tops = {path[0] for path in folders if path}
-    if not tops or not tops <= SPLIT_FOLDERS:
-        return [_label(path, label_from) for path in folders], [TRAIN] * len(folders)
-    return [_label(path[1:], label_from) for path in folders], [path[0] if path else TRAIN for path in folders]
+    warnings: list[str] = []
+    roots = _given_splits(files, splits) if splits else _named_splits(files, warnings)
+    found = FolderLabels([], [], [], {}, warnings)
+    aside: Counter[str] = Counter()
+    images: set[_Folder] = set()
+    for file in files:
+        folders = _folders_of(file)
+        root = _root_of(folders, roots)
+        if root is None and folders:
+            aside[folders[0]] += 1
+            continue
+        inner = folders[len(root or ()) :]
+        found.files.append(file)
+        found.labels.append("" if not inner else inner[0] if label_from == "root" else inner[-1])
+        found.splits.append(TRAIN if root is None else roots[root])
+        if inner and not file.fault:
+            images.add(inner)
+    found.passed_over.update(sorted(aside.items()))
+    if aside:
+        named = first_few([f"{name}/ ({num:,} files)" for name, num in found.passed_over.items()])
+        warnings.append(f"folders that belong to no split are passed over: {named}")
+    if label_from == "root":
+        warnings += _about_depth(images)
+    return found
 
 
-def _folders_of(file: FoundFile) -> list[str]:
-    parts = file.name.split("/")
+def read_splits(files: Sequence[FoundFile], splits: Sequence[tuple[str, str]] = ()) -> list[str]:
+    """The splits of `files` by their folders, as `read_folders` finds them; `train` for a file in none of them."""
+    roots = _given_splits(files, splits) if splits else _named_splits(files, [])
+    found = (_root_of(_folders_of(file), roots) for file in files)
+    return [TRAIN if root is None else roots[root] for root in found]
+
+
+def _given_splits(files: Sequence[FoundFile], splits: Sequence[tuple[str, str]]) -> dict[_Folder, str]:
+    """The split of each folder that was named by hand."""
+    roots = {PurePosixPath(folder).parts: name for name, folder in splits}
+    there = {folders[:depth] for folders in map(_folders_of, files) for depth in range(len(folders) + 1)}
+    for folder, name in roots.items():
+        if folder not in there:
+            raise UsageError(
+                f"--splits {name}={'/'.join(folder)}: no files in this folder",
+                expected="a folder below the images root",
+                found=first_few(sorted({folders[0] for folders in there if folders})) or "no folders",
+            )
+    return roots
+
+
+def _named_splits(files: Sequence[FoundFile], warnings: list[str]) -> dict[_Folder, str]:
+    """The splits that the names of the root's folders tell; `train` for the root itself where they tell none."""
+    by_top: dict[str, list[FoundFile]] = {}
+    for file in files:
+        for top in _folders_of(file)[:1]:
+            by_top.setdefault(top, []).append(file)
+    named = [top for top in by_top if top.lower() in _SPLIT_NAMES]
+    others = [top for top in by_top if top not in named and _holds_image(by_top[top])] if named else []
+    if named and not others:
+        return {(top,): _SPLIT_NAMES[top.lower()] for top in named}
+    if named:
+        said = ",".join(f"{_SPLIT_NAMES[top.lower()]}={top}" for top in named)
+        warnings.append(
+            f"{first_few(named)} are taken for classes, because {first_few(others)} beside them hold images too: "
+            f"if they are splits, add --splits {said}"
+        )
+    return {(): TRAIN}
+
+
+def _holds_image(files: list[FoundFile]) -> bool:
+    """Whether any of `files` is an image by its suffix or, where that says nothing, by its first bytes."""
+    sound = [file for file in files if not file.fault]
+    return any(PurePosixPath(file.name).suffix.lower() in _IMAGE_SUFFIXES for file in sound) or any(
+        sniff_format(read_head(file.path)) not in _DOCUMENTS for file in sound
+    )
+
+
+def _root_of(folders: _Folder, roots: Mapping[_Folder, str]) -> _Folder | None:
+    """The longest beginning of `folders` that is in `roots`."""
+    return next((folders[:n] for n in range(len(folders), -1, -1) if folders[:n] in roots), None)
+
+
+def _about_depth(folders: Set[_Folder]) -> list[str]:
+    """A warning if the classes seem to be one or more levels below `folders[0]`, by the folders that hold files."""
+    if not folders or min(map(len, folders)) < 2:
+        return []
+    wrapper = [level[0] for level in takewhile(lambda names: len(set(names)) == 1, zip(*folders, strict=False))]
+    inner = first_few(sorted({path[len(wrapper)] for path in folders if len(path) > len(wrapper)}))
+    if wrapper and inner:
+        return [
+            f"one class only, {wrapper[0]}: if the folders in it ({inner}) are classes or splits, "
+            f"scan {'/'.join(wrapper)} itself"
+        ]
+    below = sorted({path[1] for path in folders})
+    if all(name.lower() in _SPLIT_NAMES for name in below):
+        return [f"all classes hold folders named like splits ({first_few(below)}): give the splits in a list, --labels"]
+    if not wrapper:
+        return [f"all classes hold folders ({first_few(below)}): if those are the classes, add --label-from parent"]
+    return []
+
+
+def _folders_of(file: FoundFile) -> _Folder:
+    parts = tuple(file.name.split("/"))
     return parts if file.is_folder else parts[:-1]
-
-
-def _label(folders: list[str], label_from: str) -> str:
-    if not folders:
-        return ""
-    return folders[0] if label_from == "root" else folders[-1]

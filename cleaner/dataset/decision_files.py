@@ -10,6 +10,7 @@ import pandas as pd
 
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.events import EVENT_COLUMNS, Event, agreed
+from cleaner.dataset.names import matching_names
 from cleaner.dataset.tables import plain_names, read_table, refuse, require_columns, with_rows, write_table_file
 from cleaner.errors import BadInputError
 
@@ -137,6 +138,7 @@ def _image_ids(path: Path, file_names: pd.Series[str], manifest: pd.DataFrame | 
             f"{path}: it names files, but there is no manifest to find them in", next_step="run `cleaner scan IMAGES`"
         )
     known = dict(zip(manifest["file_name"], manifest["image_id"], strict=True))
+    file_names = matching_names(file_names, known)
     unknown = with_rows(file_names[~file_names.isin(known)])
     expected = "a file_name of the manifest"
     refuse(path, unknown, "rows with an unknown file_name", expected=expected, next_step=_MEND)

@@ -20,6 +20,7 @@ from cleaner.dataset.export_files import (
     why_no_folder,
 )
 from cleaner.dataset.locations import is_remote
+from cleaner.dataset.names import image_path
 from cleaner.dataset.tables import write_table_file
 from cleaner.errors import BadInputError, UsageError, first_few
 from cleaner.progress import Progress, Silent
@@ -195,7 +196,7 @@ def _plan_dropped(manifest: pd.DataFrame, images_root: Path, names: FreeNames) -
     columns = [rows[name] for name in ("file_name", "label", "drop_stage", "drop_reason")]
     for file_name, label, stage, reason in zip(*columns, strict=True):
         name = PurePosixPath(file_name)
-        source = images_root / name
+        source = image_path(images_root, file_name)
         if _leads_out(name) or not source.is_file():
             continue
         folder = PurePosixPath(DROPPED, f"{stage}-{reason}")
@@ -215,7 +216,7 @@ def _sources(kept: pd.DataFrame, images_root: Path) -> list[Path]:
     for name, expected in zip(kept["file_name"], kept["file_bytes"], strict=True):
         if _leads_out(PurePosixPath(name)):
             raise BadInputError(f"file_name {name!r} leads out of {images_root}")
-        source = images_root / name
+        source = image_path(images_root, name)
         try:
             size = source.stat().st_size
         except OSError as error:

@@ -6,20 +6,29 @@ import errno
 import logging
 import os
 import stat
-import unicodedata
-from collections import deque
-from dataclasses import dataclass, replace
+from collections import Counter, deque
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
 from cleaner.dataset.locations import is_remote
+from cleaner.dataset.names import image_path, is_printable, read_name, to_file_name
 from cleaner.dataset.store import digest_of
 
 log = logging.getLogger(__name__)
 
 _HIDDEN = frozenset({"thumbs.db"})
-_BAD_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, undecodable bytes, line and paragraph separators
+SIDE_FOLDERS = frozenset(
+    # Synology, QNAP
+    {"@eadir", "@tmp", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", ".@__thumb", "@__thumb"}
+    # Windows, macOS, Linux
+    | {"$recycle.bin", "system volume information", "__macosx", "lost+found"}
+    # programs
+    | {"__pycache__", "node_modules", "site-packages"}
+)
+"""Folders that file systems and programs put beside people's own, in lower case: no image of the set lies in them."""
+_VIRTUAL_ENVIRONMENT = frozenset({"pyvenv.cfg", "conda-meta"})  # either marks the folder that holds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +36,7 @@ class FoundFile:
     """One file below the root, or a folder or link that could not be followed."""
 
     name: str
-    """POSIX path relative to the root; bytes and characters that cannot be printed are backslash escapes."""
+    """POSIX path relative to the root, as `cleaner.dataset.names` writes it."""
     path: str
     """What to open: unlike `name`, exactly as the file system has it (surrogates for undecodable bytes); or a URL."""
     size: int
@@ -40,17 +49,20 @@ class FoundFile:
     """True for a folder that cannot be listed, and for a refused link to a folder."""
 
 
-def list_files(root: Path, follow_symlinks: bool) -> list[FoundFile]:
-    """Every file below `root`, sorted by name, except hidden files, hidden folders and Thumbs.db.
+def list_files(root: Path, follow_symlinks: bool, passed_over: Counter[str] | None = None) -> list[FoundFile]:
+    """Every file below `root`, sorted by name, except hidden files, Thumbs.db, and what lies in folders passed over.
 
+    Those are hidden folders, `SIDE_FOLDERS` and virtual environments; `passed_over`, if given, counts them by kind.
     Links to files count as files. Links to folders are followed last, and only to folders not seen before, so loops
     end and no file is listed twice through a link. Unless `follow_symlinks`, a link out of `root` has the fault
     `outside_root`. A dangling link is `missing`; a link that loops, a folder that cannot be listed, and anything that
-    is no regular file (it is never opened) are `unreadable`. A `root` that is a URL has no links.
+    is no regular file (it is never opened) are `unreadable`. A name that cannot be printed is a `bad_name`. A `root`
+    that is a URL has no links.
     """
+    passed_over = Counter() if passed_over is None else passed_over
     if is_remote(root):
-        return _list_remote(root)
-    return _Walk(root, follow_symlinks).run()
+        return _list_remote(root, passed_over)
+    return _Walk(root, follow_symlinks, passed_over).run()
 
 
 def listing_digest(found: list[FoundFile]) -> str:
@@ -58,14 +70,29 @@ def listing_digest(found: list[FoundFile]) -> str:
     return digest_of([[f.name, f.size, f.mtime_ns] for f in found])
 
 
-def _list_remote(root: Path) -> list[FoundFile]:
+def _list_remote(root: Path, passed_over: Counter[str]) -> list[FoundFile]:
     store, base = _opened(root)
-    found = []
+    found, aside = [], set()
     for path, facts in store.find(base, detail=True).items():
-        name = path.removeprefix(base).lstrip("/")
-        if not any(part.startswith(".") or part.lower() in _HIDDEN for part in name.split("/")):
-            found.append(_remote_file(root, name, facts))
-    return sorted(_with_safe_names(found), key=lambda f: f.name)
+        parts = path.removeprefix(base).lstrip("/").split("/")
+        at = next((i for i, part in enumerate(parts[:-1]) if _why_passed_over(part)), None)
+        if at is not None:
+            aside.add(tuple(parts[: at + 1]))
+        elif not _is_hidden(parts[-1]):
+            found.append(_remote_file(root, "/".join(parts), facts))
+    passed_over.update(_why_passed_over(folder[-1]) for folder in aside)
+    return sorted(found, key=lambda f: f.name)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _HIDDEN
+
+
+def _why_passed_over(folder: str) -> str:
+    """The kind of a folder that holds no images of the set, by its name; '' for any other."""
+    if folder.lower() in SIDE_FOLDERS:
+        return folder
+    return "hidden folders" if folder.startswith(".") else ""
 
 
 def _opened(root: Path) -> tuple[Any, str]:
@@ -77,14 +104,16 @@ def _opened(root: Path) -> tuple[Any, str]:
 def _remote_file(root: Path, name: str, facts: dict[str, Any]) -> FoundFile:
     changed = facts.get("LastModified") or facts.get("mtime") or facts.get("created") or 0
     seconds = changed.timestamp() if isinstance(changed, datetime) else float(changed)
-    return FoundFile(name, f"{str(root).rstrip('/')}/{name}", int(facts["size"] or 0), int(seconds * 1e9))
+    path, size, mtime_ns = f"{str(root).rstrip('/')}/{name}", int(facts["size"] or 0), int(seconds * 1e9)
+    return FoundFile(to_file_name(name), path, size, mtime_ns, "" if is_printable(name) else "bad_name")
 
 
 class _Walk:
-    def __init__(self, root: Path, follow_symlinks: bool) -> None:
+    def __init__(self, root: Path, follow_symlinks: bool, passed_over: Counter[str]) -> None:
         self.root = os.fspath(root)
         self.real_root = os.path.realpath(self.root)
         self.follow = follow_symlinks
+        self.passed_over = passed_over
         self.found: list[FoundFile] = []
         self.seen: set[tuple[int, int]] = set()
         self.folders: deque[tuple[str, str]] = deque([(self.root, "")])
@@ -96,7 +125,7 @@ class _Walk:
                 self.links.sort()
                 self.folders.append(self.links.pop(0))
             self._enter(*self.folders.popleft())
-        return sorted(_with_safe_names(self.found), key=lambda f: f.name)
+        return sorted(self.found, key=lambda f: f.name)
 
     def _enter(self, path: str, prefix: str) -> None:
         try:
@@ -106,20 +135,28 @@ class _Walk:
                 log.info("%s: leads to a folder that is already listed", path)
                 return
             self.seen.add(identity)
-            with os.scandir(path) as entries:
-                for entry in entries:
-                    if not entry.name.startswith(".") and entry.name.lower() not in _HIDDEN:
-                        self._look_at(entry, prefix + entry.name)
+            with os.scandir(path) as listing:
+                entries = list(listing)
         except OSError:
-            self.found.append(FoundFile(prefix.rstrip("/"), path, 0, 0, "unreadable", is_folder=True))
+            self._add(prefix.rstrip("/"), path, fault="unreadable", is_folder=True)
+            return
+        if prefix and any(entry.name in _VIRTUAL_ENVIRONMENT for entry in entries):
+            self.passed_over["virtual environments"] += 1
+            return
+        for entry in entries:
+            self._look_at(entry, prefix + read_name(entry.name))
 
     def _look_at(self, entry: os.DirEntry[str], name: str) -> None:
+        why, is_folder = _why_passed_over(entry.name), entry.is_dir(follow_symlinks=False)
+        if why and is_folder:
+            self.passed_over[why] += 1
+        if _is_hidden(entry.name) or (why and is_folder):
+            return
         try:
             is_link = entry.is_symlink()
             status = entry.stat()
         except OSError as error:
-            fault = "missing" if error.errno in (errno.ENOENT, errno.ENOTDIR) else "unreadable"
-            self.found.append(FoundFile(name, entry.path, 0, 0, fault))
+            self._add(name, entry.path, fault=_fault_of(error))
             return
         is_folder = stat.S_ISDIR(status.st_mode)
         fault = ""
@@ -130,63 +167,42 @@ class _Walk:
             return
         elif not stat.S_ISREG(status.st_mode):
             fault = "unreadable"
-        self.found.append(FoundFile(name, entry.path, status.st_size, status.st_mtime_ns, fault, is_folder))
+        self._add(name, entry.path, status.st_size, status.st_mtime_ns, fault, is_folder)
+
+    def _add(
+        self, name: str, path: str, size: int = 0, mtime_ns: int = 0, fault: str = "", is_folder: bool = False
+    ) -> None:
+        fault = fault or ("" if is_printable(name) else "bad_name")
+        self.found.append(FoundFile(to_file_name(name), path, size, mtime_ns, fault, is_folder))
 
 
-def _with_safe_names(found: list[FoundFile]) -> list[FoundFile]:
-    bad = [i for i, file in enumerate(found) if not _is_printable(file.name)]
-    if not bad:
-        return found
-    taken = {file.name for file in found}
-    for i in sorted(bad, key=lambda i: found[i].name):
-        name = escape_name(found[i].name)
-        while name in taken:  # another file really has the escaped name
-            name = name.replace("\\", "\\\\")
-        taken.add(name)
-        found[i] = replace(found[i], name=name, fault=found[i].fault or "bad_name")
-    return found
-
-
-def _is_printable(name: str) -> bool:
-    return (name.isascii() and name.isprintable()) or all(unicodedata.category(c) not in _BAD_CATEGORIES for c in name)
-
-
-def escape_name(name: str) -> str:
-    r"""`name` with backslashes, control characters and undecodable bytes escaped: `\\`, `\x1b`, `\xff`, `\u2028`."""
-    out = []
-    for char in name:
-        code = ord(char)
-        if 0xDC80 <= code <= 0xDCFF:  # how Python represents a byte that is not UTF-8
-            out.append(f"\\x{code - 0xDC00:02x}")
-        elif char == "\\":
-            out.append("\\\\")
-        elif unicodedata.category(char) in _BAD_CATEGORIES:
-            out.append(f"\\u{code:04x}" if code > 0x7F else f"\\x{code:02x}")
-        else:
-            out.append(char)
-    return "".join(out)
+def _fault_of(error: OSError | ValueError) -> str:
+    """The fault of a file that cannot be looked at."""
+    absent = isinstance(error, ValueError) or error.errno in (errno.ENOENT, errno.ENOTDIR)
+    return "missing" if absent else "unreadable"
 
 
 def find_file(root: Path, name: str, follow_symlinks: bool) -> FoundFile:
     """One file by its name below `root`, with the faults of `list_files`; `missing` if there is none."""
+    place = image_path(root, name)
     if is_remote(root):
         store, base = _opened(root)
+        inside = str(place).removeprefix(str(root).rstrip("/")).lstrip("/")
         try:
-            return _with_safe_names([_remote_file(root, name, store.info(f"{base}/{name}"))])[0]
+            return _remote_file(root, inside, store.info(f"{base}/{inside}"))
         except FileNotFoundError:
-            return FoundFile(name, f"{root}/{name}", 0, 0, "missing")
-    path = os.path.join(root, name)  # noqa: PTH118
+            return FoundFile(name, str(place), 0, 0, "missing")
+    path = os.fspath(place)
     try:
-        status = os.stat(path)  # noqa: PTH116
+        status = place.stat()
     except (OSError, ValueError) as error:
-        absent = not isinstance(error, OSError) or error.errno in (errno.ENOENT, errno.ENOTDIR)
-        return FoundFile(name, path, 0, 0, "missing" if absent else "unreadable")
+        return FoundFile(name, path, 0, 0, _fault_of(error))
     fault = ""
     if not follow_symlinks and not is_inside(os.path.realpath(root), os.path.realpath(path)):
         fault = "outside_root"
     elif not stat.S_ISREG(status.st_mode):
         fault = "unreadable"
-    elif not _is_printable(name):
+    elif not is_printable(name):
         fault = "bad_name"
     return FoundFile(name, path, status.st_size, status.st_mtime_ns, fault)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from cleaner.dataset.names import matching_names
 from cleaner.dataset.store import digest_of, sha256_file
 from cleaner.dataset.tables import plain_names, read_table, read_truth, refuse, require_columns, with_rows
 from cleaner.errors import BadInputError, first_few
@@ -44,7 +45,7 @@ def _seeds_in_table(path: Path, manifest: pd.DataFrame) -> pd.DataFrame:
     require_columns(frame, path, ("file_name", "is_noise"))
     is_noise = read_truth(frame["is_noise"], path)
     known = manifest.set_index("file_name")
-    names = plain_names(frame["file_name"])
+    names = matching_names(plain_names(frame["file_name"]), known.index)
     unknown = names[~names.isin(known.index)]
     refuse(
         path, with_rows(unknown), "unknown file names", expected="file_name as in the manifest: relative to the images"

@@ -57,6 +57,18 @@ def open_regular(path: str | Path) -> BufferedReader:
     return os.fdopen(handle, "rb")
 
 
+def read_head(place: str | Path, num_bytes: int = 4096) -> bytes:
+    """The first bytes of a file; none if it cannot be read."""
+    try:
+        if is_remote(place):
+            remote = cast(Any, locate(place))
+            return bytes(remote.fs.cat_file(remote.path, 0, num_bytes))
+        with open_regular(place) as file:
+            return file.read(num_bytes)
+    except Exception:  # a store has errors of its own
+        return b""
+
+
 def read_bytes(place: str | Path) -> bytes:
     """The bytes of a regular file; from a URL, in a single request.
 

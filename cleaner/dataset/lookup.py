@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 import pyarrow.compute as pc
 
-from cleaner.dataset.files import escape_name
 from cleaner.dataset.manifest import read_matching
+from cleaner.dataset.names import read_name, to_file_name
 from cleaner.errors import BadInputError, first_few
 
 _DIGITS = re.compile(r"[0-9a-f]{6,64}")
@@ -49,8 +50,10 @@ def _candidates(text: str, images_root: Path) -> list[str]:
     path = os.path.join(os.path.realpath(folder), name)  # noqa: PTH118
     if path.startswith(root + os.sep):
         paths.append(os.path.relpath(path, root))
-    plain = [str(PurePosixPath(p)) for p in paths]
-    return [*plain, *(escape_name(p) for p in plain)]
+    names = [read_name(str(PurePosixPath(p))) for p in paths]
+    forms = [unicodedata.normalize(form, name) for name in names for form in ("NFC", "NFD")]
+    written = [*names, *map(to_file_name, [*names, *forms])]  # what was typed may be a path, or stand in the manifest
+    return [name for name in written if not any("\ud800" <= char <= "\udfff" for char in name)]
 
 
 def _pick(text: str, names: list[str], rows: pd.DataFrame, manifest: Path) -> FoundImage:

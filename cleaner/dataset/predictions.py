@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cleaner.dataset.names import matching_names
 from cleaner.errors import BadInputError
 
 _CHUNK = 4096
@@ -63,7 +64,8 @@ def read_predictions(
     Raises BadInputError, naming file and line, for another shape, probabilities that are no such, unknown, doubled or
     missing names, and where two models predict other images.
     """
-    names = [_read_ids(ids_file) for ids_file in ids_files]
+    given = [pd.Series(_read_ids(ids_file), dtype=object) for ids_file in ids_files]
+    names = [pd.Index(matching_names(ids, images.known_names), dtype=object) for ids in given]
     lines = [_find_lines(ids, ids_file, images) for ids, ids_file in zip(names, ids_files, strict=True)]
     for ids, ids_file in zip(names[1:], ids_files[1:], strict=True):
         _require_same_images(ids, ids_file, names[0], ids_files[0])

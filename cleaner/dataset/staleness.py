@@ -20,6 +20,7 @@ from cleaner.settings import InputFile, Settings, input_files, path_settings
 
 _FILES = {
     "labels": ("file", "check --labels"),
+    "class_names": ("file", "check --class-names"),
     "seeds": ("seeds", "give a CSV (file_name,is_noise) or a folder with noise/ and normal/"),
     "pred_probs": ("file", "check --pred-probs and --pred-ids"),
     "weights": ("weights file", "give a .safetensors or .pth file with --weights"),

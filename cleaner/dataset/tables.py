@@ -1,73 +1,84 @@
-"""Reads and writes people's tables: CSV, TSV and Parquet, where text stays text (`NA`, `007`, `null`)."""
+"""People's tables: CSV, TSV, JSON lines and Parquet, where text stays text (`NA`, `007`, `null`)."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cleaner.dataset.store import atomic_writer
+from cleaner.dataset.table_text import DELIMITERS, JSON_LINES, TextRows, guarded, read_csv_rows, read_json_rows
 from cleaner.errors import BadInputError, UsageError, first_few
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _PARQUET = (".parquet", ".pq")
+_SUFFIXES = (*DELIMITERS, *JSON_LINES, *_PARQUET)
 _TRUTH = {"true": True, "1": True, "1.0": True, "yes": True, "false": False, "0": False, "0.0": False, "no": False}
 _PIECE_ROWS = 65_536  # about 10 MB of text at once
+
+
+def is_table_name(path: Path) -> bool:
+    """Whether the name of a file says that it is a table which can be read and written."""
+    return path.suffix.lower() in _SUFFIXES
 
 
 def read_table(path: Path) -> pd.DataFrame:
     """A table with every value as text; the index numbers the rows as a person would.
 
-    In CSV and TSV that is the line on which a row begins (the header is line 1), in Parquet the row, from 1.
+    In CSV, TSV and JSON lines that is the line on which a row begins (a header is line 1), in Parquet the row, from 1.
     Empty and null values are '', truth values `true` and `false`. Raises BadInputError naming the file and the row.
     """
     suffix = path.suffix.lower()
-    if suffix not in _DELIMITERS and suffix not in _PARQUET:
-        raise BadInputError(f"{path}: not a table that can be read", expected="a file named .csv, .tsv or .parquet")
+    if suffix not in _SUFFIXES:
+        raise BadInputError(
+            f"{path}: not a table that can be read", expected="a file named .csv, .tsv, .jsonl or .parquet"
+        )
     try:
-        return _read_parquet(path) if suffix in _PARQUET else _read_text(path, _DELIMITERS[suffix])
+        if suffix in _PARQUET:
+            return _read_parquet(path)
+        return _frame(path, read_json_rows(path) if suffix in JSON_LINES else read_csv_rows(path))
     except FileNotFoundError as error:
         raise BadInputError(f"{path}: no such file", next_step="check the path") from error
     except OSError as error:
         raise BadInputError(f"{path}: cannot be read", found=str(error)) from error
 
 
-def write_table_file(path: Path, frame: pd.DataFrame) -> None:
-    """Write a table in the format of its name (.csv, .tsv, .parquet), whole or not at all; nulls become '' in text.
+def write_table_file(path: Path, frame: pd.DataFrame, *, spreadsheet_safe: bool = False) -> None:
+    """Write a table in the format of its name (.csv, .tsv, .jsonl, .parquet), whole or not at all.
 
-    In text, values that a spreadsheet would run as formulas get an apostrophe, which `read_table` removes again.
-    Raises UsageError for any other name.
+    In CSV and TSV all text is in quotes, so that no character of it breaks a row, and nulls are ''. For people who open
+    the file in a spreadsheet, `spreadsheet_safe` puts an apostrophe before texts that would be run as formulas, which
+    `read_table` removes again, and a byte order mark in front. Raises UsageError for any other name.
     """
     suffix = path.suffix.lower()
-    if suffix in _PARQUET:
-        with atomic_writer(path) as file:
+    if suffix not in _SUFFIXES:
+        raise UsageError(
+            f"{path}: unknown kind of table", expected="a name that ends in .csv, .tsv, .jsonl or .parquet"
+        )
+    with atomic_writer(path) as file:
+        if suffix in _PARQUET:
             pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), file, compression="zstd")
-    elif suffix in _DELIMITERS:
-        with atomic_writer(path) as file:
-            for start in range(0, max(1, len(frame)), _PIECE_ROWS):
-                piece = frame.iloc[start : start + _PIECE_ROWS].map(_guarded)
-                text = piece.to_csv(index=False, header=not start, sep=_DELIMITERS[suffix], lineterminator="\n")
-                file.write(text.encode("utf-8", "surrogateescape"))
-    else:
-        raise UsageError(f"{path}: unknown kind of table", expected="a name that ends in .csv, .tsv or .parquet")
+            return
+        file.write(b"\xef\xbb\xbf" if spreadsheet_safe and suffix in DELIMITERS else b"")
+        for start in range(0, max(1, len(frame)), _PIECE_ROWS):
+            piece = frame.iloc[start : start + _PIECE_ROWS]
+            if suffix in JSON_LINES:
+                text = piece.to_json(orient="records", lines=True, force_ascii=False) if len(piece) else ""
+            else:
+                text = (piece.map(guarded) if spreadsheet_safe else piece).to_csv(
+                    index=False,
+                    header=not start,
+                    sep=DELIMITERS[suffix],
+                    lineterminator="\n",
+                    quoting=csv.QUOTE_NONNUMERIC,
+                )
+            file.write(text.encode("utf-8", "surrogateescape"))
 
 
-def _guarded(value: Any) -> Any:
-    """A value, after an apostrophe if a spreadsheet would run it as a formula (OWASP, CSV injection)."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
-
-
-def _unguarded(value: str) -> str:
-    return value[1:] if value.startswith("'") and value[1:].startswith(_FORMULA) else value
-
-
-def require_columns(frame: pd.DataFrame, path: Path, needed: tuple[str, ...]) -> None:
+def require_columns(frame: pd.DataFrame, path: Path, needed: tuple[str, ...], *, next_step: str = "") -> None:
     """Raise BadInputError unless `frame`, read from `path`, has the columns `needed`."""
     absent = [name for name in needed if name not in frame.columns]
     if absent:
@@ -75,6 +86,7 @@ def require_columns(frame: pd.DataFrame, path: Path, needed: tuple[str, ...]) ->
             f"{path}: column {', '.join(absent)} is missing",
             expected=f"columns {', '.join(needed)}",
             found=", ".join(map(str, frame.columns)) or "nothing",
+            next_step=next_step,
         )
 
 
@@ -111,35 +123,12 @@ def plain_names(names: pd.Series[str]) -> pd.Series[str]:
     return names.map(lambda name: str(PurePosixPath(name)) if name else name)
 
 
-def _read_text(path: Path, delimiter: str) -> pd.DataFrame:
-    rows: list[list[str]] = []
-    numbers: list[int] = []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter=delimiter, strict=True)
-            header = next(reader, [])
-            before = reader.line_num
-            for row in reader:
-                if row and len(row) != len(header):
-                    raise BadInputError(
-                        f"{path}, row {before + 1}: not as many fields as the header",
-                        expected=str(len(header)),
-                        found=str(len(row)),
-                    )
-                if row:
-                    rows.append([_unguarded(value) for value in row])
-                    numbers.append(before + 1)
-                before = reader.line_num
-    except UnicodeDecodeError as error:
-        raise BadInputError(f"{path}: not UTF-8", found=str(error), next_step="save it as UTF-8") from error
-    except csv.Error as error:
-        raise BadInputError(f"{path}, line {reader.line_num}: not valid CSV", found=str(error)) from error
-    _check_header(path, header)
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(header)
-    index = pd.Index(numbers, name="row", dtype="int64")
-    return pd.DataFrame(
-        {name: pd.Series(list(values), dtype=object, index=index) for name, values in zip(header, columns, strict=True)}
-    )
+def _frame(path: Path, table: TextRows) -> pd.DataFrame:
+    _check_header(path, table.header)
+    columns = list(zip(*table.rows, strict=True)) if table.rows else [()] * len(table.header)
+    index = pd.Index(table.numbers, name="row", dtype="int64")
+    named = zip(table.header, columns, strict=True)
+    return pd.DataFrame({name: pd.Series(list(values), dtype=object, index=index) for name, values in named})
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from cleaner.dataset.locations import read_bytes
+from cleaner.dataset.names import image_path
 from cleaner.dataset.pixels import FORMATS, decode, on_white, open_image, sniff_format, upright_size
 
 MAX_PICTURES = 640
@@ -65,7 +66,7 @@ class Thumbnails:
 
     def _encode(self, file_name: str, image_id: str) -> bytes | None:
         try:
-            path = self._root / file_name
+            path = image_path(self._root, file_name)
             if not image_id or path.stat().st_size > _MAX_FILE_BYTES:
                 return None
             data = read_bytes(path)

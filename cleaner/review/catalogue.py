@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from cleaner.dataset.lineage import why_stale
 from cleaner.dataset.locations import locate
 from cleaner.dataset.manifest import STAGES, read_manifest
+from cleaner.dataset.names import image_path
 from cleaner.dataset.workspace import RECORD, StageRecord, Workspace
 from cleaner.errors import CleanerError, StaleStageError
 
@@ -89,7 +90,7 @@ class Catalogue:
         if name.is_absolute() or ".." in name.parts:
             return None
         root = locate(self.record.images_root)
-        path = root / name
+        path = image_path(root, str(name))
         if not self.follows_links and not path.resolve().is_relative_to(root.resolve()):
             return None
         return path

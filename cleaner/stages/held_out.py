@@ -21,17 +21,17 @@ def inspect_held_out(workspace: Workspace, val: str, options: RunOptions) -> pd.
     files = list_files(locate(val), follow_symlinks=False)
     scan = workspace.record("scan")
     own = scan.settings if scan is not None else {}
-    labels, _ = read_folders(files, own.get("label_from", ScanSettings.label_from))
+    tree = read_folders(files, own.get("label_from", ScanSettings.label_from))
 
     # in a cache of its own: scan removes other files from its cache
     limits = scan_limits(workspace)
-    facts = inspect_with_engine(workspace, files, "held-out images", "held_out_files", limits, options)
+    facts = inspect_with_engine(workspace, tree.files, "held-out images", "held_out_files", limits, options)
     columns = {
         "image_id": [f.image_id for f in facts],
         "pixel_id": [f.pixel_id for f in facts],
-        "path": [f.path for f in files],
-        "label": labels,
+        "path": [f.path for f in tree.files],
+        "label": tree.labels,
     }
     frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
-    frame["sound"] = np.array([not f.fault and bool(label) for f, label in zip(facts, labels, strict=True)], bool)
+    frame["sound"] = np.array([not f.fault and bool(label) for f, label in zip(facts, tree.labels, strict=True)], bool)
     return frame

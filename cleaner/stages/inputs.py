@@ -14,6 +14,7 @@ from cleaner.dataset.files import FoundFile
 from cleaner.dataset.images import ImageFacts
 from cleaner.dataset.inspection import Limits, inspect_files
 from cleaner.dataset.locations import locate
+from cleaner.dataset.names import image_path
 from cleaner.dataset.workspace import Workspace
 from cleaner.engine.engine import open_engine
 from cleaner.engine.local import count_workers
@@ -72,7 +73,7 @@ def image_paths(
 ) -> tuple[list[str], list[Path]]:
     """Ids and files of manifest rows in their order, followed by those of `outside` images (image_id, path)."""
     ids = [*rows["image_id"], *(i for i, _ in outside)]
-    return ids, [*(images_root / name for name in rows["file_name"]), *(p for _, p in outside)]
+    return ids, [*(image_path(images_root, name) for name in rows["file_name"]), *(p for _, p in outside)]
 
 
 def embed_rows(

@@ -118,7 +118,7 @@ def plan_run(images_root: Path, config: Config, options: RunOptions) -> Plan:
             f"{images_root}: none of {len(sample)} files tried is an image", next_step="run `cleaner scan IMAGES`"
         )
     num_images = math.ceil(len(found) * len(readable) / len(sample))
-    class_sizes = Counter(read_folders(found, config.scan.label_from)[0])
+    class_sizes = Counter(read_folders(found, config.scan.label_from).labels)
     num_classes = max(2, len(class_sizes))
     num_small = sum(size < config.balance.min_count for size in class_sizes.values())
     with options.progress.task("trial embedding", len(readable) * len(each_network(config.embedding))) as task:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from cleaner.dataset.images import load_rgb
 from cleaner.dataset.lineage import open_parent
+from cleaner.dataset.names import image_path
 from cleaner.dataset.store import write_atomic
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError
@@ -41,7 +42,7 @@ def write_contact_sheet(workspace: Workspace, out: Path, num_images: int, seed: 
     rng = open_stream(seed, Stream.CONTACT_SHEET)
     rows = kept.iloc[np.sort(rng.choice(len(kept), min(len(kept), num_images), replace=False))]
     images = [
-        load_rgb(parent.images_root / name, TILE_PX, image_id=key)
+        load_rgb(image_path(parent.images_root, name), TILE_PX, image_id=key)
         for name, key in zip(rows["file_name"], rows["image_id"], strict=True)
     ]
     buffer = io.BytesIO()

@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from cleaner.config import QUALITY_ISSUES, RunOptions, ScanSettings
-from cleaner.dataset.class_folders import TRAIN, read_folders
-from cleaner.dataset.files import FoundFile, find_file, is_inside, list_files
-from cleaner.dataset.images import HASH_BYTES, UNIFORM_STD, ImageFacts, inspect_image
+from cleaner.dataset.class_folders import TRAIN
+from cleaner.dataset.class_names import record_merges
+from cleaner.dataset.decisions import DecisionStore
+from cleaner.dataset.files import FoundFile, is_inside, list_files
+from cleaner.dataset.images import HASH_BYTES, UNIFORM_STD, ImageFacts
 from cleaner.dataset.inspection import Limits
-from cleaner.dataset.label_lists import read_labels
 from cleaner.dataset.locations import is_remote
-from cleaner.dataset.manifest import drop_rows
+from cleaner.dataset.manifest import drop_rows, write_table
 from cleaner.dataset.staleness import images_input
 from cleaner.dataset.store import digest_of
 from cleaner.dataset.workspace import Workspace
-from cleaner.errors import BadInputError, UsageError, first_few
+from cleaner.errors import BadInputError, UsageError
 from cleaner.scoring.duplicates import find_near_duplicates
 from cleaner.scoring.image_quality import compute_aspect, compute_size_ratio, find_issues, name_issues
 from cleaner.stages.inputs import inspect_with_engine
+from cleaner.stages.scan_set import ScanSet, choose_files
 from cleaner.stages.stage_run import StageResult, StageRun
-from cleaner.worker_pool import WorkerDiedError, WorkerPool
+
+VOTES = "votes.parquet"
+_VOTES_SCHEMA = pa.schema(
+    [("file_name", pa.string()), ("label", pa.string()), ("votes", pa.int32()), ("share", pa.float32())]
+)
 
 
 def run_scan(workspace: Workspace, images_root: Path, settings: ScanSettings, options: RunOptions) -> StageResult:
@@ -37,46 +43,47 @@ def run_scan(workspace: Workspace, images_root: Path, settings: ScanSettings, op
 
     Without a labels file, a file's label and split come from its folders (see `read_folders`). With one, the listed
     files are the data set: a listed file that does not exist has a row with fault `missing`; files that are not listed
-    get no row, and a warning and `counts.unlisted` say how many. Images whose size and mtime have not changed since an
-    earlier scan into this workspace are not read again.
+    get no row, and a warning and `counts.unlisted` say how many. With one of several annotators, `scan/votes.parquet`
+    holds their votes. `counts.passed_over` counts folders whose files get no row. Images whose size and mtime have not
+    changed since an earlier scan into this workspace are not read again.
 
     Raises BadInputError if the root holds no files or no class folders, if a sound image lies in no class folder, or
     if the labels file cannot be used; UsageError if the workspace lies among the images.
     """
     run = StageRun.open(workspace, "scan", settings, options)
     root = _checked_root(images_root, workspace)
-    found = list_files(root, settings.follow_symlinks)
+    passed_over: Counter[str] = Counter()
+    found = list_files(root, settings.follow_symlinks, passed_over)
     if not found:
         raise BadInputError(
             f"{images_root}: holds no files", expected="one folder of images for each class", next_step="check the path"
         )
     run = run.reading(images_input(root, found))
-    return run.current() or _scan(run, root, found)
+    return run.current() or _scan(run, root, found, passed_over)
 
 
-@dataclass(frozen=True)
-class _Files:
-    """The files that get a row, with their labels and splits."""
-
-    files: list[FoundFile]
-    labels: list[str]
-    splits: list[str]
-    num_unlisted: int | None = None
-    """With a list: the number of files below the root that are not in it."""
-    warnings: list[str] = field(default_factory=list)
-
-
-def _scan(run: StageRun[ScanSettings], root: Path, found: list[FoundFile]) -> StageResult:
+def _scan(
+    run: StageRun[ScanSettings], root: Path, found: list[FoundFile], passed_over: Mapping[str, int]
+) -> StageResult:
     settings, options = run.settings, run.options
     limits = Limits(settings.max_pixels, settings.file_timeout)
-    chosen = _from_list(root, found, settings) if settings.labels_file else _from_folders(root, found, settings, limits)
-    run.begin()
+    chosen = choose_files(root, found, settings)
+    place = run.begin() / VOTES
+    place.unlink(missing_ok=True)
     folder = f"scan/{digest_of(str(root))[:16]}"
     facts = inspect_with_engine(run.workspace, chosen.files, "scan", folder, limits, options)
     manifest, counts = _judge(chosen, facts, settings)
+    aside = dict(sorted((Counter(passed_over) + Counter(chosen.passed_over)).items()))
+    counts |= {"passed_over": aside} if aside else {}
+    if chosen.votes is not None:
+        write_table(place, chosen.votes, _VOTES_SCHEMA)
+    if settings.normalize_labels:
+        store = DecisionStore(run.workspace.decisions_path)
+        counts["merges_recorded"] = record_merges(store, chosen.alike)
     for message in chosen.warnings:
         options.progress.warn(message)
-    return run.complete(manifest, counts=counts, warnings=chosen.warnings)
+    files = [VOTES] if chosen.votes is not None else []
+    return run.complete(manifest, counts=counts, files=files, warnings=chosen.warnings)
 
 
 def _checked_root(images_root: Path, workspace: Workspace) -> Path:
@@ -101,64 +108,7 @@ def _checked_root(images_root: Path, workspace: Workspace) -> Path:
     return root
 
 
-def _from_folders(root: Path, found: list[FoundFile], settings: ScanSettings, limits: Limits) -> _Files:
-    """All files, labelled by their folders.
-
-    Raises BadInputError for a tree without class folders, or an image outside of them; other files need no label.
-    """
-    files = found[: settings.limit] if settings.limit else found
-    labels, splits = read_folders(files, settings.label_from)
-    if not any(labels):
-        raise BadInputError(
-            f"{root}: no class folders",
-            expected="one folder of images for each class",
-            found=f"{len(files):,} files, such as {files[0].name}",
-            next_step="sort the images into class folders, or give a list with --labels FILE",
-        )
-    _refuse_images(root, [f for f, label in zip(files, labels, strict=True) if not (label or f.fault)], limits)
-    return _Files(files, labels, splits)
-
-
-def _refuse_images(root: Path, stray: list[FoundFile], limits: Limits) -> None:
-    """Raise BadInputError if one of the `stray` files, which have no label, is an image; other files need none."""
-    with WorkerPool(1, cpu_limit_s=limits.file_timeout_s) as pool:
-        for file in stray:
-            with contextlib.suppress(WorkerDiedError):
-                if not pool.call(inspect_image, file.path, limits.max_pixels).fault:
-                    raise BadInputError(
-                        f"{root / file.name}: an image in no class folder, so it has no label",
-                        next_step="move it into its class folder, or give a list with --labels FILE",
-                    )
-
-
-def _from_list(root: Path, found: list[FoundFile], settings: ScanSettings) -> _Files:
-    """The listed files, sorted by name."""
-    table = read_labels(Path(settings.labels_file)).sort_values("file_name", kind="stable")
-    if settings.limit:
-        found, table = found[: settings.limit], table.head(settings.limit)
-    by_name = {file.name: file for file in found}
-    names = table["file_name"].tolist()
-    files = [by_name.get(name) or find_file(root, name, settings.follow_symlinks) for name in names]
-    absent = [file.name for file in files if file.fault == "missing"]
-    if len(absent) == len(files):
-        raise BadInputError(
-            f"{settings.labels_file}: none of its {len(files):,} file names is below {root}",
-            expected=f"names relative to the images root, such as {found[0].name}",
-            found=names[0],
-            next_step="correct the column file_name, or give another images root",
-        )
-    warnings = []
-    if absent:
-        warnings.append(f"{len(absent):,} listed files do not exist: {first_few(absent)} (fault `missing`)")
-    own = Path(settings.labels_file).resolve()
-    unlisted = [name for name in sorted(by_name.keys() - set(names)) if Path(by_name[name].path) != own]
-    if unlisted:
-        warnings.append(f"{len(unlisted):,} files are not in the list and are left out: {first_few(unlisted)}")
-    splits = table["split"].tolist() if "split" in table.columns else read_folders(files, settings.label_from)[1]
-    return _Files(files, table["label"].tolist(), splits, len(unlisted), warnings)
-
-
-def _judge(chosen: _Files, facts: list[ImageFacts], settings: ScanSettings) -> tuple[pd.DataFrame, dict[str, Any]]:
+def _judge(chosen: ScanSet, facts: list[ImageFacts], settings: ScanSettings) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The manifest and the counts of its record."""
     manifest = _facts_frame(chosen, facts)
     readable = manifest["readable"].to_numpy()
@@ -213,7 +163,7 @@ def add_quality(manifest: pd.DataFrame) -> dict[str, np.ndarray]:
     return issues
 
 
-def _facts_frame(chosen: _Files, facts: list[ImageFacts]) -> pd.DataFrame:
+def _facts_frame(chosen: ScanSet, facts: list[ImageFacts]) -> pd.DataFrame:
     num = len(facts)
     text = partial(pd.Series, dtype=object)
     columns: dict[str, Any] = {

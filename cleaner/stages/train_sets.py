@@ -12,6 +12,7 @@ from cleaner.config import TrainSettings
 from cleaner.dataset.class_folders import TRAIN
 from cleaner.dataset.lineage import Parent
 from cleaner.dataset.locations import locate
+from cleaner.dataset.names import image_path
 from cleaner.errors import BadInputError
 from cleaner.stages.held_out import inspect_held_out
 from cleaner.stages.stage_run import StageRun
@@ -52,7 +53,7 @@ def training_images(manifest: pd.DataFrame, parent: Parent) -> tuple[list[str], 
             next_step="look at drop_reason in it",
         )
     targets = pd.Categorical(kept["clean_label"], categories=classes).codes.astype(np.int64)
-    paths = [parent.images_root / name for name in kept["file_name"]]
+    paths = [image_path(parent.images_root, name) for name in kept["file_name"]]
     return classes, ImageSet(kept["image_id"].tolist(), paths, targets, repeats)
 
 
@@ -67,7 +68,7 @@ def validation_images(run: StageRun[TrainSettings], manifest: pd.DataFrame, clas
         found["path"] = found["path"].map(locate)
     else:
         found = manifest.loc[manifest["keep"] & (manifest["split"] != TRAIN)].assign(sound=True)
-        paths = [run.parent.images_root / name for name in found["file_name"]]
+        paths = found["file_name"].map(lambda name: image_path(run.parent.images_root, name))
         found = found.assign(path=paths, label=found["clean_label"])
     learned = set(manifest.loc[manifest["keep"] & (manifest["split"] == TRAIN), "image_id"])
     reasons = {

@@ -14,6 +14,7 @@ from cleaner.dataset.audits import AuditSample, find_answered, find_last_sample
 from cleaner.dataset.class_folders import TRAIN
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.lineage import Parent
+from cleaner.dataset.names import image_path, matching_names
 from cleaner.dataset.tables import plain_names, read_table, read_truth, refuse, require_columns, with_rows
 from cleaner.dataset.workspace import MANIFEST
 from cleaner.errors import BadInputError
@@ -82,7 +83,7 @@ def listed_set(path: Path, manifest: pd.DataFrame) -> TrainingSet:
     """
     table = read_table(path)
     require_columns(table, path, ("file_name",))
-    names = plain_names(table["file_name"])
+    names = matching_names(plain_names(table["file_name"]), manifest["file_name"].tolist())
     row_of = pd.Series(np.arange(len(manifest)), index=manifest["file_name"].to_numpy())
     refuse(path, with_rows(names[~names.isin(row_of.index)]), "file names that are not in the manifest")
     refuse(path, with_rows(names[names.duplicated()]), "file names that are listed twice")
@@ -213,7 +214,7 @@ def _rows_as_images(parent: Parent, manifest: pd.DataFrame, rows: np.ndarray) ->
     return pd.DataFrame(
         {
             "image_id": part["image_id"].to_numpy(),
-            "path": pd.Series([str(parent.images_root / name) for name in part["file_name"]], dtype=object),
+            "path": pd.Series([str(image_path(parent.images_root, name)) for name in part["file_name"]], dtype=object),
             "label": part["label"].to_numpy(),
             "stratum": "",
             "weight": 1.0,

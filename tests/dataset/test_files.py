@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from cleaner.dataset.files import find_file, list_files
+from cleaner.dataset.names import image_path
 from tests.support.pictures import write
 
 
@@ -81,7 +83,7 @@ def test_pipes_sockets_and_closed_folders_are_unreadable(tmp_path: Path, monkeyp
     assert found == {"a/1.jpg": "", "a/pipe": "unreadable", "a/socket": "unreadable", "closed": "unreadable"}
 
 
-def test_bad_names_are_printable_and_unique(tmp_path: Path) -> None:
+def test_every_name_has_a_row_of_its_own_and_leads_back_to_its_file(tmp_path: Path) -> None:
     names = [
         b"a\x01.jpg",
         b"a\\x01.jpg",
@@ -89,17 +91,52 @@ def test_bad_names_are_printable_and_unique(tmp_path: Path) -> None:
         "ü日本.jpg".encode(),
         b"line\nbreak.jpg",
         b"\xe2\x80\xa8.jpg",
+        b"dir\xe9/a\\b.jpg",
     ]
-    folder = os.fsencode(tmp_path) + b"/c"
-    Path(os.fsdecode(folder)).mkdir()
     for name in names:
-        Path(os.fsdecode(folder + b"/" + name)).write_bytes(b"x")
-    found = faults(tmp_path)
-    assert len(found) == len(names)
-    assert all(name.isprintable() for name in found)
-    assert {name for name, fault in found.items() if not fault} == {"c/a\\x01.jpg", "c/ü日本.jpg"}
-    assert {r"c/\xff\xfe.jpg", r"c/line\x0abreak.jpg", r"c/\u2028.jpg"} <= found.keys()
-    assert set(found.values()) == {"", "bad_name"}
+        path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/c/" + name))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name)
+    found = list_files(tmp_path, False)
+    assert {f.name: f.fault for f in found} == {
+        r"c/\u2028.jpg": "bad_name",
+        r"c/\xff\xfe.jpg": "",
+        r"c/a\\x01.jpg": "",
+        r"c/a\x01.jpg": "bad_name",
+        r"c/dir\xe9/a\b.jpg": "",
+        r"c/line\x0abreak.jpg": "bad_name",
+        "c/ü日本.jpg": "",
+    }
+    for file in found:
+        path = image_path(tmp_path, file.name)
+        assert path.read_bytes() == os.fsencode(path.relative_to(tmp_path / "c"))
+        assert find_file(tmp_path, file.name, False).size == file.size
+
+
+def test_folders_of_file_systems_and_programs_are_passed_over_and_counted(tmp_path: Path) -> None:
+    for name in (
+        "owl/1.jpg",
+        "owl/@Recycle/1.jpg",
+        "owl/#snapshot/hourly/2.jpg",
+        ".Trash-1000/files/3.jpg",
+        "System Volume Information/x",
+        "tools/env/pyvenv.cfg",
+        "tools/env/lib/logo.png",
+        "tools/plain/2.jpg",
+        "owl/lost+found",
+    ):
+        write(tmp_path / name, b"x")
+    passed_over: Counter[str] = Counter()
+    found = list_files(tmp_path, False, passed_over)
+    assert [f.name for f in found] == ["owl/1.jpg", "owl/lost+found", "tools/plain/2.jpg"]
+    assert passed_over == {
+        "@Recycle": 1,
+        "#snapshot": 1,
+        "System Volume Information": 1,
+        "hidden folders": 1,
+        "virtual environments": 1,
+    }
+    assert [f.name for f in list_files(tmp_path / "tools/env", False)] == ["lib/logo.png", "pyvenv.cfg"]
 
 
 def test_find_file(tmp_path: Path) -> None:

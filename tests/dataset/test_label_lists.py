@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from cleaner.dataset.label_lists import read_labels
 from cleaner.errors import BadInputError
 from tests.support.scanned import Recorder, make_tree, picture, save, scan
 
@@ -59,9 +61,10 @@ def test_a_list_with_files_too_many_and_too_few(root: Path, work: Path) -> None:
         ("file_name,class\na/00.png,x\n", "label"),
         ("file_name,label\na/00.png,x\na/03.png,\n", "row 3"),
         ("file_name,label\na/00.png,x\n,y\n", "row 3"),
-        ("file_name,label\na/00.png,x\na/00.png,x\n", "row 3.*twice"),
         ("file_name,label\na/00.png,x\n./a/00.png,y\n", "row 3.*other values"),
         ("file_name,label\n/a/00.png,x\n", "row 2"),
+        ("file_name,label,annotator\na/00.png,x,ann\na/00.png,y,ann\n", "row 3.*other values"),
+        ("file_name,label,split,annotator\na/00.png,x,val,a\na/00.png,x,train,b\n", "row 3.*other values"),
         ("file_name,label\n../00.png,x\n", "row 2"),
         ("file_name,label\na/00.png,x,z\n", "2"),
         ("file_name,label\n", "no rows"),
@@ -75,3 +78,90 @@ def test_lists_that_cannot_be_used(root: Path, work: Path, text: str, message: s
     with pytest.raises(BadInputError, match=rf"(?s)labels\.csv.*{message}|{message}.*labels\.csv"):
         scan(root, work, labels_file=str(table))
     assert not (work / "scan").exists()
+
+
+def test_lists_as_programs_write_them(root: Path, work: Path) -> None:
+    rows = [("a/00.png", "ü"), ("b/01.png", "x;y"), ("a/03.png", "007")]
+    csv = "".join(f'"{name}";"{label}"\r\n' for name, label in [("file_name", "label"), *rows])
+    lines = [json.dumps({"label": label, "file_name": name, "box": [1]}) for name, label in rows]
+    texts = {
+        "excel.csv": csv.encode("utf-8-sig"),
+        "unicode.csv": csv.replace('";"', '"\t"').encode("utf-16"),
+        "index.csv": b",file_name,label,\n0,a/00.png,\xc3\xbc,\n,,,\n1,b/01.png,x;y,,\n2,a/03.png,007,\n,,,\n",
+        "spaced.csv": "file_name, label\n./a/00.png, ü\nb/01.png, x;y\na/03.png, 007\na/00.png, ü\n".encode(),
+        "bars.tsv": b"file_name|label\na/00.png|\xc3\xbc\nb/01.png|x;y\na/03.png|007\n",
+        "absolute.csv": "".join(f"{root}/{n},{v}\n" for n, v in rows).join(["file_name,label\n", ""]).encode(),
+        "lines.jsonl": "\n\n".join(lines).encode("utf-16"),
+    }
+    for name, data in texts.items():
+        (work.parent / name).write_bytes(data)
+        manifest, _ = scan(root, work, labels_file=str(work.parent / name))
+        assert manifest["label"].to_dict() == dict(rows), name
+
+
+def test_json_lines_that_are_none(tmp_path: Path) -> None:
+    for text, message in {
+        '{"file_name": "a", "label": ["x"]}\n': "label is missing",
+        '{"file_name": "a", "label": 1}\n{"file_name"\n': "line 2: not valid JSON",
+        "[1]\n": "line 1: not a JSON object",
+    }.items():
+        (tmp_path / "labels.jsonl").write_text(text)
+        with pytest.raises(BadInputError, match=message):
+            read_labels(tmp_path / "labels.jsonl", tmp_path, [])
+    (tmp_path / "labels.jsonl").write_text('{"file_name": "a", "label": 7}\n{"file_name": "b", "label": 1e2}\n')
+    listed = read_labels(tmp_path / "labels.jsonl", tmp_path, []).table
+    assert listed["label"].tolist() == ["7", "1e2"]
+
+
+def test_columns_of_other_names_and_files_outside_the_root(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("path,class,fold\n/data/x/1.jpg,owl,val\n/data/y/2.jpg,fox,train\n")
+    columns = {"file": "path", "label": "class", "split": "fold"}
+    listed = read_labels(tmp_path / "list.csv", Path("/data"), [], columns)
+    assert listed.table.values.tolist() == [["x/1.jpg", "owl", "val"], ["y/2.jpg", "fox", "train"]]
+    with pytest.raises(BadInputError, match="--columns"):
+        read_labels(tmp_path / "list.csv", Path("/data"), [])
+    with pytest.raises(BadInputError, match="1 file names that are not below") as error:
+        read_labels(tmp_path / "list.csv", Path("/data/x"), [], columns)
+    assert error.value.next_step.endswith("cleaner scan /data")
+
+
+def test_one_row_for_each_annotator(root: Path, work: Path) -> None:
+    rows = [
+        *(("a/00.png", label, who) for label, who in (("cat", "ann"), ("dog", "bob"), ("cat", "cy"), ("cat", "cy"))),
+        *(("a/03.png", label, who) for label, who in (("owl", "ann"), ("dog", "bob"))),
+        ("b/01.png", "dog", "ann"),
+    ]
+    table = work.parent / "votes.csv"
+    pd.DataFrame(rows, columns=["file_name", "label", "worker"]).to_csv(table, index=False)
+    recorder = Recorder()
+    columns = ("annotator=worker",)
+    manifest, result = scan(root, work, labels_file=str(table), columns=columns, progress=recorder)
+    assert manifest["label"].to_dict() == {"a/00.png": "cat", "a/03.png": "dog", "b/01.png": "dog"}
+    assert "divided over 1 files" in recorder.warnings[0] and "a/03.png" in recorder.warnings[0]
+    votes = pd.read_parquet(work / "scan/votes.parquet")
+    assert votes[["file_name", "label", "votes"]].values.tolist() == [
+        ["a/00.png", "cat", 2],
+        ["a/00.png", "dog", 1],
+        ["a/03.png", "dog", 1],
+        ["a/03.png", "owl", 1],
+        ["b/01.png", "dog", 1],
+    ]
+    assert votes["share"].tolist() == pytest.approx([2 / 3, 1 / 3, 0.5, 0.5, 1])
+    assert "votes.parquet" in result.record.outputs
+    scan(root, work)
+    assert not (work / "scan/votes.parquet").exists()
+
+
+def test_listed_names_match_in_any_unicode_form(root: Path, work: Path) -> None:
+    save(root / "a/e\u0301.png", picture(20))
+    (root / "labels.csv").write_text("file_name,label\na/\u00e9.png,x\nb/01.png,y\na/e\u0301.png,x\n")
+    manifest, _ = scan(root, work, labels_file=str(root / "labels.csv"))
+    assert manifest["fault"].to_dict() == {"a/e\u0301.png": "", "b/01.png": ""}
+
+
+def test_numbers_become_names_of_classes(root: Path, work: Path) -> None:
+    (root / "labels.csv").write_text("file_name,label\na/00.png,2\nb/01.png,1.0\na/03.png,02\n")
+    (root / "names.txt").write_text("owl\nfox\n")
+    manifest, _ = scan(root, work, labels_file=str(root / "labels.csv"), class_names=str(root / "names.txt"))
+    assert manifest["label"].to_dict() == {"a/00.png": "fox", "a/03.png": "fox", "b/01.png": "owl"}
+    assert manifest["clean_label"].equals(manifest["label"])

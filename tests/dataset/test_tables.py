@@ -25,13 +25,29 @@ def test_files_that_are_no_tables(tmp_path: Path) -> None:
         read_seeds(tmp_path / "latin.csv", manifest())
 
 
-def test_texts_that_a_spreadsheet_would_run_are_guarded_and_come_back(tmp_path: Path) -> None:
-    labels = ["=HYPERLINK(1)", "+1", "-1", "@x", "plain", "'quoted"]
-    path = tmp_path / "t.csv"
-    write_table_file(path, pd.DataFrame({"label": labels}))
-    lines = path.read_text(encoding="utf-8").splitlines()[1:]
-    assert lines[:4] == ["'=HYPERLINK(1)", "'+1", "'-1", "'@x"] and lines[4:] == ["plain", "'quoted"]
-    assert read_table(path)["label"].tolist() == labels
+TEXTS = ["=HYPERLINK(1)", "+1", "-1.jpg", "@x", "plain", "'quoted", "'=x", "a\rb", "a\nb", "NA", "007", "", ',";', " "]
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.jsonl", "t.parquet"])
+@pytest.mark.parametrize("safe", [False, True])
+def test_texts_come_back_as_they_are(tmp_path: Path, name: str, safe: bool) -> None:
+    frame = pd.DataFrame({"file_name": TEXTS, "clean_label": TEXTS[::-1], "image_id": "x", "repeats": 1})
+    write_table_file(tmp_path / name, frame, spreadsheet_safe=safe)
+    back = read_table(tmp_path / name)
+    assert back["file_name"].tolist() == TEXTS and back["clean_label"].tolist() == TEXTS[::-1]
+    if name == "t.csv":
+        plain = pd.read_csv(tmp_path / name, dtype=str, keep_default_na=False)["file_name"].tolist()
+        guarded = [f"'{text}" if text in (*TEXTS[:4], "'=x") else text for text in TEXTS]
+        assert plain == (guarded if safe else TEXTS), "what pandas reads"
+
+
+def test_apostrophes_go_only_where_an_older_cleaner_put_them(tmp_path: Path) -> None:
+    ours = "file_name,clean_label,split,label,image_id\n'-1.jpg,'=a,train,'b,x\n"
+    other = "file_name,label\n'-1.jpg,'=a\n"
+    mixed = ours + "-2.jpg,'=c,train,c,y\n"
+    for text, names in ((ours, ["-1.jpg"]), (other, ["'-1.jpg"]), (mixed, ["'-1.jpg", "-2.jpg"])):
+        (tmp_path / "t.csv").write_text(text)
+        assert read_table(tmp_path / "t.csv")["file_name"].tolist() == names
 
 
 def test_truth_values_of_every_spelling_and_what_is_neither(tmp_path: Path) -> None:

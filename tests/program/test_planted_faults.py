@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cleaner.dataset.files import escape_name
+from cleaner.dataset.names import to_file_name
 from tests.support.places import SAMPLE
 
 
@@ -18,7 +18,7 @@ def both(manifests: dict[str, pd.DataFrame]) -> pd.DataFrame:
     truth = (
         pd.read_csv(SAMPLE / "truth.csv", dtype=str, keep_default_na=False).set_index("file_name").add_prefix("true_")
     )
-    truth.index = truth.index.map(lambda name: name if name in manifest.index else escape_name(name))
+    truth.index = truth.index.map(to_file_name)
     assert set(truth.index) == set(manifest.index)
     return manifest.join(truth)
 

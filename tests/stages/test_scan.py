@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from cleaner.dataset import inspection
+from cleaner.dataset.decisions import DecisionStore
 from cleaner.errors import BadInputError, UsageError
 from tests.support.scanned import Recorder, make_tree, picture, save, scan
 
@@ -124,6 +125,39 @@ def test_a_root_of_split_folders_gives_splits(tmp_path: Path, work: Path, label_
     save(root / "dog/1.png", picture(9))
     rows, _ = scan(root, work)
     assert set(rows["split"]) == {"train"} and rows.loc["val/cat/1.png", "label"] == "val"
+
+
+def test_what_is_passed_over_is_counted_and_told(tmp_path: Path, work: Path) -> None:
+    root = tmp_path / "images"
+    save(root / "Train/owl/1.png", picture(0))
+    save(root / "Train/owl/@eaDir/1.png/thumb.png", picture(1))
+    (root / "Annotations").mkdir()
+    (root / "Annotations/1.xml").write_text("<owl/>")
+    (root / "val").symlink_to(tmp_path)
+    recorder = Recorder()
+    rows, result = scan(root, work, progress=recorder)
+    assert rows.index.tolist() == ["Train/owl/1.png", "val"]
+    assert result.record.counts["passed_over"] == {"@eaDir": 1, "Annotations": 1}
+    assert "Annotations/ (1 files)" in recorder.warnings[0]
+    assert "--follow-symlinks" in recorder.warnings[1]
+    rows, _ = scan(root, work, splits=("held=Train",), progress=Recorder())
+    assert rows["split"].tolist() == ["held"]
+
+
+def test_classes_whose_names_read_alike_are_told_and_merged_on_request(tmp_path: Path, work: Path) -> None:
+    root = tmp_path / "images"
+    for i, name in enumerate(("Fox", "Fox", "fox", "owl")):
+        save(root / f"{name}/{i}.png", picture(i))
+    recorder = Recorder()
+    scan(root, work, progress=recorder)
+    assert recorder.warnings == [
+        "classes whose names read alike: 'fox' and 'Fox'; if they are one, add --normalize-labels"
+    ]
+    rows, result = scan(root, work, normalize_labels=True)
+    assert result.record.counts["merges_recorded"] == 1 and not result.warnings
+    assert rows["label"].tolist() == rows["clean_label"].tolist() == ["Fox", "Fox", "fox", "owl"], "as given"
+    verdicts = DecisionStore(work / "decisions.sqlite").class_verdicts()
+    assert verdicts.loc["fox"].tolist() == ["merge", "Fox", "normalize-labels"]
 
 
 def test_exact_copies(root: Path, work: Path) -> None:

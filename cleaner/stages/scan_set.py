@@ -1,0 +1,134 @@
+"""What a scan reads: which files, under which labels and splits, by their folders or by a list."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pandas as pd
+
+from cleaner.config import ScanSettings
+from cleaner.dataset.class_folders import TRAIN, read_folders, read_splits
+from cleaner.dataset.class_names import find_alike, read_class_names
+from cleaner.dataset.files import FoundFile, find_file
+from cleaner.dataset.images import inspect_image
+from cleaner.dataset.label_lists import read_labels
+from cleaner.errors import BadInputError, first_few
+from cleaner.setting import read_pairs
+from cleaner.worker_pool import WorkerDiedError, WorkerPool
+
+
+@dataclass(frozen=True)
+class ScanSet:
+    """The files that get a row, with their labels and splits."""
+
+    files: list[FoundFile]
+    labels: list[str]
+    splits: list[str]
+    num_unlisted: int | None = None
+    """With a list: the number of files below the root that are not in it."""
+    votes: pd.DataFrame | None = None
+    """With a list of annotators: see `LabelList`."""
+    passed_over: dict[str, int] = field(default_factory=dict)
+    """Folders that belong to no split, and the number of files in each."""
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def alike(self) -> dict[str, str]:
+        """Classes whose names read alike, each with the one that may stand for all (see `find_alike`)."""
+        return find_alike(Counter(label for file, label in zip(self.files, self.labels, strict=True) if not file.fault))
+
+
+def choose_files(root: Path, found: list[FoundFile], settings: ScanSettings) -> ScanSet:
+    """The set that `settings` make of the files `found` below `root`, with warnings about what looks odd in it.
+
+    Raises BadInputError for a tree without class folders, an image outside of them, or a list or names that cannot be
+    used; UsageError for a folder of `--splits` that holds no files.
+    """
+    chosen = _from_list(root, found, settings) if settings.labels_file else _from_folders(root, found, settings)
+    if settings.class_names:
+        chosen = _with_class_names(chosen, Path(settings.class_names))
+    outside = [file.name for file in chosen.files if file.fault == "outside_root"]
+    if outside:
+        chosen.warnings.append(
+            f"{len(outside):,} links lead out of {root} and are not followed: {first_few(outside)} "
+            "(--follow-symlinks admits them)"
+        )
+    # in ASCII, so that names which look the same can be told apart
+    pairs = [f"{name!a} and {best!a}" for name, best in chosen.alike.items()]
+    if pairs and not settings.normalize_labels:
+        chosen.warnings.append(
+            f"classes whose names read alike: {first_few(pairs)}; if they are one, add --normalize-labels"
+        )
+    if TRAIN not in chosen.splits:
+        chosen.warnings.append(
+            f"no image is of the split {TRAIN}, the only one that models learn from: "
+            f"found {', '.join(sorted(set(chosen.splits)))}"
+        )
+    return chosen
+
+
+def _from_folders(root: Path, found: list[FoundFile], settings: ScanSettings) -> ScanSet:
+    """All files, labelled by their folders; those that are no images need no label."""
+    files = found[: settings.limit] if settings.limit else found
+    tree = read_folders(files, settings.label_from, read_pairs(settings.splits))
+    if not any(tree.labels):
+        raise BadInputError(
+            f"{root}: no class folders",
+            expected="one folder of images for each class",
+            found=f"{len(files):,} files, such as {files[0].name}",
+            next_step="sort the images into class folders, or give a list with --labels FILE",
+        )
+    stray = [file for file, label in zip(tree.files, tree.labels, strict=True) if not (label or file.fault)]
+    _refuse_images(root, stray, settings)
+    return ScanSet(tree.files, tree.labels, tree.splits, passed_over=tree.passed_over, warnings=list(tree.warnings))
+
+
+def _refuse_images(root: Path, stray: list[FoundFile], settings: ScanSettings) -> None:
+    """Raise BadInputError if one of the `stray` files, which have no label, is an image; other files need none."""
+    with WorkerPool(1, cpu_limit_s=settings.file_timeout) as pool:
+        for file in stray:
+            with contextlib.suppress(WorkerDiedError):
+                if not pool.call(inspect_image, file.path, settings.max_pixels).fault:
+                    raise BadInputError(
+                        f"{root / file.name}: an image in no class folder, so it has no label",
+                        next_step="move it into its class folder, or give a list with --labels FILE",
+                    )
+
+
+def _from_list(root: Path, found: list[FoundFile], settings: ScanSettings) -> ScanSet:
+    """The listed files, sorted by name."""
+    by_name = {file.name: file for file in found}
+    listed = read_labels(Path(settings.labels_file), root, by_name.keys(), dict(read_pairs(settings.columns)))
+    table, warnings = listed.table, list(listed.warnings)
+    if settings.limit:
+        found, table = found[: settings.limit], table.head(settings.limit)
+    names = table["file_name"].tolist()
+    files = [by_name.get(name) or find_file(root, name, settings.follow_symlinks) for name in names]
+    absent = [file.name for file in files if file.fault == "missing"]
+    if len(absent) == len(files):
+        raise BadInputError(
+            f"{settings.labels_file}: none of its {len(files):,} file names is below {root}",
+            expected=f"names relative to the images root, such as {found[0].name}",
+            found=names[0],
+            next_step="correct the column file_name, or give another images root",
+        )
+    if absent:
+        warnings.append(f"{len(absent):,} listed files do not exist: {first_few(absent)} (fault `missing`)")
+    own = {Path(name).resolve() for name in (settings.labels_file, settings.class_names) if name}
+    unlisted = [name for name in sorted({f.name for f in found} - set(names)) if Path(by_name[name].path) not in own]
+    if unlisted:
+        warnings.append(f"{len(unlisted):,} files are not in the list and are left out: {first_few(unlisted)}")
+    splits = table["split"].tolist() if "split" in table else read_splits(files, read_pairs(settings.splits))
+    return ScanSet(files, table["label"].tolist(), splits, len(unlisted), votes=listed.votes, warnings=warnings)
+
+
+def _with_class_names(chosen: ScanSet, file: Path) -> ScanSet:
+    """The set with names in place of the numbers or codes that its labels are."""
+    votes = chosen.votes
+    names = read_class_names(file, filter(None, chosen.labels if votes is None else votes["label"]))
+    if votes is not None:
+        votes = votes.assign(label=votes["label"].map(names))
+    return replace(chosen, labels=[names.get(label, "") for label in chosen.labels], votes=votes)
