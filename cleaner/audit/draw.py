@@ -13,7 +13,7 @@ from cleaner.dataset.lineage import why_stale
 from cleaner.dataset.store import utc_now
 from cleaner.dataset.workspace import MANIFEST, StageRecord, Workspace
 from cleaner.errors import BadInputError, StaleStageError
-from cleaner.scoring.audit import draw_rows
+from cleaner.scoring.audit import draw_rows, plan_looks
 
 AUDITED_REASONS = (
     "noise_image",
@@ -43,11 +43,12 @@ class _Wanted:
 
 
 def open_audit(
-    workspace: Workspace, stage: str | None, *, num_kept: int, num_dropped: int, seed: int
+    workspace: Workspace, stage: str | None, *, num_kept: int | None, num_dropped: int, goal: float, seed: int
 ) -> tuple[AuditSample, str]:
     """The audit of a stage's manifest (None: of the last complete stage), drawn or enlarged where needed.
 
-    `num_kept` images of the kept set and `num_dropped` of each drop reason. The second value says what was done:
+    `num_kept` images of the kept set (None: as many as show that at most a share `goal` is noise if they find none; a
+    sample that was drawn before stays) and `num_dropped` of each drop reason. The second value says what was done:
     `drawn`, `enlarged` or ''. Raises StaleStageError if the stage did not run or is stale, BadInputError if its
     manifest holds nothing to audit.
     """
@@ -59,14 +60,17 @@ def open_audit(
     if record is None or why:
         command = "cleaner scan IMAGES" if name == "scan" else f"cleaner {name}"
         raise StaleStageError(f"{workspace.manifest_path(name)} is stale: {why}", next_step=f"run `{command}`")
-    wanted = _Wanted(num_kept, num_dropped)
     before = read_sample(workspace, record.outputs[MANIFEST])
-    if before is None:
-        sample = _draw(workspace, record, wanted, seed)
-    elif _is_covered(before, wanted):
+    if before is not None and _is_covered(before, _Wanted(num_kept or 0, num_dropped)):
         return before, ""
+    population = _population(workspace, record)
+    if num_kept is None:
+        num_kept = 0 if before else plan_looks(int((population["stratum"] == KEPT).sum()), goal)
+    wanted = _Wanted(num_kept, num_dropped)
+    if before is None:
+        sample = _draw(workspace, record, population, wanted, seed)
     else:
-        sample = _enlarge(workspace, record, before, wanted)
+        sample = _enlarge(population, before, wanted)
     write_sample(workspace, sample)
     return sample, "drawn" if before is None else "enlarged"
 
@@ -76,8 +80,9 @@ def _is_covered(sample: AuditSample, wanted: _Wanted) -> bool:
     return all(drawn.get(name, 0) >= min(size, wanted[name]) for name, size in sample.record.sizes.items())
 
 
-def _draw(workspace: Workspace, stage: StageRecord, wanted: _Wanted, seed: int) -> AuditSample:
-    population = _population(workspace, stage)
+def _draw(
+    workspace: Workspace, stage: StageRecord, population: pd.DataFrame, wanted: _Wanted, seed: int
+) -> AuditSample:
     store = DecisionStore(workspace.decisions_path)
     judged = _judged_rows(store, population)
     fresh = population[~population["file_name"].isin(judged["file_name"])]
@@ -100,10 +105,9 @@ def _draw(workspace: Workspace, stage: StageRecord, wanted: _Wanted, seed: int) 
     return AuditSample(record, drawn.reset_index(drop=True), judged)
 
 
-def _enlarge(workspace: Workspace, stage: StageRecord, before: AuditSample, wanted: _Wanted) -> AuditSample:
+def _enlarge(population: pd.DataFrame, before: AuditSample, wanted: _Wanted) -> AuditSample:
     """A larger sample that begins with the rows of `before`, in their order."""
     seed = before.record.seed
-    population = _population(workspace, stage)
     fresh = population[~population["file_name"].isin(before.judged["file_name"])]
     drawn = _draw_strata(fresh, wanted, seed)
     drawn = drawn[~drawn["file_name"].isin(before.rows["file_name"])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,16 @@ import numpy as np
 from cleaner.dataset.audits import KEPT, AuditRecord, AuditSample, find_answered
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.workspace import Workspace
-from cleaner.scoring.audit import Estimate, Stratum, count_looks_needed, estimate_total
+from cleaner.scoring.audit import Estimate, Stratum, count_more_looks, estimate_total, plan_looks, watch_answers
 from cleaner.scoring.confidence_sequence import ConfidenceSequence
 
 RESIDUES = ("noise", "wrong_label", "unusable")
 """What can be wrong with an image that was kept."""
+_BAD = {name: (name,) for name in RESIDUES} | {"any": RESIDUES}
 DEFAULT_GOAL = 0.01
 """Cleaning is to leave less than 1 % noise images in the kept set."""
+LIKELY_RATES = (0.0, 0.25, 0.5)
+"""Shares of bad images for which looks are planned, as parts of the goal."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class StratumResult:
     """Answers that count. Kept set: right, the `RESIDUES`, and normal (not noise, the label not judged). Drop reasons:
     right and wrongly_dropped."""
     num_unsure: int
-    """Looked at, but not counted."""
+    """Looked at without an answer: they count as bad in the bounds of the kept set, and not at all elsewhere."""
     num_undecided: int
     """Annotators differ."""
     judged: dict[str, int]
@@ -65,16 +68,16 @@ class AuditResult:
     record: AuditRecord
     strata: list[StratumResult]
     kept: dict[str, Estimate]
-    """Residual share in the kept set by residue, and of `any` of them."""
+    """Residual share in the kept set by residue, and of `any` of them. The upper bounds are confidence sequences over
+    the sample in its order, up to the first image without an answer; an unsure look counts as bad."""
     dropped: dict[str, Estimate]
     """Wrongly dropped share by reason, and over `all` of them (weighted, Bonferroni bounds)."""
     goal: float
-    noise_at_every_look: float
-    """Upper bound of the residual share of noise that holds however often one looks on and asks (a confidence
-    sequence), from the sample in its order, up to the first image without an answer."""
     num_more_looks: int | None
-    """Further looks at the kept set that reach the goal if they find no noise; None: the noise found already exceeds
-    it."""
+    """Further looks at the kept set that reach the goal if they find no noise; None: what was found, and what people
+    were unsure of, already exceeds it."""
+    plan: list[dict[str, float]]
+    """Before the first look: for some likely shares of noise (`rate`), the `looks` that show the goal."""
 
     @property
     def num_looks(self) -> int:
@@ -112,9 +115,9 @@ class AuditResult:
             "goal": {
                 "residual_noise": self.goal,
                 "upper_bound": self.kept["noise"].upper,
-                "upper_bound_at_every_look": self.noise_at_every_look,
                 "passed": self.passes,
                 "more_looks": self.num_more_looks,
+                "plan": self.plan,
             },
         }
 
@@ -139,44 +142,31 @@ def compute_results(workspace: Workspace, sample: AuditSample, goal: float = DEF
     others = [s for s in strata if s.name != KEPT]
     by_reason = {s.name: estimate_total(s.parts("wrongly_dropped")) for s in others}
     total = estimate_total([part for s in others for part in s.parts("wrongly_dropped")])
+    size = kept.size + sum(kept.judged.values())
+    in_order = answers[(sample.rows["stratum"] == KEPT).to_numpy()]
+    watched = {k: _watch(kept, in_order, bad) for k, bad in _BAD.items()}
+    estimates = {k: estimate_total(kept.parts(*bad)) for k, bad in _BAD.items()}
     return AuditResult(
         record=sample.record,
         strata=strata,
-        kept={k: estimate_total(kept.parts(k)) for k in RESIDUES} | {"any": estimate_total(kept.parts(*RESIDUES))},
+        kept={k: replace(e, upper=watched[k].upper / max(1, size)) for k, e in estimates.items()},
         dropped=by_reason | ({"all": total} if by_reason else {}),
         goal=goal,
-        noise_at_every_look=_bound_at_every_look(kept, answers[(sample.rows["stratum"] == KEPT).to_numpy()]),
-        num_more_looks=_more_looks(kept, goal),
+        num_more_looks=count_more_looks(watched["noise"], size, goal),
+        plan=[{"rate": goal * f, "looks": plan_looks(size, goal, goal * f)} for f in LIKELY_RATES],
     )
 
 
-def _bound_at_every_look(kept: StratumResult, answers: np.ndarray) -> float:
-    """The bound on noise from `answers` (n,) to the sample of the kept set, in its order; 0 .. 1."""
-    num_known = sum(kept.judged.values())
-    sequence = ConfidenceSequence(kept.size + num_known)
-    sequence.reveal(num_known, kept.judged.get("noise", 0))
+def _watch(kept: StratumResult, answers: np.ndarray, bad: tuple[str, ...]) -> ConfidenceSequence:
+    """The bound on `bad` outcomes from `answers` (n,) to the sample of the kept set, in its order."""
+    looks: list[bool] = []
     for answer in answers:
         if answer in ("", "undecided"):
             break
-        if answer == "unsure":
-            sequence.reveal(1, 0)
-        else:
-            sequence.draw(answer == "noise")
-    return sequence.upper / max(1, kept.size + num_known)
-
-
-def _more_looks(kept: StratumResult, goal: float) -> int | None:
-    """Further looks at unjudged kept images that reach the goal if they find no noise; at most all that are left."""
-    fresh, known = kept.parts("noise")
-    if not fresh.size:
-        return 0 if known.num_bad <= goal * known.size else None
-    goal_here = (goal * (fresh.size + known.size) - known.num_bad) / fresh.size
-    if fresh.num_bad > goal_here * fresh.size:
-        return None
-    if goal_here >= 1:
-        return 0
-    needed = count_looks_needed(fresh.num_bad, goal_here) if goal_here > 0 else fresh.size
-    return max(0, min(needed, fresh.size) - fresh.num_looks)
+        if answer != "normal" or bad == ("noise",):  # "not noise" leaves open whether the label is right
+            looks.append(answer in (*bad, "unsure"))
+    known_bad = sum(kept.judged.get(outcome, 0) for outcome in (*bad, "unsure"))
+    return watch_answers(sum(kept.judged.values()), known_bad, kept.size, looks)
 
 
 def _answers(workspace: Workspace, sample: AuditSample) -> np.ndarray:

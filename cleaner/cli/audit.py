@@ -16,13 +16,18 @@ if TYPE_CHECKING:
     from cleaner.audit.results import AuditResult
     from cleaner.scoring.audit import Estimate
 
-_DEFAULT_GOAL = 0.01
-
 
 @takes()
 def audit(
     line: CommandLine,
-    sample: Annotated[int, typer.Option(min=1, help="Number of kept images to review.")] = 300,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Number of kept images to review.",
+            show_default="as many as show the goal if none of them is noise",
+        ),
+    ] = None,
     sample_dropped: Annotated[
         int, typer.Option(min=0, help="Number of dropped images to review for each drop reason.")
     ] = 50,
@@ -49,17 +54,20 @@ def audit(
     Draws a sample if this manifest has none, and shows the estimates from the verdicts so far. Review the images with
     `cleaner review audit`. A larger --sample adds images to the sample.
 
-    Example: `cleaner audit --sample 300 --fail-over 0.01`
+    Example: `cleaner audit --fail-over 0.01`
     """
     if fail_over is not None and not 0 < fail_over < 1:
         raise UsageError(f"--fail-over {fail_over}", expected="a share between 0 and 1, such as 0.01")
     session = open_session(line)
     from cleaner.audit.draw import open_audit
-    from cleaner.audit.results import compute_results
+    from cleaner.audit.results import DEFAULT_GOAL, compute_results
 
+    goal = DEFAULT_GOAL if fail_over is None else fail_over
     with session.workspace.lock():
-        drawn, did = open_audit(session.workspace, stage, num_kept=sample, num_dropped=sample_dropped, seed=seed)
-    result = compute_results(session.workspace, drawn, _DEFAULT_GOAL if fail_over is None else fail_over)
+        drawn, did = open_audit(
+            session.workspace, stage, num_kept=sample, num_dropped=sample_dropped, goal=goal, seed=seed
+        )
+    result = compute_results(session.workspace, drawn, goal)
     following = _following(session, result)
     gate = None if fail_over is None else {"fail_over": fail_over, "passed": result.passes}
     session.console.result([*_lines(result, did), *([f"next: {following}"] if following else [])])
@@ -86,7 +94,7 @@ def _gate_error(result: AuditResult, following: str) -> GateError:
     else:
         what = "audit: the sample is not fully reviewed"
         found = f"{result.num_looks:,} of {result.num_sampled:,} reviewed"
-    return GateError(what, expected=f"at most {result.goal:.2%} (one-sided 95 %)", found=found, next_step=following)
+    return GateError(what, expected=f"at most {result.goal:.2%} (95 %)", found=found, next_step=following)
 
 
 def _lines(result: AuditResult, did: str) -> list[str]:
@@ -94,11 +102,14 @@ def _lines(result: AuditResult, did: str) -> list[str]:
     rows = f"{sum(record.sizes.values()) + sum(record.judged_sizes.values()):,} images covered"
     lines = [f"audit  {record.stage} {record.manifest_sha256[:12]} · {rows} · {did or 'sample drawn before'}"]
     lines.append(f"  reviewed {result.num_looks:,} of {result.num_sampled:,}, shuffled: {_parts(result)}")
-    for name, text in (("unsure", "unsure, not counted"), ("undecided", "on which annotators disagree")):
+    for name, text in (
+        ("unsure", "unsure: bad in the bounds of the kept set"),
+        ("undecided", "on which annotators disagree"),
+    ):
         num = sum(getattr(s, f"num_{name}") for s in result.strata)
         lines += [f"  {num:,} {text}"] if num else []
     if not result.num_looks:
-        return lines
+        return [*lines, _plan_line(result)]
     lines.append("")
     lines.append(f"  {'left in the kept set':<30}{'share':>9}   {'95 % interval':<20}one-sided bound")
     lines += [_row(_words(name), value) for name, value in result.kept.items()]
@@ -107,8 +118,13 @@ def _lines(result: AuditResult, did: str) -> list[str]:
         lines += [_row(_words(name), value) for name, value in result.dropped.items()]
         lines.append("  (all: the bounds of the reasons, weighted by size, with the Bonferroni correction;")
         lines.append("  conservative: the true interval is narrower)")
-    every = f"noise in the kept set, however often you check: at most {result.noise_at_every_look:.2%}"
-    return [*lines, "", f"  {every}", _goal_line(result)]
+    return [*lines, "", "  the bounds on the kept set hold however often you look on and ask", _goal_line(result)]
+
+
+def _plan_line(result: AuditResult) -> str:
+    looks = [f"{p['looks']:,.0f} if {p['rate']:.2%} of them are noise" for p in result.plan if p["rate"]]
+    none = f"{result.plan[0]['looks']:,.0f} if none is noise"
+    return f"  kept images to review for at most {result.goal:.2%}: {', '.join([none, *looks])}"
 
 
 def _goal_line(result: AuditResult) -> str:

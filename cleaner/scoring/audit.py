@@ -1,22 +1,29 @@
 """Inference from a random sample to a whole set: exact intervals, weighted totals, and looks needed for a goal.
 
-Sources: Clopper & Pearson, Biometrika 26 (1934) 404-413, in the beta form of Brown, Cai & DasGupta, Statistical
-Science 16 (2001) 101-133, section 4.2.1; Bonferroni's inequality for the weighted total. Draws are without replacement
-from a finite set, so the number found is hypergeometric and varies less than the binomial that the intervals assume:
-they are too wide, never too narrow. A stratum of which every image was looked at has no uncertainty.
+What is left in the kept set is bounded by a confidence sequence (scoring/confidence_sequence.py), because people look
+on until a bound is low enough; an exact bound for one number of looks misleads them (benchmarks/audit_coverage.py).
+Intervals are for the looks done: Clopper & Pearson, Biometrika 26 (1934) 404-413, in the beta form of Brown, Cai &
+DasGupta, Statistical Science 16 (2001) 101-133, section 4.2.1; Bonferroni's inequality for the weighted total. Draws
+are without replacement from a finite set, so the number found is hypergeometric and varies less than the binomial that
+the intervals assume: they are too wide, never too narrow. A stratum of which every image was looked at has no
+uncertainty.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import beta
 
+from cleaner.scoring.confidence_sequence import CLEAN_PRIOR, ConfidenceSequence
+
 CONFIDENCE = 0.95
 """Default confidence of every interval and bound."""
-_MOST_LOOKS = 1 << 40
+_LARGE = 100_000
+"""Images beyond which a plan takes hardly more looks."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ class Estimate:
     high: float
     """Ends of the two-sided interval."""
     upper: float
-    """The one-sided upper bound."""
+    """The one-sided upper bound; of what is left in the kept set one that holds however often one looks."""
 
 
 def clopper_pearson(num_bad: int, num_looks: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -68,19 +75,43 @@ def upper_bound(num_bad: int, num_looks: int, confidence: float = CONFIDENCE) ->
     return float(beta.ppf(confidence, num_bad + 1, num_looks - num_bad))
 
 
-def count_looks_needed(num_bad: int, goal: float, confidence: float = CONFIDENCE) -> int:
-    """The fewest looks for which `num_bad` finds give an upper bound of at most `goal` (above 0).
+def watch_answers(num_known: int, num_known_bad: int, num_fresh: int, answers: Iterable[bool]) -> ConfidenceSequence:
+    """What answers to a random sample say, whenever one asks: bad or not, in the order in which they were drawn.
 
-    They are enough for the goal if the further looks find nothing; each further find raises the number.
+    Of the set `num_known` rows were known beforehand, `num_known_bad` of them bad; the sample is of `num_fresh` others.
     """
-    low, high = num_bad, num_bad + 1
-    while upper_bound(num_bad, high, confidence) > goal:
-        low, high = high, 2 * high
-        assert high < _MOST_LOOKS, "the goal is out of reach"
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if upper_bound(num_bad, middle, confidence) > goal else (low, middle)
-    return high
+    sequence = ConfidenceSequence(num_known + num_fresh, CONFIDENCE, CLEAN_PRIOR)
+    sequence.reveal(num_known, num_known_bad)
+    for is_bad in answers:
+        sequence.draw(is_bad)
+    return sequence
+
+
+def count_more_looks(sequence: ConfidenceSequence, size: int, goal: float) -> int | None:
+    """Further looks after which at most a share `goal` of `size` rows can be bad, if they find nothing.
+
+    None if more bad rows are known already.
+    """
+    if sequence.found > goal * size:
+        return None
+    return _count_looks(copy.deepcopy(sequence), size, goal, rate=0.0)
+
+
+def plan_looks(size: int, goal: float, rate: float = 0.0) -> int:
+    """Looks after which at most a share `goal` of `size` rows can be bad, if a share `rate` of those looked at is.
+
+    The finds are spread evenly over the looks. The rate is below the goal.
+    """
+    size = min(size, _LARGE)
+    return _count_looks(watch_answers(0, 0, size, ()), size, goal, rate)
+
+
+def _count_looks(sequence: ConfidenceSequence, size: int, goal: float, rate: float) -> int:
+    num = 0
+    while sequence.upper > goal * size:
+        num += 1
+        sequence.draw(round(num * rate) > round((num - 1) * rate))
+    return num
 
 
 def estimate_total(strata: Sequence[Stratum], confidence: float = CONFIDENCE) -> Estimate:

@@ -11,7 +11,7 @@ from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.events import SETTLE
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, StaleStageError
-from cleaner.scoring.audit import upper_bound
+from cleaner.scoring.audit import plan_looks, upper_bound, watch_answers
 from tests.support.audited import answer, draw, image_id, make_rows, results, sampled, write_stage
 
 
@@ -34,7 +34,7 @@ def test_planted_faults_are_counted_in_their_stratum(workspace: Workspace) -> No
     assert result.is_complete and sum(s.num_unsure for s in result.strata) == 1
     assert result.kept["noise"].share == pytest.approx(3 / 299)
     assert result.kept["wrong_label"].share == pytest.approx(5 / 298)  # "not noise" leaves the label open
-    assert result.kept["noise"].upper == upper_bound(3, 299)
+    assert result.kept["noise"].upper > upper_bound(4, 300)  # the unsure one counts as bad, and at every look
     assert result.dropped["jumbled_class"].high == 0  # all twenty were looked at
     total = (6 / 50 * 120 + 9 / 50 * 70) / 210
     assert result.dropped["all"].share == pytest.approx(total)
@@ -44,21 +44,38 @@ def test_planted_faults_are_counted_in_their_stratum(workspace: Workspace) -> No
 def test_more_looks_are_those_that_the_goal_needs(workspace: Workspace) -> None:
     draw(workspace, num_kept=100)
     answer(workspace)
-    assert results(workspace).num_more_looks == 199  # 0 of 299
+    more = results(workspace).num_more_looks
+    assert more == plan_looks(900, 0.01) - 100
     assert results(workspace, goal=0.05).num_more_looks == 0
+    draw(workspace, num_kept=100 + more)
+    assert not results(workspace).passes
+    answer(workspace)
+    assert results(workspace).passes and results(workspace).num_more_looks == 0
     answer(workspace, dict.fromkeys(sampled(workspace, "kept")[:20], ("noise", "")))
     assert results(workspace).num_more_looks is None  # 20 of 900 are more than 1 % already
 
 
-def test_a_second_bound_holds_at_every_look(workspace: Workspace) -> None:
-    draw(workspace, num_kept=100)
-    assert results(workspace).noise_at_every_look == 1
+def test_without_a_number_as_many_are_drawn_as_show_the_goal(workspace: Workspace) -> None:
+    draw(workspace, num_kept=None)
+    assert results(workspace).strata[0].num_sampled == plan_looks(900, 0.01)
     answer(workspace)
-    once, often = results(workspace).kept["noise"].upper, results(workspace).noise_at_every_look
-    assert once == upper_bound(0, 100) < often < 0.05
-    first, *_, last = sampled(workspace, "kept")
-    answer(workspace, {first: ("noise", ""), last: ("unsure", "")})
-    assert results(workspace).noise_at_every_look > often
+    assert results(workspace).passes
+    before = len(load_open_sample(workspace))
+    draw(workspace, num_kept=None)
+    assert len(load_open_sample(workspace)) == before
+
+
+def test_an_unsure_look_is_bad_for_the_gate(workspace: Workspace) -> None:
+    draw(workspace, num_kept=500)
+    answer(workspace)
+    clean = results(workspace)
+    answer(workspace, dict.fromkeys(sampled(workspace, "kept")[:8], ("unsure", "")))
+    unsure = results(workspace)
+    assert clean.passes and not unsure.passes
+    assert unsure.kept["noise"].share == 0 < unsure.kept["noise"].low + unsure.kept["noise"].upper
+    assert unsure.kept["noise"].upper > 8 / 900
+    answer(workspace, dict.fromkeys(sampled(workspace, "kept")[:8], ("noise", "")))
+    assert results(workspace).kept["noise"].upper == unsure.kept["noise"].upper
 
 
 def test_only_the_audit_queue_answers_and_taking_back_reopens(workspace: Workspace) -> None:
@@ -113,7 +130,7 @@ def test_a_rerun_makes_an_audit_stale_and_what_was_judged_a_stratum_of_its_own(w
     answer(workspace)
     noise = results(workspace).kept["noise"]
     assert noise.share == pytest.approx(1 / 897)
-    assert noise.upper == pytest.approx((600 * upper_bound(0, 300) + 1) / 897)
+    assert noise.upper == watch_answers(297, 1, 600, [False] * 300).upper / 897
 
 
 def test_without_an_audit_the_next_command_is_named(workspace: Workspace) -> None:

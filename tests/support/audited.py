@@ -57,8 +57,8 @@ def make_workspace(root: Path) -> Workspace:
     return place
 
 
-def draw(workspace: Workspace, num_kept: int = 300, num_dropped: int = 50, seed: int = 0) -> None:
-    open_audit(workspace, None, num_kept=num_kept, num_dropped=num_dropped, seed=seed)
+def draw(workspace: Workspace, num_kept: int | None = 300, num_dropped: int = 50, seed: int = 0) -> None:
+    open_audit(workspace, None, num_kept=num_kept, num_dropped=num_dropped, goal=0.01, seed=seed)
 
 
 def results(workspace: Workspace, goal: float = 0.01) -> AuditResult:
