@@ -186,7 +186,7 @@ def make_workspace(
 
 def answer_audit(workspace: Workspace, rng: np.random.Generator) -> None:
     """Draw an audit, and let somebody answer it."""
-    open_audit(workspace, None, num_kept=300, num_dropped=50, seed=0)
+    open_audit(workspace, None, num_kept=300, num_dropped=50, goal=0.01, seed=0)
     events = [
         Event(kind="image", key=i, verdict="label", label=label if rng.random() > 0.1 else "other", queue="audit")
         for i, label in load_open_sample(workspace)[["image_id", "label"]].drop_duplicates("image_id").to_numpy()

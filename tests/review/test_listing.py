@@ -31,7 +31,7 @@ def workspace(tmp_path: Path) -> Workspace:
 def test_every_queue_lists_what_the_page_shows(workspace: Workspace) -> None:
     from cleaner.audit.draw import open_audit
 
-    open_audit(workspace, "balance", num_kept=8, num_dropped=2, seed=1)
+    open_audit(workspace, "balance", num_kept=8, num_dropped=2, goal=0.01, seed=1)
     with Server(workspace.root) as server:
         server.enter()
         items = server.get("/api/page", queue="labels", limit=60)["items"]

@@ -41,7 +41,7 @@ def test_audit_queue_is_blind(own_workspace: Workspace) -> None:
     with Server(own_workspace.root) as one:
         state = one.enter().get("/api/state")
         assert next(q for q in state["queues"] if q["name"] == "audit")["absent"]
-        sample, _ = open_audit(own_workspace, "balance", num_kept=8, num_dropped=2, seed=1)
+        sample, _ = open_audit(own_workspace, "balance", num_kept=8, num_dropped=2, goal=0.01, seed=1)
         page = one.get("/api/page", queue="audit")
         assert [i["key"] for i in page["items"]] == list(dict.fromkeys(sample.rows["image_id"]))
         for item in page["items"]:

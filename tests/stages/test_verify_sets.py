@@ -77,7 +77,7 @@ def test_audited_images_are_held_out_and_stand_for_their_strata(work: Workspace,
     assert record is not None
     write_manifest(work.manifest_path("scan"), manifest, stage="scan", parent_sha256="")
     work.write_record(record, ["manifest.parquet"])
-    sample, _ = open_audit(work, "scan", num_kept=30, num_dropped=20, seed=0)
+    sample, _ = open_audit(work, "scan", num_kept=30, num_dropped=20, goal=0.01, seed=0)
     junk = set(manifest["image_id"].iloc[noise])
     events = [
         Event(
