@@ -15,8 +15,13 @@ def export(
     line: CommandLine,
     out: Annotated[Path, typer.Argument(help="Folder or table to write; must not exist yet.", show_default=False)],
     to: Annotated[
-        str, typer.Option(**o.choice("folder", "csv"), help="A folder that ImageFolder reads, or a table.")
-    ] = "folder",
+        str | None,
+        typer.Option(
+            **o.choice("folder", "csv"),
+            help="A folder that ImageFolder reads, or a table.",
+            show_default="csv if OUT ends in .csv, .tsv, .jsonl or .parquet, else folder",
+        ),
+    ] = None,
     mode: Annotated[
         str,
         typer.Option(
@@ -29,36 +34,58 @@ def export(
         typer.Option(
             **o.choice("files", "csv", "ignore"),
             help="How to write repeats: as extra files or rows, as a column of numbers, or not at all.",
-            show_default="files; csv with --to csv",
+            show_default="files; csv in a table",
         ),
     ] = None,
     dropped: Annotated[
         bool, typer.Option("--dropped", help="Write dropped images too, by reason; kept ones then go into train/.")
     ] = False,
+    convert: Annotated[
+        bool,
+        typer.Option("--convert", help="Write formats that ImageFolder does not read, such as GIF, as PNG."),
+    ] = False,
+    spreadsheet_safe: Annotated[
+        bool,
+        typer.Option(
+            "--spreadsheet-safe",
+            help="In CSV, put an apostrophe before text that a spreadsheet would run as a formula.",
+        ),
+    ] = False,
     from_file: o.FromFile = None,
 ) -> None:
     """Write the cleaned set as folders that torchvision's ImageFolder reads, or as a table.
 
-    Example: `cleaner export --to folder cleaned/ --mode symlink --dropped`
+    Example: `cleaner export cleaned/ --mode symlink --dropped`, `cleaner export cleaned.csv`
     """
     session = open_session(line)
     from cleaner.dataset import exporters
     from cleaner.dataset.export_files import Mode
     from cleaner.dataset.lineage import open_parent
     from cleaner.dataset.manifest import read_manifest
+    from cleaner.dataset.tables import is_table_name
     from cleaner.dataset.verdicts import read_verdicts
 
     dry_run = session.options.dry_run
-    how = cast(exporters.Repeats, repeats or ("files" if to == "folder" else "csv"))
+    as_table = to == "csv" or (to is None and is_table_name(out))
+    how = cast(exporters.Repeats, repeats or ("csv" if as_table else "files"))
     with session.lock():
         source = open_parent(session.workspace, "export", from_file, read_verdicts(session.workspace))
         manifest = read_manifest(source.path, exporters.COLUMNS, optional=["repeats"])
-        if to == "csv":
-            result = exporters.export_csv(manifest, out, repeats=how, dropped=dropped, dry_run=dry_run)
+        if as_table:
+            result = exporters.export_csv(
+                manifest, out, repeats=how, dropped=dropped, spreadsheet_safe=spreadsheet_safe, dry_run=dry_run
+            )
         else:
-            root, link, console = source.images_root, cast(Mode, mode), session.console
             result = exporters.export_folder(
-                manifest, root, out, mode=link, repeats=how, dropped=dropped, progress=console, dry_run=dry_run
+                manifest,
+                source.images_root,
+                out,
+                mode=cast(Mode, mode),
+                repeats=how,
+                dropped=dropped,
+                convert=convert,
+                progress=session.console,
+                dry_run=dry_run,
             )
     session.report_counts(
         f"export  {source.name} -> {out}",

@@ -1,23 +1,21 @@
-"""Files of an exported image folder: their names, and writing all of them or none."""
+"""Files of an exported image folder: writing all of them or none."""
 
 from __future__ import annotations
 
 import errno
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from cleaner.dataset.locations import read_bytes
+from cleaner.dataset.pixels import decode, open_image, sniff_format
 from cleaner.errors import BadInputError, CleanerError
 
 Mode = Literal["hardlink", "symlink", "copy"]
-_MAX_NAME_BYTES = 255  # the limit of every common file system
-# torchvision.datasets.folder.IMG_EXTENSIONS; ImageFolder ignores files with any other
-_READ_BY_IMAGE_FOLDER = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
-_EXTENSION_OF = {"JPEG": ".jpg", "PNG": ".png", "BMP": ".bmp", "TIFF": ".tif", "WEBP": ".webp"}
 # errors of file systems and devices on which a hard link is not possible
 _NO_HARDLINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
 
@@ -30,58 +28,8 @@ class ExportedFile:
     target: PurePosixPath
     """Relative to the export, as `repeats`."""
     repeats: tuple[PurePosixPath, ...] = ()
-
-
-class FreeNames:
-    """Hands out file names that are free in their folder, even on file systems that ignore case."""
-
-    def __init__(self) -> None:
-        self._taken: dict[PurePosixPath, set[str]] = {}
-        self._next: dict[tuple[PurePosixPath, str], int] = {}
-
-    def take(self, folder: PurePosixPath, name: str) -> PurePosixPath:
-        """`folder/name`, or `folder/stem~2.ext`, `~3` … where that is taken."""
-        taken = self._taken.setdefault(folder, set())
-        stem, suffix = PurePosixPath(name).stem, PurePosixPath(name).suffix
-        number, free = self._next.get((folder, name), 2), name
-        while free.casefold() in taken:
-            free, number = f"{stem}~{number}{suffix}", number + 1
-        self._next[(folder, name)] = number
-        taken.add(free.casefold())
-        return folder / free
-
-
-def is_read_by_image_folder(name: PurePosixPath) -> bool:
-    """Whether ImageFolder takes a file of this name for an image."""
-    return name.suffix.lower() in _READ_BY_IMAGE_FOLDER
-
-
-def name_with_extension(name: PurePosixPath, image_format: str) -> str:
-    """The last part of `name`, with the extension of its format if ImageFolder would ignore it otherwise."""
-    return name.name if is_read_by_image_folder(name) else name.name + _EXTENSION_OF.get(image_format, "")
-
-
-def require_folder_names(names: Iterable[str], reserved: set[str]) -> None:
-    """Raise BadInputError for the first of `names` that cannot be a folder of the export."""
-    for name in names:
-        why = "the export has a file or folder of that name" if name in reserved else why_no_folder(name)
-        if why:
-            raise BadInputError(
-                f"{name!r} cannot be the name of a folder",
-                found=why,
-                next_step="use `cleaner export --to csv`, or rename it in the labels file and scan again",
-            )
-
-
-def why_no_folder(name: str) -> str:
-    """Why `name` cannot be the name of a folder; empty if it can."""
-    if name in ("", ".", ".."):
-        return "it names no folder"
-    if "/" in name or any(ord(c) < 32 or ord(c) == 127 for c in name):
-        return "it holds a slash or a control character"
-    if len(name.encode("utf-8", "surrogateescape")) > _MAX_NAME_BYTES:
-        return f"it is longer than {_MAX_NAME_BYTES} bytes"
-    return ""
+    as_png: bool = False
+    """Whether it is converted."""
 
 
 @contextmanager
@@ -92,7 +40,7 @@ def new_folder(out: Path) -> Iterator[Path]:
     """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".tmp"))
+        temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=".cleaner-export-", suffix=".tmp"))
         try:
             yield temporary
             temporary.chmod(0o755)  # mkdtemp made it private
@@ -108,16 +56,30 @@ def new_folder(out: Path) -> Iterator[Path]:
 
 def place_file(root: Path, file: ExportedFile, mode: Mode) -> int:
     """Put one image below `root` under all its names; returns how many were copied because a hard link failed."""
-    num_copied = 0
+    num_copied, source = 0, file.source
     for target in (file.target, *file.repeats):
         path = root / target
         path.parent.mkdir(parents=True, exist_ok=True)
-        if mode == "symlink":
-            path.symlink_to(file.source)
-        elif mode == "copy" or not _hardlinked(file.source, path):
-            shutil.copy2(file.source, path)
+        if file.as_png and source is file.source:
+            _write_png(source, path)
+            source = path  # what repeats are linked to
+        elif mode == "symlink" and not file.as_png:
+            path.symlink_to(source)
+        elif mode == "copy" or not _hardlinked(source, path):
+            shutil.copy2(source, path)
             num_copied += mode == "hardlink"
     return num_copied
+
+
+def _write_png(source: Path, path: Path) -> None:
+    """Write an image as scan sees it, upright and its first frame, as PNG."""
+    data = read_bytes(source)
+    try:
+        decode(open_image(data, sniff_format(data[:4096]))).save(path, "PNG")
+    except Exception as error:  # a file that changed since the scan can make Pillow raise nearly anything
+        raise BadInputError(
+            f"{source}: cannot be converted", found=str(error), next_step="run `cleaner scan IMAGES` again"
+        ) from error
 
 
 def _hardlinked(source: Path, path: Path) -> bool:

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
-from cleaner.dataset.export_files import (
-    ExportedFile,
-    FreeNames,
-    Mode,
-    is_read_by_image_folder,
-    name_with_extension,
-    new_folder,
-    place_file,
-    require_folder_names,
-    why_no_folder,
-)
+from cleaner.dataset.export_files import ExportedFile, Mode, new_folder, place_file
+from cleaner.dataset.export_plan import CLASS_NAMES_FILE, CLASSES_FILE, REPEATS_FILE, plan_folder
 from cleaner.dataset.locations import is_remote
-from cleaner.dataset.names import image_path
+from cleaner.dataset.table_text import DELIMITERS
 from cleaner.dataset.tables import write_table_file
 from cleaner.errors import BadInputError, UsageError, first_few
 from cleaner.progress import Progress, Silent
 
 Repeats = Literal["files", "csv", "ignore"]
 
-DROPPED = "dropped"
-CLASSES_FILE = "classes.txt"
-REPEATS_FILE = "repeats.csv"
 _CSV_COLUMNS = ["file_name", "clean_label", "split", "label", "image_id", "keep", "drop_stage", "drop_reason"]
 COLUMNS = [*_CSV_COLUMNS, "format", "fault", "file_bytes"]
 """The columns of a manifest that an export reads, besides `repeats` if there is one."""
@@ -41,7 +32,7 @@ class ExportResult:
 
     out: Path
     classes: list[str]
-    """In the order in which ImageFolder and `class_priors.json` number them."""
+    """In a folder the names of the class folders, in the order in which ImageFolder numbers them."""
     num_files: int
     """Kept images, each counted once."""
     num_repeats: int = 0
@@ -61,65 +52,70 @@ def export_folder(
     mode: Mode = "hardlink",
     repeats: Repeats = "files",
     dropped: bool = False,
+    convert: bool = False,
     progress: Progress | None = None,
     dry_run: bool = False,
 ) -> ExportResult:
-    """Write the kept images as `OUT/<clean_label>/<name>`, and `classes.txt`.
+    """Write the kept images as `OUT/<clean_label>/<name>`, and `classes.txt`, the class folders in ImageFolder's order.
 
     With several splits, or with `dropped`, each split has a folder of its own: `OUT/train/<clean_label>/<name>`;
     every split then has a folder for every class, so that ImageFolder numbers them alike. `dropped` writes the dropped
     images to `OUT/dropped/<stage>-<reason>/<label>/`. `repeats`: `files` writes an image that is repeated n times under
     n names, `csv` lists the numbers in `repeats.csv`. Files that ImageFolder would not recognise as images get the
-    extension of their format. The source images are never changed; but a hard link is the same file, so editing the
-    export in place edits the source (use `copy` then). Where a hard link is not possible the file is copied.
+    extension of their format; those of a format that it does not read stay as they are, or with `convert` become PNG.
+    A class whose name no folder can have gets another one (see `folder_names`); then `classes.csv` has a row for each
+    class, with its folder and its label. The source images are never changed; but a hard link is the same file, so
+    editing the export in place edits the source (use `copy` then). Where no hard link is possible the file is copied.
 
     OUT must be absent or empty; it appears once everything is written, and never with `dry_run`. Raises UsageError if
-    OUT cannot be used, BadInputError if a class cannot be a folder or a source file is missing or changed.
+    OUT cannot be used, BadInputError if ImageFolder could read no image of a class, or a source file is missing or
+    changed.
     """
     _check_out(out, images_root, folder=True)
     kept, classes, warnings = _kept_rows(manifest)
-    splits = sorted(set(kept["split"]))
-    by_split = dropped or len(splits) > 1
-    files = {CLASSES_FILE, REPEATS_FILE}
-    require_folder_names(classes, set() if by_split else files)
-    require_folder_names(splits, {DROPPED, *files} if by_split else set())
-    names = FreeNames()
-    exported = _plan(kept, images_root, names, by_split=by_split, with_repeats=repeats == "files")
-    rest = _plan_dropped(manifest, images_root, names) if dropped else []
-    folders = [PurePosixPath(s, c) for s in splits for c in classes] if by_split else []
-    gone = int((~manifest["keep"]).sum()) - len(rest) if dropped else 0
-    if gone:
-        warnings.append(f"{gone} dropped files are missing, lead out of {images_root} or have a bad name: not exported")
-    warnings += _warnings(folders, exported)
+    rest = manifest.loc[~manifest["keep"]] if dropped else None
+    once = kept if repeats == "files" else kept.assign(repeats=1)
+    plan = plan_folder(once, classes, rest, images_root, convert=convert)
     num_copied = 0
     if not dry_run:
-        with new_folder(out) as temporary, (progress or Silent()).task("export", len(exported) + len(rest)) as task:
-            for folder in folders:
+        files = [*plan.kept, *plan.dropped]
+        with new_folder(out) as temporary, (progress or Silent()).task("export", len(files)) as task:
+            for folder in plan.folders:
                 (temporary / folder).mkdir(parents=True)
-            for file in [*exported, *rest]:
+            for file in files:
                 num_copied += place_file(temporary, file, mode)
                 task.advance()
-            (temporary / CLASSES_FILE).write_bytes("".join(f"{c}\n" for c in classes).encode())
+            (temporary / CLASSES_FILE).write_bytes("".join(f"{c}\n" for c in plan.classes).encode())
+            if plan.is_renamed:
+                table = pd.DataFrame(plan.classes.items(), columns=["folder", "label"])
+                write_table_file(temporary / CLASS_NAMES_FILE, table)
             if repeats == "csv":
-                write_table_file(temporary / REPEATS_FILE, _repeats_table(kept, exported))
+                write_table_file(temporary / REPEATS_FILE, _repeats_table(kept, plan.kept))
     return ExportResult(
         out=out,
-        classes=classes,
-        num_files=len(exported),
-        num_repeats=sum(len(file.repeats) for file in exported),
-        num_dropped=len(rest),
+        classes=list(plan.classes),
+        num_files=len(plan.kept),
+        num_repeats=sum(len(file.repeats) for file in plan.kept),
+        num_dropped=len(plan.dropped),
         num_copied=num_copied,
-        warnings=warnings,
+        warnings=[*warnings, *plan.warnings],
     )
 
 
 def export_csv(
-    manifest: pd.DataFrame, out: Path, *, repeats: Repeats = "csv", dropped: bool = False, dry_run: bool = False
+    manifest: pd.DataFrame,
+    out: Path,
+    *,
+    repeats: Repeats = "csv",
+    dropped: bool = False,
+    spreadsheet_safe: bool = False,
+    dry_run: bool = False,
 ) -> ExportResult:
-    """Write the kept rows as one table (.csv, .tsv, .parquet): file_name, clean_label, split, label, image_id.
+    """Write the kept rows as one table (.csv, .tsv, .jsonl, .parquet): file_name, clean_label, split, label, image_id.
 
     `repeats`: `csv` adds the column, `files` repeats the row, `ignore` does neither. `dropped` adds the dropped rows,
-    with keep, drop_stage and drop_reason. OUT must not exist; raises UsageError if it does.
+    with keep, drop_stage and drop_reason. `spreadsheet_safe`: see `write_table_file`. OUT must not exist; raises
+    UsageError if it does.
     """
     _check_out(out, None, folder=False)
     kept, classes, warnings = _kept_rows(manifest)
@@ -130,8 +126,13 @@ def export_csv(
     if repeats == "files":
         rows = rows.loc[rows.index.repeat(rows["repeats"].clip(lower=0 if not dropped else 1))]
     table = rows[[*columns, "repeats"] if repeats == "csv" else columns]
+    if changed := labels_changed_by_pandas(classes) if out.suffix.lower() in DELIMITERS else []:
+        warnings.append(
+            f"a plain pandas.read_csv changes labels ({first_few(changed)}): read it with "
+            f"read_csv(…, dtype={{'clean_label': str, 'label': str}}, keep_default_na=False), or export .parquet"
+        )
     if not dry_run:
-        write_table_file(out, table)
+        write_table_file(out, table, spreadsheet_safe=spreadsheet_safe)
     return ExportResult(
         out=out,
         classes=classes,
@@ -140,6 +141,13 @@ def export_csv(
         num_dropped=int((~manifest["keep"]).sum()) if dropped else 0,
         warnings=warnings,
     )
+
+
+def labels_changed_by_pandas(labels: Sequence[str]) -> list[str]:
+    """Those of `labels` that pandas.read_csv, as it is called by default, would not read as the same text."""
+    text = pd.DataFrame({"label": labels}).to_csv(index=False, quoting=csv.QUOTE_ALL)
+    read = pd.read_csv(io.StringIO(text, newline=""), skip_blank_lines=False)["label"].tolist()
+    return [label for label, value in zip(labels, read, strict=True) if value != label]
 
 
 def _with_repeats(rows: pd.DataFrame) -> pd.DataFrame:
@@ -167,73 +175,6 @@ def _kept_rows(manifest: pd.DataFrame) -> tuple[pd.DataFrame, list[str], list[st
     return kept.loc[~strange], classes, [warning]
 
 
-def _plan(
-    kept: pd.DataFrame, images_root: Path, names: FreeNames, *, by_split: bool, with_repeats: bool
-) -> list[ExportedFile]:
-    folders = [
-        PurePosixPath(split, label) if by_split else PurePosixPath(label)
-        for split, label in zip(kept["split"], kept["clean_label"], strict=True)
-    ]
-    rows = zip(_sources(kept, images_root), folders, kept["file_name"], kept["format"], strict=True)
-    files = [
-        ExportedFile(source, names.take(folder, name_with_extension(PurePosixPath(name), image_format)))
-        for source, folder, name, image_format in rows
-    ]
-    if not with_repeats:
-        return files
-    # repeats are named last, so that none takes another image's name
-    return [
-        ExportedFile(f.source, f.target, tuple(names.take(f.target.parent, f.target.name) for _ in range(1, num)))
-        for f, num in zip(files, kept["repeats"], strict=True)
-    ]
-
-
-def _plan_dropped(manifest: pd.DataFrame, images_root: Path, names: FreeNames) -> list[ExportedFile]:
-    """The dropped images whose files exist below the images root."""
-    rows = manifest.loc[~manifest["keep"] & (manifest["fault"] != "outside_root")]
-    rows = rows.sort_values("file_name", kind="stable")
-    files = []
-    columns = [rows[name] for name in ("file_name", "label", "drop_stage", "drop_reason")]
-    for file_name, label, stage, reason in zip(*columns, strict=True):
-        name = PurePosixPath(file_name)
-        source = image_path(images_root, file_name)
-        if _leads_out(name) or not source.is_file():
-            continue
-        folder = PurePosixPath(DROPPED, f"{stage}-{reason}")
-        if not why_no_folder(label):  # an unusable label among the dropped images does not stop the export
-            folder /= label
-        files.append(ExportedFile(source.resolve(), names.take(folder, name.name)))
-    return files
-
-
-def _leads_out(name: PurePosixPath) -> bool:
-    return name.is_absolute() or ".." in name.parts
-
-
-def _sources(kept: pd.DataFrame, images_root: Path) -> list[Path]:
-    """The real file of every kept row. Raises BadInputError if any is missing or has another size."""
-    sources, wrong = [], []
-    for name, expected in zip(kept["file_name"], kept["file_bytes"], strict=True):
-        if _leads_out(PurePosixPath(name)):
-            raise BadInputError(f"file_name {name!r} leads out of {images_root}")
-        source = image_path(images_root, name)
-        try:
-            size = source.stat().st_size
-        except OSError as error:
-            wrong.append(f"{name} ({error.strerror})")
-            continue
-        if size != expected:
-            wrong.append(f"{name} ({size} bytes instead of {expected})")
-        sources.append(source.resolve())
-    if wrong:
-        raise BadInputError(
-            f"{images_root}: {len(wrong)} images have changed since the scan",
-            found=first_few(wrong),
-            next_step="run `cleaner scan IMAGES` and the stages after it again",
-        )
-    return sources
-
-
 def _check_out(out: Path, images_root: Path | None, *, folder: bool) -> None:
     if images_root is not None and is_remote(images_root):
         raise UsageError(
@@ -246,19 +187,6 @@ def _check_out(out: Path, images_root: Path | None, *, folder: bool) -> None:
     if taken or out.is_symlink():
         rule = "a folder that is empty or does not exist" if folder else "a file that does not exist"
         raise UsageError(f"{out}: already exists", expected=rule, next_step="choose another name, or remove it")
-
-
-def _warnings(folders: list[PurePosixPath], exported: list[ExportedFile]) -> list[str]:
-    """Warnings for the export's readers: names that ImageFolder ignores, and folders without images."""
-    ignored = sum(not is_read_by_image_folder(file.target) for file in exported)
-    empty = sorted({f.as_posix() for f in folders} - {file.target.parent.as_posix() for file in exported})
-    found = []
-    if ignored:
-        found.append(f"{ignored} files have a name that ImageFolder ignores (GIF, say): pass it `is_valid_file`")
-    if empty:
-        named = first_few(empty)
-        found.append(f"{len(empty)} class folders are empty ({named}): read them with ImageFolder(…, allow_empty=True)")
-    return found
 
 
 def _repeats_table(kept: pd.DataFrame, exported: list[ExportedFile]) -> pd.DataFrame:

@@ -75,12 +75,12 @@ def _list_remote(root: Path, passed_over: Counter[str]) -> list[FoundFile]:
     found, aside = [], set()
     for path, facts in store.find(base, detail=True).items():
         parts = path.removeprefix(base).lstrip("/").split("/")
-        at = next((i for i, part in enumerate(parts[:-1]) if _why_passed_over(part)), None)
+        at = next((i for i, part in enumerate(parts[:-1]) if why_passed_over(part)), None)
         if at is not None:
             aside.add(tuple(parts[: at + 1]))
         elif not _is_hidden(parts[-1]):
             found.append(_remote_file(root, "/".join(parts), facts))
-    passed_over.update(_why_passed_over(folder[-1]) for folder in aside)
+    passed_over.update(why_passed_over(folder[-1]) for folder in aside)
     return sorted(found, key=lambda f: f.name)
 
 
@@ -88,7 +88,7 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in _HIDDEN
 
 
-def _why_passed_over(folder: str) -> str:
+def why_passed_over(folder: str) -> str:
     """The kind of a folder that holds no images of the set, by its name; '' for any other."""
     if folder.lower() in SIDE_FOLDERS:
         return folder
@@ -147,7 +147,7 @@ class _Walk:
             self._look_at(entry, prefix + read_name(entry.name))
 
     def _look_at(self, entry: os.DirEntry[str], name: str) -> None:
-        why, is_folder = _why_passed_over(entry.name), entry.is_dir(follow_symlinks=False)
+        why, is_folder = why_passed_over(entry.name), entry.is_dir(follow_symlinks=False)
         if why and is_folder:
             self.passed_over[why] += 1
         if _is_hidden(entry.name) or (why and is_folder):

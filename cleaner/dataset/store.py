@@ -29,7 +29,7 @@ _CHUNK_BYTES = 1 << 20
 def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
     """A file to write to, which replaces `path` if the block succeeds, and is removed otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
             yield file

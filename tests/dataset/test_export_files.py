@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 from torchvision.datasets import ImageFolder
 
 from cleaner.dataset.exporters import export_folder
@@ -50,12 +51,24 @@ def test_files_whose_names_hide_that_they_are_images(images_root: Path, tmp_path
     assert any(w.startswith("1 files have a name that ImageFolder ignores") for w in result.warnings)
 
 
-@pytest.mark.parametrize("label", ["..", ".", "", "a/b", "../../escape", "line\nbreak", "classes.txt", "x" * 256])
-def test_labels_that_cannot_be_folders_are_refused(images_root: Path, tmp_path: Path, label: str) -> None:
-    manifest = make_set(images_root, [{"file_name": "cat/1.jpg", "clean_label": label}])
-    with pytest.raises(BadInputError, match="cannot be the name of a folder"):
+def test_a_class_that_image_folder_could_not_read_is_refused_or_converted(images_root: Path, tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [{"file_name": "dog/1.jpg"}, {"file_name": "cat/2.gif", "repeats": 2}]
+    manifest = make_set(images_root, [*rows, {"file_name": "dog/3.gif"}])
+    with pytest.raises(BadInputError, match="no image of 1 classes: cat") as error:
         export_folder(manifest, images_root, tmp_path / "out")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["images"]
+    assert "--convert" in error.value.next_step and not (tmp_path / "out").exists()
+    result = export_folder(manifest, images_root, tmp_path / "out", convert=True)
+    assert files_of(tmp_path / "out") == [
+        "cat/2.gif.png",
+        "cat/2.gif~2.png",
+        "classes.txt",
+        "dog/1.jpg",
+        "dog/3.gif.png",
+    ]
+    data = ImageFolder(str(tmp_path / "out"))
+    assert len(data) == 4 and not result.warnings
+    with Image.open(images_root / "cat/2.gif") as source:
+        assert data[0][0].tobytes() == source.convert("RGB").tobytes()
 
 
 def test_an_interrupted_export_leaves_nothing(
