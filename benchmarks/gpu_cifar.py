@@ -36,7 +36,7 @@ from cleaner.modeling.crossval import FoldedRows, cross_train, fit_and_predict
 from cleaner.modeling.learner import FitJob, ModelJob, Predictor
 from cleaner.modeling.networks import seeded
 from cleaner.modeling.recipes import ProbeRecipe
-from cleaner.modeling.training import learning_rate_share
+from cleaner.modeling.schedule import learning_rate_share
 from cleaner.scoring.held_out import HeldOut, predict_each
 from cleaner.scoring.out_of_fold import OutOfFold
 
@@ -118,8 +118,9 @@ class Resnet9Learner:
         for step in range(recipe.epochs * per_epoch):
             if step % per_epoch == 0:
                 order = torch.randperm(len(job.rows), device=self.device)
+            share = learning_rate_share(step / (recipe.epochs * per_epoch), warmup=0.2, floor=recipe.floor)
             for group in optimizer.param_groups:
-                group["lr"] = recipe.learning_rate * learning_rate_share(step / (recipe.epochs * per_epoch), 0.2)
+                group["lr"] = recipe.learning_rate * share
             part = order[step % per_epoch * batch :][:batch]
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
                 logits = network(augment(self.x[place[part]])).float() + shift

@@ -18,12 +18,15 @@ from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.features import HeadFeatures, PrincipalFeatures
 from cleaner.modeling.learner import NEVER, FitJob, Predictor
 from cleaner.modeling.recipes import PROBE_RECIPES, ProbeRecipe
+from cleaner.modeling.schedule import learning_rate_share
 from cleaner.scoring.held_out import HeldOut, predict_each
 from cleaner.scoring.out_of_fold import OutOfFold
 
 _BATCH_SIZES = (16, 1024)
 _STEPS_PER_EPOCH = 30
 """Batch sizes give this many steps, within bounds: small sets are trained as far as large ones."""
+_WARMUP = 0.1
+"""Share of the steps over which the learning rate rises."""
 _CHUNK_VALUES = 200_000
 _CHUNK_ROWS = 2048
 """Rows predicted at once: the first / classes, but at most the second."""
@@ -88,6 +91,7 @@ class ProbeLearner:
         batch_size = _batch_size(len(job.rows))
         steps_per_epoch = -(-len(job.rows) // batch_size)
         batches = self._batches(job.rows, batch_size, recipe, torch.Generator().manual_seed(job.seed))
+        num_steps = recipe.epochs * steps_per_epoch
         with _threads_for(weight.numel()):
             for step, batch in enumerate(_made_ahead(batches)):
                 x, mate, share = batch.features, batch.mate, batch.share
@@ -98,8 +102,9 @@ class ProbeLearner:
                 slope = _slope(mixed, y, w, batch).view(num_models * num_classes, -1)
                 slope = (share * slope).index_add_(1, mate, (1 - share) * slope)
                 weight.grad, bias.grad = (slope.to(x.dtype) @ x).float(), slope.sum(1, keepdim=True)
+                share_of_peak = learning_rate_share(step / num_steps, warmup=_WARMUP, floor=recipe.floor)
                 for group in optimizer.param_groups:
-                    group["lr"] = recipe.learning_rate * _one_cycle(step / (recipe.epochs * steps_per_epoch))
+                    group["lr"] = recipe.learning_rate * share_of_peak
                 optimizer.step()
                 if (step + 1) % steps_per_epoch == 0:
                     job.on_epoch()
@@ -205,10 +210,3 @@ def _slope(logits: torch.Tensor, y: torch.Tensor, w: torch.Tensor, batch: _Batch
     for weights, rows in ((own_w, own), (other_w, other)):
         slope.scatter_add_(1, y[rows].expand(len(logits), 1, -1), -weights.unsqueeze(1))
     return slope
-
-
-def _one_cycle(progress: float) -> float:
-    """Share of the peak learning rate at `progress` 0 .. 1: linear over the first tenth, then a cosine down to 0."""
-    if progress < 0.1:
-        return progress / 0.1
-    return 0.5 * (1 + float(np.cos(np.pi * (progress - 0.1) / 0.9)))

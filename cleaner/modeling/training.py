@@ -35,6 +35,7 @@ from cleaner.modeling.group import ALONE, Group
 from cleaner.modeling.networks import Blueprint, seeded
 from cleaner.modeling.objective import Objective
 from cleaner.modeling.recipes import FinetuneRecipe
+from cleaner.modeling.schedule import learning_rate_share
 from cleaner.progress import Progress, Silent
 from cleaner.random_streams import Stream
 
@@ -146,9 +147,10 @@ class Trainer:
         if self.recipe.freeze_norm:
             for norm in self._norms:
                 norm.eval()
+        recipe = self.recipe
+        share = learning_rate_share(self.step / self.num_steps, warmup=recipe.warmup, floor=recipe.floor)
         for group in self.optimizer.param_groups:
-            rate = self.recipe.learning_rate * learning_rate_share(self.step / self.num_steps, self.recipe.warmup)
-            group["lr"] = rate * group.get("lr_scale", 1.0)
+            group["lr"] = recipe.learning_rate * share * group.get("lr_scale", 1.0)
         labels = torch.from_numpy(self.sample.targets)[positions]
         targets = nn.functional.one_hot(labels, len(self.objective.log_prior)) * self._weights[positions, None]
         with seeded(device, self._seed, Stream.MIXING, self.step):
@@ -288,13 +290,6 @@ class Trainer:
                 expected="storage that all nodes share",
                 next_step="use a workspace on a shared file system, or --storage URL (docs/scaling.md)",
             )
-
-
-def learning_rate_share(progress: float, warmup: float) -> float:
-    """Share of the peak learning rate at `progress` 0 .. 1: linear over `warmup`, then a cosine down to 0."""
-    if progress < warmup:
-        return max(progress, 0.01 * warmup) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / max(1 - warmup, 1e-9)))
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -16,7 +16,7 @@ from cleaner.errors import CleanerError
 from cleaner.modeling.batches import Sample
 from cleaner.modeling.objective import Objective
 from cleaner.modeling.recipes import FinetuneRecipe
-from cleaner.modeling.training import Trainer, learning_rate_share
+from cleaner.modeling.training import Trainer
 from cleaner.progress import Silent
 from tests.support.networks import EVEN, NUM, QUICK, Interrupted, trainer
 
@@ -36,12 +36,6 @@ def test_norms_and_biases_do_not_decay_and_lower_layers_learn_more_slowly(sample
     assert id(parameters["classifier.bias"]) not in decay, "the frozen bias is not the optimizer's"
     assert scale[id(parameters["classifier.weight"])] == 1.0
     assert scale[id(parameters["conv_stem.weight"])] < scale[id(parameters["conv_head.weight"])] <= 1.0
-
-
-def test_the_learning_rate_rises_and_falls() -> None:
-    shares = [learning_rate_share(i / 100, 0.1) for i in range(100)]
-    assert 0 < shares[0] < 0.02 and shares[10] == 1.0 and shares[55] == pytest.approx(0.5) and shares[99] < 0.001
-    assert shares[:11] == sorted(shares[:11]) and shares[10:] == sorted(shares[10:], reverse=True)
 
 
 def test_norm_statistics_move_by_their_momentum_and_stay_when_frozen(sample: Sample) -> None:
