@@ -11,6 +11,7 @@ with its default settings, and the plain recipe's drops. Figures are of `--part`
 Columns:
 
   cleanlab, which  the best filter's F1, and its name; default: prune_by_noise_rate
+  fair, fair_which cleanlab on a logistic regression on the same features, its C and the filter chosen on the other part
   top1             given label not predicted
   auto, recipe     ours; P, R, AP: precision, recall, average precision; ceiling: best F1 at any threshold
   clean            share of right images wrongly removed, by us and by cleanlab's best
@@ -39,6 +40,7 @@ import numpy as np
 import pandas as pd
 import torch
 from cleanlab.filter import find_label_issues
+from fair_best import fair_best
 from PIL import Image
 from scores import CLEANLAB_FILTERS, best_f1
 from sklearn.metrics import average_precision_score
@@ -90,11 +92,11 @@ def main() -> None:
             rows.append(row)
             print(json.dumps(row), file=sys.stderr, flush=True)
     table = pd.DataFrame(rows)
-    numbers = table.drop(columns=["seed", "which"]).groupby("set", sort=False)
-    which = table.groupby("set", sort=False)["which"].agg(lambda w: "/".join(sorted(set(w))))
+    numbers = table.drop(columns=["seed", "which", "fair_which"]).groupby("set", sort=False)
     mean, std = numbers.mean(), numbers.std(ddof=1).fillna(0)
     shown = mean.map("{:.3f}".format) + std.map(" ±{:.3f}".format)
-    shown.insert(1, "which", which)
+    for place, column in ((1, "which"), (4, "fair_which")):
+        shown.insert(place, column, table.groupby("set", sort=False)[column].agg(lambda w: "/".join(sorted(set(w)))))
     with pd.option_context("display.width", 400, "display.max_columns", 50):
         print(shown.T.to_string())
 
@@ -127,12 +129,15 @@ def trial(data: Path, name: str, seed: int, part: str, work: Path) -> dict[str, 
         best = max(CLEANLAB_FILTERS, key=lambda f: prf(theirs[f], wrong, counts)[2])
     else:
         best = min(CLEANLAB_FILTERS, key=lambda f: theirs[f][counts].mean())
+    fair = fair_best(learner.features("plain", rows).numpy(), targets, fold, wrong, chosen_on=~counts)
     score = estimate.issue_prob
     p, r, f1 = prf(auto, wrong, counts)
     row: dict[str, object] = {
         "cleanlab": prf(theirs[best], wrong, counts)[2],
         "which": best,
         "cleanlab_default": prf(theirs[CLEANLAB_FILTERS[0]], wrong, counts)[2],
+        "fair": prf(fair.flagged, wrong, counts)[2],
+        "fair_which": fair.which,
         "top1": prf(probs.argmax(1) != targets, wrong, counts)[2],
         "recipe": prf(recipe, wrong, counts)[2],
         "auto": f1,
@@ -145,6 +150,7 @@ def trial(data: Path, name: str, seed: int, part: str, work: Path) -> dict[str, 
         "threshold": estimate.threshold,
         "clean": float(auto[counts & ~wrong].mean()),
         "clean_cleanlab": float(theirs[best][counts & ~wrong].mean()),
+        "clean_fair": float(fair.flagged[counts & ~wrong].mean()),
         "clean_recipe": float(recipe[counts & ~wrong].mean()),
     }
     for kept_by, drop in (("raw", np.zeros(len(rows), bool)), ("cleanlab", theirs[best]), ("auto", auto)):
