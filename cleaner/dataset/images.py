@@ -198,29 +198,41 @@ def perceptual_hash(image: Image.Image) -> bytes:
 
 
 def load_rgb(path: str | Path, size_px: int, *, draft: bool = True, image_id: str = "") -> np.ndarray:
-    """Pixels (size_px, size_px, 3) uint8 of an image, aspect not kept; see `load_upright`."""
-    image = _open_upright(path, size_px if draft else 0, image_id)
-    return np.array(on_white(image.resize((size_px, size_px), Image.Resampling.BICUBIC, reducing_gap=2.0)))
+    """Pixels (size_px, size_px, 3) uint8 of an image, aspect not kept; raises as `read_image` and `decode_rgb` do."""
+    return decode_rgb(read_image(path, image_id), path, size_px, draft=draft)
 
 
-def load_upright(path: str | Path, least_px: int, *, image_id: str = "") -> np.ndarray:
-    """Pixels (H, W, 3) uint8, RGB, upright, first frame, transparency on white.
+def read_image(path: str | Path, image_id: str = "") -> bytes:
+    """The bytes of an image file.
 
-    A JPEG is decoded at a fraction of its size if both sides are then still at least `least_px`. Thread-safe. Raises
-    BadInputError naming the file if it cannot be read or decoded, or if `image_id` (hex SHA-256) is given and the
-    bytes differ.
+    Raises BadInputError naming the file if it cannot be read, or if `image_id` (hex SHA-256) is given and they differ.
     """
-    return np.array(on_white(_open_upright(path, least_px, image_id)))
-
-
-def _open_upright(path: str | Path, least_px: int, image_id: str) -> Image.Image:
-    """Pixels as mode L, RGB or RGBA; `least_px` 0: at full size."""
     try:
         data = read_bytes(path)
     except OSError as error:
         raise _changed(path, str(error)) from error
     if image_id and hashlib.sha256(data).hexdigest() != image_id:
         raise _changed(path, "the file has changed since the scan")
+    return data
+
+
+def decode_rgb(data: bytes, path: str | Path, size_px: int, *, draft: bool = True) -> np.ndarray:
+    """Pixels (size_px, size_px, 3) uint8 of an encoded image, aspect not kept; see `decode_upright`."""
+    image = _open_upright(data, path, size_px if draft else 0)
+    return np.array(on_white(image.resize((size_px, size_px), Image.Resampling.BICUBIC, reducing_gap=2.0)))
+
+
+def decode_upright(data: bytes, path: str | Path, least_px: int) -> np.ndarray:
+    """Pixels (H, W, 3) uint8, RGB, upright, first frame, transparency on white, of an encoded image.
+
+    A JPEG is decoded at a fraction of its size if both sides are then still at least `least_px`. Raises BadInputError,
+    which names the file `path`, if they cannot be decoded.
+    """
+    return np.array(on_white(_open_upright(data, path, least_px)))
+
+
+def _open_upright(data: bytes, path: str | Path, least_px: int) -> Image.Image:
+    """Pixels as mode L, RGB or RGBA; `least_px` 0: at full size."""
     kind = sniff_format(data[:4096])
     if kind not in FORMATS:
         raise _changed(path, kind or "no image")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
@@ -16,10 +17,10 @@ import torch
 from torch.nn import functional
 
 from cleaner.config import EmbeddingSettings
-from cleaner.dataset.images import load_upright
-from cleaner.dataset.locations import REQUESTS_AT_ONCE, is_remote
+from cleaner.dataset.images import decode_upright, read_image
 from cleaner.dataset.store import Arrays, ArrayStore, digest_of
 from cleaner.modeling.backbones import Backbone, load_backbone, num_threads, other_network, set_num_threads
+from cleaner.modeling.decoding import FILE_TIMEOUT_S, Cost, about_blanks, any_remote, blank, open_decoder
 from cleaner.progress import Progress, Task
 
 BATCH_SIZE = 64
@@ -99,13 +100,15 @@ def compute_embeddings(
     map_shards: Mapper | None = None,
     with_style: bool = False,
     title: str = "embedding",
+    file_timeout_s: float = FILE_TIMEOUT_S,
 ) -> Embeddings:
     """Embeddings of images, one row for each of `image_ids` (which may repeat), in their order.
 
     What `cache` holds is read; the rest is computed and stored in shards, so that an interruption loses at most one
     shard. A damaged shard counts as absent. With `map_shards(function, tasks, store=store)` other machines compute
     the shards, with the same bits; without, this process does. `with_style`: style is returned too; shards always
-    hold it. Raises BadInputError, naming the file, for an image that cannot be decoded.
+    hold it. An image whose decoder crashes, or takes more than `file_timeout_s` of CPU, is embedded as a blank picture
+    with a warning. Raises BadInputError, naming the file, for an image that cannot be decoded.
     """
     store = ArrayStore(cache / "embeddings" / backbone.key[:20])
     wanted = np.array([bytes.fromhex(i) for i in image_ids], dtype="S32")
@@ -118,7 +121,12 @@ def compute_embeddings(
             missing.setdefault(key, path)
     if missing:
         with progress.task(title, len(missing)) as task:
-            stored += _compute(missing, backbone, store, workers, task, map_shards)
+            stored += _compute(missing, backbone, store, Cost(workers, file_timeout_s), task, map_shards)
+        done = {key for ids, _ in stored for key in ids.tolist()}
+        blanks = {key: path for key, path in missing.items() if key not in done}
+        if blanks:
+            progress.warn(about_blanks(list(blanks.values()), file_timeout_s))
+            stored.append(_embed_blanks(list(blanks), backbone, names))
     if not stored:
         found = {name: np.zeros((0, 0), np.float16) for name in names}
     else:
@@ -157,46 +165,59 @@ def _as_keys(raw: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(raw).view("S32").reshape(-1)
 
 
+def _embed_blanks(keys: list[bytes], backbone: Backbone, names: Sequence[str]) -> _Shard:
+    """A blank picture under each of some ids; it is never stored."""
+    seen = backbone.embed(np.repeat(blank(backbone.image_size)[None], BATCH_SIZE, axis=0))
+    return np.array(keys, dtype="S32"), {name: np.repeat(seen[name][:1], len(keys), axis=0) for name in names}
+
+
 def _compute(
     missing: dict[bytes, Path],
     backbone: Backbone,
     store: ArrayStore,
-    workers: int,
+    cost: Cost,
     task: Task,
     map_shards: Mapper | None,
 ) -> Iterator[_Shard]:
     ids, paths = [k.ljust(32, b"\0").hex() for k in missing], list(missing.values())
     if map_shards is not None:
-        shards = _embed_elsewhere(ids, paths, backbone, store, map_shards, task)
+        shards = _embed_elsewhere(ids, paths, backbone, store, cost, map_shards, task)
     else:
-        shards = _embed_here(ids, paths, backbone, store, workers, task)
+        shards = _embed_here(ids, paths, backbone, store, cost, task)
     for arrays in shards:
         yield _as_keys(arrays["image_id"]), arrays
 
 
 def _embed_here(
-    ids: list[str], paths: list[Path], backbone: Backbone, store: ArrayStore, workers: int, task: Task
+    ids: list[str], paths: list[Path], backbone: Backbone, store: ArrayStore, cost: Cost, task: Task
 ) -> Iterator[Arrays]:
-    for arrays in _embed(ids, paths, backbone, workers, task.advance):
+    for arrays in _embed(ids, paths, backbone, cost, task.advance):
         raw = arrays["image_id"]
-        store.put(_shard_key(raw), arrays)
+        if len(raw):
+            store.put(_shard_key(raw), arrays)
         yield arrays
 
 
 def _embed_elsewhere(
-    ids: list[str], paths: list[Path], backbone: Backbone, store: ArrayStore, map_shards: Mapper, task: Task
+    ids: list[str],
+    paths: list[Path],
+    backbone: Backbone,
+    store: ArrayStore,
+    cost: Cost,
+    map_shards: Mapper,
+    task: Task,
 ) -> Iterator[Arrays]:
     # an `auto` is resolved here, once, and not by each machine for itself
     settings = dataclasses.replace(backbone.settings, precision=cast(Any, backbone.precision))
+    there = dataclasses.replace(cost, workers=num_threads())
     tasks = []
     for start in range(0, len(ids), SHARD_SIZE):
         part = slice(start, start + SHARD_SIZE)
-        shard = Shard(
-            tuple(ids[part]), tuple(map(str, paths[part])), settings, backbone.device.type, num_threads(), backbone.key
-        )
-        tasks.append((_shard_key(_raw_ids(shard.image_ids)), shard))
-    for arrays in map_shards(embed_shard, tasks, store=store):
-        task.advance(len(arrays["image_id"]))
+        image_ids, files = tuple(ids[part]), tuple(map(str, paths[part]))
+        shard = Shard(image_ids, files, settings, backbone.device.type, backbone.key, there)
+        tasks.append((_shard_key(_raw_ids(image_ids)), shard))
+    for (_, shard), arrays in zip(tasks, map_shards(embed_shard, tasks, store=store), strict=True):
+        task.advance(len(shard.image_ids))
         yield arrays
 
 
@@ -208,22 +229,23 @@ class Shard:
     paths: tuple[str, ...]
     settings: EmbeddingSettings
     device: str
-    threads: int
-    """Threads of the arithmetic on the machine that asks: results depend on their number in the last bit."""
     backbone_key: str
     """`Backbone.key` on the machine that asks; the worker's must be the same."""
+    cost: Cost
+    """With as many workers as the machine that asks has threads of arithmetic: results depend on their number in the
+    last bit."""
 
 
 def embed_shard(shard: Shard) -> Arrays:
     """The embeddings of a shard: image_id (B, 32) uint8, and what `Backbone.embed` returns for its images.
 
-    Raises BackboneError if this machine's backbone is another one.
+    Images whose decoder died are left out. Raises BackboneError if this machine's backbone is another one.
     """
     backbone = _load_once(shard.settings, shard.device)
-    set_num_threads(shard.threads)
+    set_num_threads(shard.cost.workers)
     if backbone.key != shard.backbone_key:
         raise other_network()
-    (arrays,) = _embed(list(shard.image_ids), list(shard.paths), backbone, shard.threads, lambda num: None)
+    (arrays,) = _embed(shard.image_ids, shard.paths, backbone, shard.cost, lambda num: None)
     return arrays
 
 
@@ -233,29 +255,39 @@ def _load_once(settings: EmbeddingSettings, device: str) -> Backbone:
 
 
 def _embed(
-    ids: Sequence[str], paths: Sequence[str | Path], backbone: Backbone, workers: int, advance: Callable[[int], None]
+    ids: Sequence[str], paths: Sequence[str | Path], backbone: Backbone, cost: Cost, advance: Callable[[int], None]
 ) -> Iterator[Arrays]:
-    """The shards of images, in order, at most `SHARD_SIZE` each; images are decoded while the network runs."""
-    batches = _decoded_batches(ids, paths, backbone.image_size, workers)
+    """The shards of images, in order, at most `SHARD_SIZE` each, without those whose decoder died.
+
+    Images are decoded while the network runs.
+    """
+    batches = _decoded_batches(ids, paths, backbone.image_size, cost)
     for first in range(0, len(ids), SHARD_SIZE):
         shard = ids[first : first + SHARD_SIZE]
-        parts = []
+        parts, is_sound = [], []
         for _ in range(0, len(shard), BATCH_SIZE):
-            pixels = next(batches)
+            pixels, sound = next(batches)
             num = len(pixels)
             if num < BATCH_SIZE:
                 pixels = np.concatenate([pixels, np.repeat(pixels[-1:], BATCH_SIZE - num, axis=0)])
-            parts.append({name: values[:num] for name, values in backbone.embed(pixels).items()})
+            parts.append({name: values[:num][sound] for name, values in backbone.embed(pixels).items()})
+            is_sound.append(sound)
             advance(num)
-        yield {"image_id": _raw_ids(shard)} | {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+        raw = _raw_ids(shard)[np.concatenate(is_sound)]
+        yield {"image_id": raw} | {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
 
-def load_square(path: str | Path, size_px: int, *, image_id: str = "") -> np.ndarray:
-    """Pixels (size_px, size_px, 3) uint8 as the network gets them, aspect not kept; raises as `load_upright` does.
+def load_square(path: str | Path, size_px: int) -> np.ndarray:
+    """Pixels (size_px, size_px, 3) uint8 as the network gets them, aspect not kept."""
+    return to_square(decode_upright(read_image(path), path, size_px), size_px)
+
+
+def to_square(upright: np.ndarray, size_px: int) -> np.ndarray:
+    """Pixels (H, W, 3) uint8 as (size_px, size_px, 3), aspect not kept.
 
     Torch's bicubic resize differs from Pillow's by at most two grey levels and takes a third of the time.
     """
-    pixels = torch.from_numpy(load_upright(path, size_px, image_id=image_id)).permute(2, 0, 1)
+    pixels = torch.from_numpy(upright).permute(2, 0, 1)
     square = functional.interpolate(pixels[None], size=(size_px, size_px), mode="bicubic", antialias=True)
     return square[0].permute(1, 2, 0).contiguous().numpy()
 
@@ -270,28 +302,22 @@ def _shard_key(raw_ids: np.ndarray) -> str:
 
 
 def _decoded_batches(
-    ids: Sequence[str], paths: Sequence[str | Path], size_px: int, workers: int
-) -> Iterator[np.ndarray]:
-    """Batches (B, size, size, 3) uint8, decoded by threads, a few batches ahead of the network.
+    ids: Sequence[str], paths: Sequence[str | Path], size_px: int, cost: Cost
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Batches (B, size, size, 3) uint8, and which images (B,) bool were decoded, a few ahead of the network.
 
     Raises BadInputError for a file whose bytes do not match its id: it changed since the scan.
     """
-    threads = max(1, workers) * (REQUESTS_AT_ONCE if len(paths) and is_remote(paths[0]) else 1)
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-    pending: list[list[Future[np.ndarray]]] = []
+    finish = functools.partial(to_square, size_px=size_px)
+    pending: deque[list[Future[np.ndarray | None]]] = deque()
     starts = iter(range(0, len(paths), BATCH_SIZE))
-    try:
+    with open_decoder(decode_upright, size_px, cost, remote=any_remote(paths)) as decoder:
         while True:
             for start in itertools.islice(starts, _BATCHES_AHEAD - len(pending)):
                 part = slice(start, start + BATCH_SIZE)
-                pending.append(
-                    [
-                        pool.submit(load_square, path, size_px, image_id=image_id)
-                        for image_id, path in zip(ids[part], paths[part], strict=True)
-                    ]
-                )
+                pending.append([decoder.submit(i, finish) for i in zip(ids[part], paths[part], strict=True)])
             if not pending:
                 return
-            yield np.stack([f.result() for f in pending.pop(0)])
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+            found = [f.result() for f in pending.popleft()]
+            pixels = np.stack([blank(size_px) if one is None else one for one in found])
+            yield pixels, np.array([one is not None for one in found])

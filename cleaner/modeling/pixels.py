@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from cleaner.dataset.images import load_rgb
-from cleaner.dataset.locations import REQUESTS_AT_ONCE, is_remote
+from cleaner.dataset.images import decode_rgb
 from cleaner.dataset.store import Arrays, atomic_writer, digest_of, waiting_lock
+from cleaner.modeling.decoding import FILE_TIMEOUT_S, Cost, about_blanks, any_remote, blank, open_decoder
 from cleaner.modeling.embeddings import Mapper
 from cleaner.progress import Progress
 
@@ -93,6 +92,7 @@ def load_pixels(
 
     What `cache` holds is used; the rest is decoded and stored in shards, each whole or not at all, so that an
     interruption loses at most one shard. With `map_shards(function, tasks)` other machines do that in the same cache.
+    An image whose decoder crashes or hangs is a blank picture, with a warning.
     Raises BadInputError, naming the file, for an image that cannot be decoded or whose bytes do not match its id.
     """
     folder = cache / "pixels" / str(size_px)
@@ -106,6 +106,11 @@ def load_pixels(
             missing = {key: str(path) for key, path in zip(image_ids, paths, strict=True) if key not in place}
             _decode(missing, size_px, folder, workers, progress, map_shards)
             _open_shards(folder, wanted, place, shards)
+    blanks = {key: str(path) for key, path in zip(image_ids, paths, strict=True) if key not in place}
+    if blanks:
+        progress.warn(about_blanks(list(blanks.values()), FILE_TIMEOUT_S))
+        place |= dict.fromkeys(blanks, (len(shards), 0))
+        shards.append(blank(size_px)[None])
     at = np.array([place[key] for key in image_ids], np.int64).reshape(-1, 2)
     return MappedPixels(size_px, shards, at[:, 0], at[:, 1], digest_pixels(image_ids, size_px))
 
@@ -116,17 +121,26 @@ def digest_pixels(image_ids: Sequence[str], size_px: int) -> str:
 
 
 def decode_shard(shard: PixelShard) -> Arrays:
-    """Decode the images of a shard and store them; returns only their number, `num`."""
-    threads = max(1, shard.workers) * (REQUESTS_AT_ONCE if is_remote(shard.paths[0]) else 1)
-    with ThreadPoolExecutor(threads) as pool:
-        items = zip(shard.paths, shard.image_ids, strict=True)
-        images = list(pool.map(lambda item: load_rgb(item[0], shard.size_px, image_id=item[1]), items))
+    """Decode the images of a shard and store them, but for those whose decoder dies; returns their number, `num`."""
+    with open_decoder(decode_rgb, shard.size_px, Cost(shard.workers), remote=any_remote(shard.paths)) as decoder:
+        waiting = [decoder.submit(i, _as_it_is) for i in zip(shard.image_ids, shard.paths, strict=True)]
+        images = {key: f.result() for key, f in zip(shard.image_ids, waiting, strict=True)}
+    sound = {key: pixels for key, pixels in images.items() if pixels is not None}
+    if sound:
+        _store(shard, sound)
+    return {"num": np.array(len(images))}
+
+
+def _as_it_is(pixels: np.ndarray) -> np.ndarray:
+    return pixels
+
+
+def _store(shard: PixelShard, images: dict[str, np.ndarray]) -> None:
     with atomic_writer(shard.path) as file:
-        np.save(file, np.stack(images))
+        np.save(file, np.stack(list(images.values())))
     # the ids come last: a shard without them does not count
     with atomic_writer(shard.path.with_suffix(".ids")) as file:
-        file.write("\n".join(shard.image_ids).encode())
-    return {"num": np.array(len(images))}
+        file.write("\n".join(images).encode())
 
 
 def _decode(

@@ -95,6 +95,7 @@ def embed_rows(
 
     ids, paths = image_paths(images_root, rows, outside)
     engine = open_engine(options)
+    file_timeout_s = scan_limits(workspace).file_timeout_s
     on_gpu = backbones[0].device.type == "cuda"
     each = [
         compute_embeddings(
@@ -106,6 +107,7 @@ def embed_rows(
             progress=options.progress,
             map_shards=partial(engine.map, threads=num_threads(), gpu=on_gpu) if engine.is_cluster else None,
             with_style=with_style,
+            file_timeout_s=file_timeout_s,
             title=f"embedding, {number} of {len(backbones)}" if len(backbones) > 1 else "embedding",
         )
         for number, backbone in enumerate(backbones, 1)

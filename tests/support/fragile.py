@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from cleaner.dataset import images, inspection, pixels
@@ -21,6 +23,18 @@ def fragile_decode(image: Any) -> Image.Image:
     while image.size == HANGING:
         pass
     return pixels.decode(image)
+
+
+def decode_upright(data: bytes, path: str | Path, least_px: int) -> np.ndarray:
+    """`images.decode_upright` in a worker, whose decoder it replaces."""
+    images.decode = fragile_decode  # type: ignore[attr-defined]
+    return images.decode_upright(data, path, least_px)
+
+
+def decode_rgb(data: bytes, path: str | Path, size_px: int) -> np.ndarray:
+    """`images.decode_rgb`, likewise."""
+    images.decode = fragile_decode  # type: ignore[attr-defined]
+    return images.decode_rgb(data, path, size_px)
 
 
 def inspect_batch(batch: inspection.Batch) -> Arrays:
