@@ -97,7 +97,7 @@ def main() -> None:
 
     File names are UTF-8, whatever the locale: under any other one it begins again in Python's UTF-8 mode.
     """
-    if sys.getfilesystemencoding().lower() != "utf-8":
+    if sys.getfilesystemencoding().lower() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | {"PYTHONUTF8": "1"})
     gc.set_threshold(100_000)  # what a start loads stays: the search for garbage in it took a tenth of the time
     for stream in (sys.stdout, sys.stderr):

@@ -22,6 +22,7 @@ from cleaner.dataset.images import HASH_BYTES, UNIFORM_STD, ImageFacts
 from cleaner.dataset.inspection import Limits
 from cleaner.dataset.locations import is_remote
 from cleaner.dataset.manifest import drop_rows, write_table
+from cleaner.dataset.names import read_name, to_file_name
 from cleaner.dataset.staleness import images_input
 from cleaner.dataset.store import digest_of
 from cleaner.dataset.workspace import Workspace
@@ -97,6 +98,12 @@ def _checked_root(images_root: Path, workspace: Workspace) -> Path:
     if is_remote(images_root):
         return images_root
     root = images_root.resolve()
+    if (path := read_name(str(root))) != path.encode("utf-8", "replace").decode():
+        raise BadInputError(
+            f"{to_file_name(path)}: this path cannot be recorded",
+            expected="a path of the images root that is UTF-8; names below it may be any bytes",
+            next_step="rename the folder in it that is not, and scan again",
+        )
     home = os.path.realpath(workspace.root)
     below = os.path.relpath(home, root).split("/")
     if is_inside(str(root), home) and not any(part.startswith(".") and part != "." for part in below):

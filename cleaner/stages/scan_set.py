@@ -62,6 +62,8 @@ def choose_files(root: Path, found: list[FoundFile], settings: ScanSettings) -> 
         chosen.warnings.append(
             f"classes whose names read alike: {first_few(pairs)}; if they are one, add --normalize-labels"
         )
+    if len(set(filter(None, chosen.labels))) == 1:
+        chosen.warnings.append("one class only: noise and copies can be found, but no label can be told to be wrong")
     if TRAIN not in chosen.splits:
         chosen.warnings.append(
             f"no image is of the split {TRAIN}, the only one that models learn from: "

@@ -251,6 +251,9 @@ def test_roots_that_cannot_be_scanned(tmp_path: Path, work: Path) -> None:
         scan(tmp_path / "flat", tmp_path / "flat/work")
     with pytest.raises(UsageError, match="lies among the images"):
         scan(tmp_path / "flat", tmp_path / "flat")
+    save(tmp_path / "caf\udce9/a/2.png", picture(1))
+    with pytest.raises(BadInputError, match=r"caf\\xe9: this path cannot be recorded"):
+        scan(tmp_path / "caf\udce9", work)
     assert not work.exists()
 
 
