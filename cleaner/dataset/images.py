@@ -49,7 +49,7 @@ class ImageFacts:
     """Pixels, upright."""
     height: int = 0
     fault: str = ""
-    """One of manifest.FAULTS."""
+    """One of manifest_schema.FAULTS."""
     pixel_id: str = ""
     """Hex SHA-256 of size and upright pixels: equal for equal pictures, whatever the file format."""
     near_hash: bytes = b""

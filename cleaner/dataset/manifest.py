@@ -15,6 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cleaner.dataset.manifest_rows import read_pieces, readable
+from cleaner.dataset.manifest_schema import BY_STAGE, COMMON, NOT_JUDGED, contract_columns, schema_for
+from cleaner.dataset.manifest_schema import stage_fields as stage_fields
 from cleaner.dataset.stage_inputs import SCHEMA_VERSION
 from cleaner.dataset.stage_inputs import STAGES as STAGES
 from cleaner.dataset.store import atomic_writer
@@ -23,104 +25,6 @@ from cleaner.errors import BadInputError
 _GROUP_ROWS = 1 << 20  # of a Parquet row group; Arrow's own default
 _PIECE_ROWS = 65_536  # about 10 MB of text at once
 _SMALL_FILE_BYTES = 1 << 23
-
-FAULTS = (
-    "",
-    "empty",
-    "truncated",
-    "not_an_image",
-    "unsupported_format",
-    "too_large",
-    "decode_error",
-    "decoder_crash",
-    "timeout",
-    "unreadable",
-    "outside_root",
-    "missing",
-    "bad_name",
-)
-"""Everything that scan can find wrong with a file; empty: nothing."""
-
-_COMMON = [
-    pa.field("file_name", pa.string()),
-    pa.field("image_id", pa.string()),
-    pa.field("keep", pa.bool_()),
-    pa.field("drop_stage", pa.string()),
-    pa.field("drop_reason", pa.string()),
-    pa.field("clean_label", pa.string()),
-]
-_BY_STAGE = {
-    "scan": [
-        pa.field("label", pa.string()),
-        pa.field("split", pa.string()),
-        pa.field("width", pa.int32()),
-        pa.field("height", pa.int32()),
-        pa.field("mode", pa.string()),
-        pa.field("format", pa.string()),
-        pa.field("file_bytes", pa.int64()),
-        pa.field("readable", pa.bool_()),
-        pa.field("fault", pa.string()),
-        pa.field("duplicate_group", pa.int64()),
-        pa.field("duplicate_kind", pa.string()),
-        pa.field("label_conflict", pa.bool_()),
-        # beyond the contract: evidence for the cold start of the noise stage
-        pa.field("num_colors", pa.int32()),
-        pa.field("pixel_std", pa.float32()),
-        pa.field("pixel_id", pa.string()),
-        # also beyond the contract: image quality, measured, and the findings in `quality`
-        pa.field("sharpness", pa.float32()),
-        pa.field("flat_share", pa.float32()),
-        pa.field("brightness_low", pa.float32()),
-        pa.field("brightness_high", pa.float32()),
-        pa.field("information", pa.float32()),
-        pa.field("aspect", pa.float32()),
-        pa.field("size_ratio", pa.float32()),
-        pa.field("quality", pa.string()),
-    ],
-    "noise": [
-        pa.field("noise_prob", pa.float32()),
-        pa.field("is_noise", pa.bool_()),
-        pa.field("noise_evidence", pa.string()),
-        pa.field("noise_round", pa.int16()),
-        pa.field("noise_reason", pa.string()),  # beyond the contract
-    ],
-    "labels": [
-        pa.field("fold", pa.int8()),
-        pa.field("given_rank", pa.int32()),
-        pa.field("self_confidence", pa.float32()),
-        pa.field("predicted_label", pa.string()),
-        pa.field("predicted_confidence", pa.float32()),
-        pa.field("label_issue", pa.string()),
-        pa.field("pulled_back_round", pa.int16()),
-        pa.field("label_evidence", pa.string()),
-        # beyond the contract: the probability that the label is wrong, and the likely right one
-        pa.field("label_issue_prob", pa.float32()),
-        pa.field("suggested_label", pa.string()),
-        pa.field("suggested_prob", pa.float32()),
-    ],
-    "balance": [
-        pa.field("class_size", pa.int32()),
-        pa.field("class_action", pa.string()),
-        pa.field("repeats", pa.int32()),
-    ],
-}
-_BEYOND_CONTRACT = frozenset(
-    {"num_colors", "pixel_std", "pixel_id", "sharpness", "flat_share", "brightness_low", "brightness_high"}
-    | {"information", "aspect", "size_ratio", "quality", "label_issue_prob", "suggested_label", "suggested_prob"}
-)
-NOT_JUDGED = {"string": "", "bool": False, "int8": -1, "int16": -1, "int32": -1, "int64": -1, "float": np.nan}
-"""Values of a stage's columns in rows that it did not judge, by arrow type."""
-
-
-def stage_fields(stage: str) -> list[pa.Field]:
-    """The columns that `stage` adds to its parent's."""
-    return list(_BY_STAGE[stage])
-
-
-def schema_for(columns: list[str]) -> pa.Schema:
-    """The arrow schema of a manifest that holds `columns`; every name must be known."""
-    known = {f.name: f for f in [*_COMMON, *(f for fields in _BY_STAGE.values() for f in fields)]}
-    return pa.schema([known[name] for name in columns])
 
 
 def with_stage_columns(manifest: pd.DataFrame, stage: str) -> pd.DataFrame:
@@ -131,7 +35,7 @@ def with_stage_columns(manifest: pd.DataFrame, stage: str) -> pd.DataFrame:
             NOT_JUDGED[str(f.type)],
             dtype=object if str(f.type) == "string" else f.type.to_pandas_dtype(),
         )
-        for f in _BY_STAGE[stage]
+        for f in BY_STAGE[stage]
     }
     rest = manifest.drop(columns=list(added), errors="ignore")
     return pd.concat([rest, pd.DataFrame(added, index=manifest.index)], axis=1)
@@ -154,7 +58,7 @@ def write_manifest(
     bytes depend on the rows and on the library versions alone.
     """
     there = [*manifest.columns, *(pq.read_schema(base).names if base is not None else [])]
-    names = [f.name for f in _COMMON] + [f.name for s in STAGES for f in _BY_STAGE[s] if f.name in there]
+    names = [f.name for f in COMMON] + [f.name for s in STAGES for f in BY_STAGE[s] if f.name in there]
     schema = schema_for(names).with_metadata(
         {"cleaner.stage": stage, "cleaner.schema_version": str(SCHEMA_VERSION), "cleaner.parent_sha256": parent_sha256}
     )
@@ -213,7 +117,7 @@ def read_manifest(path: Path, columns: Sequence[str] = (), optional: Sequence[st
         file.seek(0)
         parquet = pq.ParquetFile(file, pre_buffer=many)
         there = parquet.schema_arrow.names
-        absent = sorted(set(columns or _contract()) - set(there))
+        absent = sorted(set(columns or contract_columns()) - set(there))
         names = [] if absent else [*columns, *(n for n in optional if n in there)] or there
         # a column at a time, so that only one is held twice, as Arrow and as pandas
         series = {n: _to_series(parquet.read(columns=[n], use_threads=many).column(n)) for n in names}
@@ -235,10 +139,6 @@ def manifest_stage(path: Path) -> str:
     """The stage that wrote a manifest, from the file's metadata; '' if it says none."""
     metadata = pq.read_schema(path).metadata or {}
     return bytes(metadata.get(b"cleaner.stage", b"")).decode()
-
-
-def _contract() -> list[str]:
-    return [f.name for f in [*_COMMON, *_BY_STAGE["scan"]] if f.name not in _BEYOND_CONTRACT]
 
 
 def _to_series(column: pa.ChunkedArray) -> pd.Series[Any]:
