@@ -24,11 +24,7 @@ def render_page(figures: dict[str, Any], illustrations: dict[str, dict[str, Any]
 
     It never asks the network: its policy allows its own style and script, and pictures inside the page.
     """
-    style, script = (_static(name) for name in ("report.css", "report.js"))
-    policy = (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{_digest(style)}'; "
-        f"script-src 'sha256-{_digest(script)}'; base-uri 'none'; form-action 'none'"
-    )
+    style, script = (read_static(name) for name in ("report.css", "report.js"))
     root = figures["provenance"]["images_root"]
     return (
         load_templates()
@@ -37,13 +33,26 @@ def render_page(figures: dict[str, Any], illustrations: dict[str, dict[str, Any]
             figures=figures,
             illustrations=illustrations,
             warnings=warnings,
-            policy=policy,
+            policy=policy_of(style, script),
             style=Markup(style),
             script=Markup(script),
             root=root,
             name=root.rstrip("/").rsplit("/", 1)[-1],
         )
     )
+
+
+def policy_of(style: str, script: str) -> str:
+    """The content security policy of a page with this style and script and nothing else."""
+    return (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{_digest(style)}'; "
+        f"script-src 'sha256-{_digest(script)}'; base-uri 'none'; form-action 'none'"
+    )
+
+
+def read_static(name: str) -> str:
+    """A file of the report's own style or script."""
+    return files("cleaner.report").joinpath("static", name).read_text(encoding="utf-8")
 
 
 @cache
@@ -84,10 +93,6 @@ def _breakable(text: str) -> Markup:
     """A label that may be broken after `_`, `-`, `/` and `.` where space is short."""
     parts = re.split(r"(?<=[_\-/.])(?=\w)", text)
     return Markup("<wbr>").join(escape(visible(part)) for part in parts)
-
-
-def _static(name: str) -> str:
-    return files("cleaner.report").joinpath("static", name).read_text(encoding="utf-8")
 
 
 def _digest(text: str) -> str:
