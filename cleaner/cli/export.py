@@ -51,6 +51,9 @@ def export(
             help="In CSV, put an apostrophe before text that a spreadsheet would run as a formula.",
         ),
     ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every image that is only linked or listed: is it as it was scanned?")
+    ] = False,
     from_file: o.FromFile = None,
 ) -> None:
     """Write the cleaned set as folders that torchvision's ImageFolder reads, or as a table.
@@ -73,7 +76,14 @@ def export(
         manifest = read_manifest(source.path, exporters.COLUMNS, optional=["repeats"])
         if as_table:
             result = exporters.export_csv(
-                manifest, out, repeats=how, dropped=dropped, spreadsheet_safe=spreadsheet_safe, dry_run=dry_run
+                manifest,
+                out,
+                repeats=how,
+                dropped=dropped,
+                spreadsheet_safe=spreadsheet_safe,
+                verify_in=source.images_root if verify else None,
+                progress=session.console,
+                dry_run=dry_run,
             )
         else:
             result = exporters.export_folder(
@@ -84,6 +94,7 @@ def export(
                 repeats=how,
                 dropped=dropped,
                 convert=convert,
+                verify=verify,
                 progress=session.console,
                 dry_run=dry_run,
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from cleaner.dataset.locations import read_bytes
-from cleaner.dataset.pixels import decode, open_image, sniff_format
+from cleaner.dataset.pixels import read_picture, sniff_format
+from cleaner.dataset.store import require_digest, sha256_file
 from cleaner.errors import BadInputError, CleanerError
 
 Mode = Literal["hardlink", "symlink", "copy"]
@@ -30,6 +32,8 @@ class ExportedFile:
     repeats: tuple[PurePosixPath, ...] = ()
     as_png: bool = False
     """Whether it is converted."""
+    image_id: str = ""
+    """Hex SHA-256 of its bytes when it was scanned; '' where they could not be read."""
 
 
 @contextmanager
@@ -55,30 +59,37 @@ def new_folder(out: Path) -> Iterator[Path]:
 
 
 def place_file(root: Path, file: ExportedFile, mode: Mode) -> int:
-    """Put one image below `root` under all its names; returns how many were copied because a hard link failed."""
+    """Put one image below `root` under all its names; returns how many were copied because a hard link failed.
+
+    Raises BadInputError if what is copied has other bytes than what was scanned.
+    """
     num_copied, source = 0, file.source
     for target in (file.target, *file.repeats):
         path = root / target
         path.parent.mkdir(parents=True, exist_ok=True)
         if file.as_png and source is file.source:
-            _write_png(source, path)
+            _write_png(file, path)
             source = path  # what repeats are linked to
         elif mode == "symlink" and not file.as_png:
             path.symlink_to(source)
         elif mode == "copy" or not _hardlinked(source, path):
             shutil.copy2(source, path)
+            if source is file.source and file.image_id:
+                require_digest(source, sha256_file(path), file.image_id)
             num_copied += mode == "hardlink"
     return num_copied
 
 
-def _write_png(source: Path, path: Path) -> None:
+def _write_png(file: ExportedFile, path: Path) -> None:
     """Write an image as scan sees it, upright and its first frame, as PNG."""
-    data = read_bytes(source)
+    data = read_bytes(file.source)
+    if file.image_id:
+        require_digest(file.source, hashlib.sha256(data).hexdigest(), file.image_id)
     try:
-        decode(open_image(data, sniff_format(data[:4096]))).save(path, "PNG")
-    except Exception as error:  # a file that changed since the scan can make Pillow raise nearly anything
+        read_picture(data, sniff_format(data[:4096])).image.save(path, "PNG")
+    except Exception as error:  # Pillow can raise nearly anything
         raise BadInputError(
-            f"{source}: cannot be converted", found=str(error), next_step="run `cleaner scan IMAGES` again"
+            f"{file.source}: cannot be converted", found=str(error), next_step="run `cleaner scan --force IMAGES`"
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -10,8 +11,10 @@ import pandas as pd
 
 from cleaner.dataset.export_files import ExportedFile
 from cleaner.dataset.export_names import FreeNames, folder_names, is_read_by_image_folder, name_with_extension
+from cleaner.dataset.locations import read_bytes
 from cleaner.dataset.names import image_path
 from cleaner.errors import BadInputError, first_few
+from cleaner.progress import Progress
 
 DROPPED = "dropped"
 CLASSES_FILE = "classes.txt"
@@ -70,12 +73,14 @@ def plan_folder(
 def _plan_kept(
     kept: pd.DataFrame, targets: Sequence[PurePosixPath], images_root: Path, names: FreeNames, *, convert: bool
 ) -> list[ExportedFile]:
-    rows = zip(_sources(kept, images_root), targets, kept["file_name"], kept["format"], strict=True)
+    columns = [kept[name] for name in ("file_name", "format", "image_id")]
+    rows = zip(_sources(kept, images_root), targets, *columns, strict=True)
     files = []
-    for source, folder, file_name, image_format in rows:
+    for source, folder, file_name, image_format, image_id in rows:
         name = name_with_extension(PurePosixPath(file_name), image_format)
         as_png = convert and not is_read_by_image_folder(PurePosixPath(name))
-        files.append(ExportedFile(source, names.take(folder, f"{name}.png" if as_png else name), as_png=as_png))
+        target = names.take(folder, f"{name}.png" if as_png else name)
+        files.append(ExportedFile(source, target, as_png=as_png, image_id=image_id))
     # repeats are named last, so that none takes another image's name
     return [
         replace(f, repeats=tuple(names.take(f.target.parent, f.target.name) for _ in range(1, num)))
@@ -101,15 +106,35 @@ def _plan_dropped(rows: pd.DataFrame, images_root: Path, names: FreeNames) -> li
     rows = rows.loc[rows["fault"] != "outside_root"].sort_values("file_name", kind="stable")
     of_label = folder_names(filter(None, rows["label"]))
     files = []
-    columns = [rows[name] for name in ("file_name", "label", "drop_stage", "drop_reason")]
-    for file_name, label, stage, reason in zip(*columns, strict=True):
+    columns = [rows[name] for name in ("file_name", "label", "drop_stage", "drop_reason", "image_id")]
+    for file_name, label, stage, reason, image_id in zip(*columns, strict=True):
         name = PurePosixPath(file_name)
         source = image_path(images_root, file_name)
         if _leads_out(name) or not source.is_file():
             continue
         folder = PurePosixPath(DROPPED, f"{stage}-{reason}", of_label.get(label, ""))
-        files.append(ExportedFile(source.resolve(), names.take(folder, name.name)))
+        files.append(ExportedFile(source.resolve(), names.take(folder, name.name), image_id=image_id))
     return files
+
+
+def require_contents(rows: pd.DataFrame, images_root: Path, progress: Progress) -> None:
+    """Read the images of `rows` (file_name, image_id), and raise BadInputError for those that are not as scanned."""
+    wrong = []
+    with progress.task("verify", len(rows)) as task:
+        for name, image_id in zip(rows["file_name"], rows["image_id"], strict=True):
+            try:
+                found = hashlib.sha256(read_bytes(image_path(images_root, name))).hexdigest()
+            except OSError as error:
+                wrong.append(f"{name} ({error.strerror or error})")
+            else:
+                wrong += [name] * (found != image_id)
+            task.advance()
+    if wrong:
+        raise BadInputError(
+            f"{images_root}: {len(wrong):,} images are not as they were scanned",
+            found=first_few(wrong),
+            next_step="run `cleaner scan --force IMAGES`, then the stages after it",
+        )
 
 
 def _leads_out(name: PurePosixPath) -> bool:

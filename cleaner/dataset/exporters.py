@@ -12,7 +12,7 @@ from typing import Literal
 import pandas as pd
 
 from cleaner.dataset.export_files import ExportedFile, Mode, new_folder, place_file
-from cleaner.dataset.export_plan import CLASS_NAMES_FILE, CLASSES_FILE, REPEATS_FILE, plan_folder
+from cleaner.dataset.export_plan import CLASS_NAMES_FILE, CLASSES_FILE, REPEATS_FILE, plan_folder, require_contents
 from cleaner.dataset.locations import is_remote
 from cleaner.dataset.table_text import DELIMITERS
 from cleaner.dataset.tables import write_table_file
@@ -53,6 +53,7 @@ def export_folder(
     repeats: Repeats = "files",
     dropped: bool = False,
     convert: bool = False,
+    verify: bool = False,
     progress: Progress | None = None,
     dry_run: bool = False,
 ) -> ExportResult:
@@ -66,6 +67,7 @@ def export_folder(
     A class whose name no folder can have gets another one (see `folder_names`); then `classes.csv` has a row for each
     class, with its folder and its label. The source images are never changed; but a hard link is the same file, so
     editing the export in place edits the source (use `copy` then). Where no hard link is possible the file is copied.
+    What is copied is compared with its `image_id`; with `verify`, so is what is only linked.
 
     OUT must be absent or empty; it appears once everything is written, and never with `dry_run`. Raises UsageError if
     OUT cannot be used, BadInputError if ImageFolder could read no image of a class, or a source file is missing or
@@ -76,6 +78,8 @@ def export_folder(
     rest = manifest.loc[~manifest["keep"]] if dropped else None
     once = kept if repeats == "files" else kept.assign(repeats=1)
     plan = plan_folder(once, classes, rest, images_root, convert=convert)
+    if verify and mode != "copy":
+        require_contents(kept, images_root, progress or Silent())
     num_copied = 0
     if not dry_run:
         files = [*plan.kept, *plan.dropped]
@@ -109,16 +113,21 @@ def export_csv(
     repeats: Repeats = "csv",
     dropped: bool = False,
     spreadsheet_safe: bool = False,
+    verify_in: Path | None = None,
+    progress: Progress | None = None,
     dry_run: bool = False,
 ) -> ExportResult:
     """Write the kept rows as one table (.csv, .tsv, .jsonl, .parquet): file_name, clean_label, split, label, image_id.
 
     `repeats`: `csv` adds the column, `files` repeats the row, `ignore` does neither. `dropped` adds the dropped rows,
-    with keep, drop_stage and drop_reason. `spreadsheet_safe`: see `write_table_file`. OUT must not exist; raises
-    UsageError if it does.
+    with keep, drop_stage and drop_reason. `spreadsheet_safe`: see `write_table_file`. With `verify_in`, the
+    images root, every image that is kept is read and compared with its `image_id`. OUT must not exist; raises
+    UsageError if it does, BadInputError for an image that changed.
     """
     _check_out(out, None, folder=False)
     kept, classes, warnings = _kept_rows(manifest)
+    if verify_in is not None:
+        require_contents(kept, verify_in, progress or Silent())
     rows = kept
     if dropped:
         rows = pd.concat([kept, _with_repeats(manifest.loc[~manifest["keep"]])]).sort_values("file_name", kind="stable")

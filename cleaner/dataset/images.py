@@ -12,24 +12,33 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from cleaner.dataset.damage import is_cut_short, why_unknown
+from cleaner.dataset.decoding_memory import most_bytes, require_room, require_room_to_open
+from cleaner.dataset.image_headers import stated_size
 from cleaner.dataset.image_measures import THUMB_PX, measure_quality
 from cleaner.dataset.locations import is_remote, open_regular, read_bytes
 from cleaner.dataset.pixels import (
-    FORMATS,
-    decode,
-    is_cut_short,
+    EXTRA_FORMATS,
+    NotAdmittedError,
+    Picture,
+    can_decode,
     on_white,
-    open_image,
     other_format,
+    read_picture,
     sniff_format,
     upright_size,
 )
+from cleaner.dataset.store import require_digest
+from cleaner.dataset.wide_pixels import strips
 from cleaner.errors import BadInputError
 
+PIXELS_VERSION = 2
+"""Raise it whenever `load_rgb` or `load_upright` give other pixels, so that nothing made of older ones is reused."""
 HASH_BYTES = 16
 UNIFORM_STD = 0.015
 """Below this `pixel_std` (about four grey levels of 255) a picture is nearly uniform: its hash is just noise."""
-_MAX_FILE_BYTES = 1 << 30  # larger files are hashed in pieces and never decoded
+_MOST_SIDE = (1 << 31) - 1  # what the manifest's columns hold
+_LARGE_PIXELS = 16_000_000
 _THUMB_PX = 64
 _HASH_PX = 32
 
@@ -50,8 +59,10 @@ class ImageFacts:
     height: int = 0
     fault: str = ""
     """One of manifest_schema.FAULTS."""
+    notes: str = ""
+    """What a person may want to know of the file, in words; several are separated by `; `."""
     pixel_id: str = ""
-    """Hex SHA-256 of size and upright pixels: equal for equal pictures, whatever the file format."""
+    """Hex SHA-256 of size and upright pixels, all bits of them: equal for equal pictures, whatever the format."""
     near_hash: bytes = b""
     """128 bits of perceptual hash (see `perceptual_hash`)."""
     num_colors: int = -1
@@ -73,9 +84,10 @@ class ImageFacts:
 def inspect_image(path: str | Path, max_pixels: int) -> ImageFacts:
     """Everything scan needs from one file. It never raises for a bad file, and opens regular files only.
 
-    An image whose header promises more than `max_pixels` is not decoded (`too_large`).
+    An image whose header promises more than `max_pixels`, or that would take more memory to decode than `max_pixels`
+    plain colour pixels do (see `most_bytes`), is not decoded (`too_large`).
     """
-    data = _read(str(path))
+    data = _read(str(path), most_bytes(max_pixels))
     if isinstance(data, ImageFacts):
         return data
     with warnings.catch_warnings():
@@ -83,16 +95,16 @@ def inspect_image(path: str | Path, max_pixels: int) -> ImageFacts:
         return _inspect_bytes(data, str(path), max_pixels)
 
 
-def identify(path: str | Path) -> ImageFacts:
+def identify(path: str | Path, max_pixels: int) -> ImageFacts:
     """What an image file's bytes say without a decoder: image_id, size and format; or why they cannot be read."""
-    data = _read(str(path))
+    data = _read(str(path), most_bytes(max_pixels))
     return data if isinstance(data, ImageFacts) else ImageFacts(**_identity(data), format=sniff_format(data[:4096]))
 
 
-def _read(name: str) -> bytes | ImageFacts:
-    """A file's bytes, or its facts if they cannot be had."""
+def _read(name: str, most: int) -> bytes | ImageFacts:
+    """A file's bytes, or its facts if they cannot be had, or are more than `most`."""
     try:
-        return read_bytes(name) if is_remote(name) else _read_regular(name)
+        return read_bytes(name) if is_remote(name) else _read_regular(name, most)
     except (FileNotFoundError, NotADirectoryError):
         return ImageFacts(fault="missing")
     except OSError:
@@ -103,17 +115,17 @@ def _identity(data: bytes) -> dict[str, Any]:
     return {"image_id": hashlib.sha256(data).hexdigest(), "file_bytes": len(data)}
 
 
-def _read_regular(name: str) -> bytes | ImageFacts:
-    """A file's bytes, or its facts if it is not to be read whole."""
+def _read_regular(name: str, most: int) -> bytes | ImageFacts:
+    """A file's bytes, or its facts if it has more than `most`."""
     with open_regular(name) as file:
         size = os.fstat(file.fileno()).st_size
-        return _inspect_huge(file, size) if size > _MAX_FILE_BYTES else file.read()
+        return _inspect_huge(file, size) if size > most else file.read()
 
 
 def _inspect_huge(file: Any, size: int) -> ImageFacts:
     kind = sniff_format(file.read(4096))
     file.seek(0)
-    fault = "not_an_image" if not kind else "too_large" if kind in FORMATS else "unsupported_format"
+    fault = "not_an_image" if not kind else "too_large" if can_decode(kind) else "unsupported_format"
     return ImageFacts(
         image_id=hashlib.file_digest(file, "sha256").hexdigest(), file_bytes=size, format=kind, fault=fault
     )
@@ -124,26 +136,42 @@ def _inspect_bytes(data: bytes, name: str, max_pixels: int) -> ImageFacts:
     if not data:
         return ImageFacts(**known, fault="empty")
     kind = sniff_format(data[:4096])
-    if kind not in FORMATS:
+    if not can_decode(kind):
         kind = kind or other_format(data, name)
-        return ImageFacts(**known, format=kind, fault="unsupported_format" if kind else "not_an_image")
+        note = 'pip install "cleaner[formats]" reads it' if kind in EXTRA_FORMATS else ""
+        return ImageFacts(**known, format=kind, fault="unsupported_format" if kind else "not_an_image", notes=note)
     known["format"] = kind
-    image: Any = None
-    try:
-        image = open_image(data, kind)
+    opened: list[Any] = []
+
+    def note_size(width: int, height: int) -> None:
+        if max(width, height) <= _MOST_SIDE:  # what the manifest cannot hold stands in a note alone
+            known.update(width=width, height=height)
+
+    def prepare(image: Any) -> None:
+        opened.append(image)
         known["mode"] = image.mode
-        known["width"], known["height"] = upright_size(image)
-        if known["width"] * known["height"] > max_pixels:
-            return ImageFacts(**known, fault="too_large")
-        pixels = decode(image)
-        known["width"], known["height"] = pixels.size
-        return ImageFacts(**known, **_look(pixels))
+        note_size(*upright_size(image))
+        require_room(image, kind, len(data), max_pixels)
+
+    try:
+        if size := stated_size(data, kind):
+            note_size(*size)
+            require_room_to_open(size, kind, len(data), max_pixels)
+        picture = read_picture(data, kind, prepare, asks_if_cut=True)
+        opened.clear()  # the header of some formats holds the pixels, too
+        known["width"], known["height"] = picture.image.size
+        known["notes"] = "; ".join(picture.notes)
+        return ImageFacts(**known, fault="truncated") if picture.is_cut else ImageFacts(**known, **_look(picture))
+    except NotAdmittedError as error:
+        return ImageFacts(**known, fault="too_large", notes=str(error))
     except Exception as error:  # a damaged file can make Pillow raise nearly anything
-        if kind == "BMP" and image is None and not _is_bmp(data):
+        if not opened and kind == "BMP" and not _is_bmp(data):
             return ImageFacts(**known | {"format": ""}, fault="not_an_image")
+        if (not opened or kind == "JPEG") and (note := why_unknown(data, kind)):
+            return ImageFacts(**known, fault="unsupported_format", notes=f"{note}: no decoder for it")
         cut = "truncated" in str(error).lower() if kind == "GIF" else False
-        fault = "truncated" if cut or is_cut_short(data, kind, image) else "decode_error"
-        return ImageFacts(**known, fault=fault)
+        cut = cut or is_cut_short(data, kind, opened[0] if opened else None)
+        return ImageFacts(**known, fault="truncated" if cut else "decode_error")
 
 
 def _is_bmp(data: bytes) -> bool:
@@ -151,25 +179,32 @@ def _is_bmp(data: bytes) -> bool:
     return len(data) < 18 or int.from_bytes(data[14:18], "little") in (12, 16, 40, 52, 56, 64, 108, 124)
 
 
-def _look(pixels: Image.Image) -> dict[str, Any]:
-    """Digest, hash and measures of upright pixels of mode L, RGB or RGBA."""
-    if pixels.mode == "L":
-        pixels = pixels.convert("RGB")  # a grey file and a colour file of the same grey picture are equal
-    digest = hashlib.sha256(f"{pixels.mode}{pixels.size}".encode())
-    digest.update(pixels.tobytes())
-    shown = on_white(pixels)
+def _look(picture: Picture) -> dict[str, Any]:
+    """Digest, hash and measures of a picture."""
+    pixels = picture.image
+    shown = on_white(pixels) if pixels.mode == "RGBA" else pixels
     sample = shown.resize((min(_THUMB_PX, shown.width), min(_THUMB_PX, shown.height)), Image.Resampling.NEAREST)
+    sample = sample.convert("RGB")
     channels = np.asarray(sample, dtype=np.uint32)  # (h, w, 3)
     half = max(1, max(shown.size) // (2 * THUMB_PX))
     grey = (shown.reduce(half) if half > 1 else shown).convert("L")
-    colors = (channels[..., 0] << 16) | (channels[..., 1] << 8) | channels[..., 2]
+    colors = np.sort((channels[..., 0] << 16) | (channels[..., 1] << 8) | channels[..., 2], axis=None)
     return {
-        "pixel_id": digest.hexdigest(),
+        "pixel_id": picture.digest or _digest(pixels),
         "near_hash": perceptual_hash(shown),
-        "num_colors": len(np.unique(colors)),  # Image.getcolors takes five times as long
+        "num_colors": 1 + int(np.count_nonzero(colors[1:] != colors[:-1])),  # np.unique takes five times as long
         "pixel_std": float(np.asarray(sample.convert("L"), dtype=np.float32).std() / np.float32(255)),
         **measure_quality(grey, np.asarray(sample)),
     }
+
+
+def _digest(pixels: Image.Image) -> str:
+    """Hex SHA-256 of size and pixels of mode L, RGB or RGBA: a grey and a colour file of one grey picture are equal."""
+    mode = "RGB" if pixels.mode == "L" else pixels.mode
+    digest = hashlib.sha256(f"{mode}{pixels.size}".encode())
+    for _, strip in strips(pixels):
+        digest.update(strip.convert(mode).tobytes() if strip.mode != mode else strip.tobytes())
+    return digest.hexdigest()
 
 
 def _cosines(num: int, size: int) -> np.ndarray:
@@ -182,7 +217,7 @@ _WAVES = _cosines(8, _HASH_PX)
 
 
 def perceptual_hash(image: Image.Image) -> bytes:
-    """A hash of 128 bits of how an RGB image looks, from a 32 x 32 grey thumbnail.
+    """A hash of 128 bits of how an image of mode L or RGB looks, from a 32 x 32 grey thumbnail.
 
     64 bits: whether each of the 8 x 8 lowest waves of its cosine transform is above their median;
     64 bits: whether it brightens from left to right between neighbours on an 8 x 9 grid.
@@ -211,8 +246,8 @@ def read_image(path: str | Path, image_id: str = "") -> bytes:
         data = read_bytes(path)
     except OSError as error:
         raise _changed(path, str(error)) from error
-    if image_id and hashlib.sha256(data).hexdigest() != image_id:
-        raise _changed(path, "the file has changed since the scan")
+    if image_id:
+        require_digest(path, hashlib.sha256(data).hexdigest(), image_id)
     return data
 
 
@@ -225,8 +260,9 @@ def decode_rgb(data: bytes, path: str | Path, size_px: int, *, draft: bool = Tru
 def decode_upright(data: bytes, path: str | Path, least_px: int) -> np.ndarray:
     """Pixels (H, W, 3) uint8, RGB, upright, first frame, transparency on white, of an encoded image.
 
-    A JPEG is decoded at a fraction of its size if both sides are then still at least `least_px`. Raises BadInputError,
-    which names the file `path`, if they cannot be decoded.
+    A JPEG is decoded at a fraction of its size if both sides are then still at least `least_px`; another picture of
+    more than 16 megapixels is reduced if both are then still twice that. Raises BadInputError, which names the file
+    `path`, if they cannot be decoded.
     """
     return np.array(on_white(_open_upright(data, path, least_px)))
 
@@ -234,15 +270,19 @@ def decode_upright(data: bytes, path: str | Path, least_px: int) -> np.ndarray:
 def _open_upright(data: bytes, path: str | Path, least_px: int) -> Image.Image:
     """Pixels as mode L, RGB or RGBA; `least_px` 0: at full size."""
     kind = sniff_format(data[:4096])
-    if kind not in FORMATS:
+    if not can_decode(kind):
         raise _changed(path, kind or "no image")
-    try:
-        image = open_image(data, kind)
+
+    def prepare(opened: Any) -> None:
         if least_px and kind == "JPEG":
-            image.draft(None, (least_px, least_px))
-        return decode(image)
+            opened.draft(None, (least_px, least_px))
+
+    try:
+        image = read_picture(data, kind, prepare).image
     except Exception as error:  # a damaged file can make Pillow raise nearly anything
         raise _changed(path, f"{type(error).__name__}: {error}") from error
+    factor = min(image.size) // (2 * least_px) if least_px and image.width * image.height > _LARGE_PIXELS else 1
+    return (on_white(image) if image.mode == "RGBA" else image).reduce(factor) if factor > 1 else image
 
 
 def _changed(path: str | Path, found: str) -> BadInputError:
@@ -250,5 +290,5 @@ def _changed(path: str | Path, found: str) -> BadInputError:
         f"{path}: can no longer be read as an image",
         expected="the file as it was when it was scanned",
         found=found,
-        next_step="run `cleaner scan IMAGES` again",
+        next_step="run `cleaner scan --force IMAGES`, then the stages after it",
     )

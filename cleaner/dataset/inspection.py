@@ -18,15 +18,18 @@ import numpy as np
 from cleaner.dataset.files import FoundFile
 from cleaner.dataset.images import HASH_BYTES, ImageFacts, identify, inspect_image
 from cleaner.dataset.locations import REQUESTS_AT_ONCE, is_remote
-from cleaner.dataset.store import Arrays, ArrayStore, digest_of
+from cleaner.dataset.pixels import EXTRA_FORMATS, can_decode
+from cleaner.dataset.store import Arrays, ArrayStore, clear_folder, digest_of
+from cleaner.errors import first_few
+from cleaner.progress import Progress
 from cleaner.worker_pool import Rescue, WorkerDiedError, restart_clock
 
-INSPECTION_VERSION = 2
+INSPECTION_VERSION = 3
 """Raise it whenever `inspect_image` gives different results, so that older ones are not reused."""
 BATCH_FILES = 128
 """Files in one task: the most that a worker loses if it is killed."""
 _FIELDS = tuple(field.name for field in dataclasses.fields(ImageFacts) if field.name != "near_hash")
-_REPEATED = ("format", "mode", "fault")  # text with few distinct values: one object for all rows
+_REPEATED = ("format", "mode", "fault", "notes")  # text with few distinct values: one object for all rows
 _MAY_HAVE_CHANGED = ("unreadable", "missing", "decoder_crash")
 """Faults of which size and mtime say nothing: permissions may be mended, memory free, the decoder a newer one."""
 
@@ -66,26 +69,42 @@ class Mapper(Protocol):
 
 
 def inspect_files(
-    files: Sequence[FoundFile], *, limits: Limits, folder: Path, map_tasks: Mapper, advance: Callable[[int], None]
+    files: Sequence[FoundFile],
+    title: str,
+    *,
+    limits: Limits,
+    folder: Path,
+    map_tasks: Mapper,
+    progress: Progress,
+    anew: bool = False,
 ) -> list[ImageFacts]:
     """The facts of each of `files`, in their order; a file that already has a fault is not opened.
 
     `folder` stores results by name, size and mtime; `map_tasks` does the work in processes that a file may end: it has
-    the fault `decoder_crash` then, or `timeout` (tried again with a larger limit). `advance(n)` is called when n more
-    files are done. Batches whose files are all gone are removed from `folder`.
+    the fault `decoder_crash` then, or `timeout` (tried again with a larger limit). Batches whose files are all gone are
+    removed from `folder`. `anew`: every file is read, whatever is stored, and a warning names those that have other
+    bytes although size and time are as they were.
     """
     store = ArrayStore(folder / f"v{INSPECTION_VERSION}-{limits.max_pixels}")
     sound = [file for file in files if not file.fault]
-    seen = _seen_before(store, {_key(file) for file in sound}, limits.file_timeout_s)
+    before = _seen_before(store, {_key(file) for file in sound}, limits.file_timeout_s)
+    seen = {} if anew else before
+    if anew:
+        clear_folder(store.root)
     unseen = [file for file in sound if _key(file) not in seen]
-    advance(len(files) - len(unseen))
     tasks = list(_batches(unseen, limits))
     for key, _ in tasks:
         store.path(key).unlink(missing_ok=True)  # what it holds, if anything, is to be found out again
-    for arrays in map_tasks(inspect_batch, tasks, store=store, rescue=rescue_of(limits)):
-        found = dict(_unpack(arrays))
-        seen.update(found)
-        advance(len(found))
+    with progress.task(title, len(files)) as task:
+        task.advance(len(files) - len(unseen))
+        for arrays in map_tasks(inspect_batch, tasks, store=store, rescue=rescue_of(limits)):
+            found = dict(_unpack(arrays))
+            seen.update(found)
+            task.advance(len(found))
+    if changed := sorted(key[0] for key, facts in before.items() if facts.image_id != seen[key].image_id):
+        progress.warn(
+            f"{len(changed):,} files have other bytes than before, under the same size and time: {first_few(changed)}"
+        )
     return [
         ImageFacts(fault=file.fault, file_bytes=0 if file.is_folder else file.size) if file.fault else seen[_key(file)]
         for file in files
@@ -118,7 +137,7 @@ def _each_file(batch: Batch) -> list[Batch]:
 def _blame(batch: Batch, error: WorkerDiedError) -> Arrays:
     """The facts of the one file whose worker died of it."""
     (file,) = batch.files
-    known = identify(file.path)
+    known = identify(file.path, batch.limits.max_pixels)
     fault = "timeout" if error.is_timeout else "decoder_crash"
     return _pack(batch, [known if known.fault else replace(known, fault=fault)])
 
@@ -168,8 +187,13 @@ def _seen_before(store: ArrayStore, wanted: set[_Key], file_timeout_s: float) ->
             continue
         had_less = "file_timeout_s" in arrays and arrays["file_timeout_s"][0] < file_timeout_s
         again = {*_MAY_HAVE_CHANGED, *(["timeout"] if had_less else [])}
-        seen.update({k: facts for k, facts in useful.items() if facts.fault not in again})
+        seen.update({k: facts for k, facts in useful.items() if facts.fault not in again and not _is_known_now(facts)})
     return seen
+
+
+def _is_known_now(facts: ImageFacts) -> bool:
+    """Whether a decoder for an unsupported format was installed since."""
+    return facts.fault == "unsupported_format" and facts.format in EXTRA_FORMATS and can_decode(facts.format)
 
 
 def _batches(files: Sequence[FoundFile], limits: Limits) -> Iterator[tuple[str, Batch]]:

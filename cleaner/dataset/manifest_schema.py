@@ -56,6 +56,8 @@ BY_STAGE = {
         pa.field("aspect", pa.float32()),
         pa.field("size_ratio", pa.float32()),
         pa.field("quality", pa.string()),
+        # what is odd about a file, for people
+        pa.field("notes", pa.string()),
     ],
     "noise": [
         pa.field("noise_prob", pa.float32()),
@@ -86,7 +88,8 @@ BY_STAGE = {
 }
 _BEYOND_CONTRACT = frozenset(
     {"num_colors", "pixel_std", "pixel_id", "sharpness", "flat_share", "brightness_low", "brightness_high"}
-    | {"information", "aspect", "size_ratio", "quality", "label_issue_prob", "suggested_label", "suggested_prob"}
+    | {"information", "aspect", "size_ratio", "quality", "notes"}
+    | {"label_issue_prob", "suggested_label", "suggested_prob"}
 )
 NOT_JUDGED = {"string": "", "bool": False, "int8": -1, "int16": -1, "int32": -1, "int64": -1, "float": float("nan")}
 """Values of a stage's columns in rows that it did not judge, by arrow type."""

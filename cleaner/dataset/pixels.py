@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import importlib
 import io
 import os
 import warnings
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
 
-import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, features
+
+from cleaner.dataset.damage import lost_its_end, without_wrapping
+from cleaner.dataset.image_headers import ORIENTATION_TAG, TRANSPOSED, stated_bits
+from cleaner.dataset.wide_pixels import is_wide, low_byte_rawmode, narrow_colours, narrow_greys, rawmode_of, strips
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-"""What is decoded; a multi-picture JPEG (MPO) counts as JPEG."""
+"""What is always decoded; a multi-picture JPEG (MPO) counts as JPEG."""
+EXTRA_FORMATS = {"AVIF": "pillow_avif", "HEIF": "pillow_heif", "JXL": "pillow_jxl"}
+"""What is decoded where Pillow has learned it (AVIF from 11.3 on) or a plugin, by the module's name, is installed."""
 _LOOSE_FORMATS = {"TGA": (".tga", ".icb", ".vda", ".vst"), "SPIDER": (".spi", ".spider")}
 """Formats without magic bytes, with the suffixes by which they are recognised."""
 _RASTER_MAGIC = (
@@ -34,9 +45,18 @@ _OTHER_MAGIC = (
     (b"%!PS", "EPS"),
 )
 _ISO_MEDIA = {b"avif": "AVIF", b"avis": "AVIF", b"crx ": "CR3"}
-_ISO_MEDIA |= dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "HEIF")
-_TRANSPOSED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
-_ORIENTATION_TAG = 0x0112
+_ISO_MEDIA |= dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "HEIF")
+_ISO_MEDIA |= dict.fromkeys((b"mif1", b"msf1"), "HEIF")  # any coding: other brands say more
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns a stored picture upright, by EXIF orientation."""
 
 # Pillow warns about odd metadata that does not affect pixels; filters are global, so it is set once for all threads
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
@@ -50,12 +70,30 @@ def sniff_format(head: bytes) -> str:
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
     if head[4:8] == b"ftyp":
-        brands = [head[8:12], *(head[i : i + 4] for i in range(16, min(len(head), 64), 4))]
-        return next((_ISO_MEDIA[b] for b in brands if b in _ISO_MEDIA), "")
+        brands = {head[8:12], *(head[i : i + 4] for i in range(16, min(len(head), 64), 4))}
+        return next((name for brand, name in _ISO_MEDIA.items() if brand in brands), "")
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith((b"<svg", b"<?xml", b"<!--", b"<!doctype svg")) and b"<svg" in text:
         return "SVG"
     return ""
+
+
+@cache
+def can_decode(kind: str) -> bool:
+    """Whether files of a format are decoded: one of FORMATS, or of EXTRA_FORMATS with a decoder installed."""
+    if kind in FORMATS:
+        return True
+    if kind not in EXTRA_FORMATS:
+        return False
+    Image.init()
+    if kind != "AVIF" or not features.check("avif"):
+        try:
+            plugin = importlib.import_module(EXTRA_FORMATS[kind])
+        except ImportError:
+            return False
+        if kind == "HEIF":
+            plugin.register_heif_opener(thumbnails=False)
+    return kind in Image.OPEN
 
 
 def other_format(data: bytes, path: str) -> str:
@@ -76,6 +114,45 @@ def other_format(data: bytes, path: str) -> str:
     return ""
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A decoded image file."""
+
+    image: Image.Image
+    """The first frame, upright, in mode L, RGB, or RGBA if any of it is transparent."""
+    digest: str = ""
+    """Hex SHA-256 of what tells exact copies apart where `image` does not hold all of it; '' where it does."""
+    notes: tuple[str, ...] = ()
+    """What a person may want to know of a sound picture in an odd file."""
+    is_cut: bool = False
+    """Whether its lower part is missing, although the decoder did not mind."""
+
+
+def read_picture(
+    data: bytes, kind: str, prepare: Callable[[Any], None] = lambda opened: None, *, asks_if_cut: bool = False
+) -> Picture:
+    """The picture in a file of format `kind`; if that fails, what its wrapping cannot spoil (see `without_wrapping`).
+
+    `prepare(opened)` is called with the opened image before it is decoded: it may set a size to decode to, or raise
+    NotAdmittedError. `asks_if_cut`: find out whether the lower part of a JPEG is missing. Raises whatever `prepare` and
+    Pillow raise.
+    """
+    try:
+        return _decode(data, kind, prepare, lost_its_end if asks_if_cut else None)
+    except NotAdmittedError:
+        raise
+    except Exception:
+        bare = without_wrapping(data, kind)
+        if bare is None:
+            raise
+        picture = _decode(bare.data, kind, prepare, partial(lost_its_end, is_suspect=True) if asks_if_cut else None)
+        return dataclasses.replace(picture, notes=(bare.note, *picture.notes))
+
+
+class NotAdmittedError(Exception):
+    """What `prepare` of `read_picture` raises for a picture that shall not be decoded; the message says why."""
+
+
 def open_image(data: bytes, name: str) -> Any:
     """The header of an encoded image of format `name`: a Pillow image whose pixels are not decoded yet.
 
@@ -94,54 +171,68 @@ def upright_size(image: Any) -> tuple[int, int]:
     """Width and height after EXIF orientation, before decoding."""
     tags = getattr(image, "tag_v2", {})  # a TIFF's tags are as stored; whether its `size` is depends on Pillow
     width, height = (tags[256], tags[257]) if 256 in tags and 257 in tags else image.size
-    if "exif" not in image.info and not tags:
-        return width, height  # reading EXIF would make Pillow decode a whole PNG, as metadata may follow the pixels
-    return (height, width) if _orientation(image) in _TRANSPOSED else (width, height)
+    return (height, width) if stored_orientation(image) in TRANSPOSED else (width, height)
+
+
+def stored_orientation(image: Any) -> int:
+    """The EXIF orientation of an opened image, 1..8, before it is decoded."""
+    if "exif" not in image.info and not getattr(image, "tag_v2", {}):
+        return 1  # reading EXIF would make Pillow decode a whole PNG, as metadata may follow the pixels
+    return _orientation(image)
 
 
 def _orientation(image: Any) -> int:
     try:
-        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+        orientation = int(image.getexif().get(ORIENTATION_TAG, 1))
     except Exception:  # damaged metadata says nothing about the pixels
         return 1
+    return orientation if orientation in _UPRIGHT else 1
 
 
-def decode(image: Any) -> Image.Image:
-    """The first frame of an opened image, upright, in mode L, RGB, or RGBA if any of it is transparent.
-
-    16-bit greys keep their high byte; floats and 32-bit integers are scaled to 0..255. Raises whatever Pillow
-    raises.
-    """
+def _decode(
+    data: bytes, kind: str, prepare: Callable[[Any], None], ask_if_cut: Callable[[bytes, Any], bool] | None
+) -> Picture:
+    image = open_image(data, kind)
+    rawmode, low_bytes = rawmode_of(image), low_byte_rawmode(image)
+    prepare(image)
     image.load()
-    if _orientation(image) != 1:
-        ImageOps.exif_transpose(image, in_place=True)
+    is_cut = kind == "JPEG" and ask_if_cut is not None and ask_if_cut(data, image)
+    image = _turned(image)
+    if is_wide(image):
+        narrowed = narrow_greys(image)
+    elif low_bytes:
+        again = open_image(data, kind)
+        again.tile = [tile._replace(args=_with_rawmode(tile.args, low_bytes)) for tile in again.tile]
+        again.load()
+        narrowed = narrow_colours(image, _turned(again))
+    else:
+        is_reduced = ";16" in rawmode or stated_bits(data, kind) > 8
+        notes = ("decoded to 8 bits a sample: exact copies are told by their bytes",) if is_reduced else ()
+        digest = hashlib.sha256(data).hexdigest() if is_reduced else ""
+        return Picture(_in_plain_mode(image), digest, notes, is_cut)
+    return Picture(_in_plain_mode(narrowed.image), narrowed.digest, (narrowed.note,), is_cut)
+
+
+def _with_rawmode(arguments: Any, rawmode: str) -> Any:
+    return (rawmode, *arguments[1:]) if isinstance(arguments, tuple) else rawmode
+
+
+def _turned(image: Any) -> Any:
+    method = _UPRIGHT.get(_orientation(image))
+    return image if method is None else image.transpose(method)
+
+
+def _in_plain_mode(image: Any) -> Image.Image:
     if image.mode in ("RGB", "L") and "transparency" not in image.info:
         return image  # type: ignore[no-any-return]
-    if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_wide_to_bytes(np.asarray(image), image.mode))
     if image.mode == "LAB":
         return _lab_to_rgb(image)
     has_alpha = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
     if not has_alpha and not (image.mode == "P" and image.palette.mode == "RGBA"):
         return image.convert("L" if image.mode == "1" else "RGB")  # type: ignore[no-any-return]
-    coloured = image.convert("RGBA")
+    coloured = image if image.mode == "RGBA" else image.convert("RGBA")
     opaque = coloured.getchannel("A").getextrema() == (255, 255)
     return coloured.convert("RGB") if opaque else coloured  # type: ignore[no-any-return]
-
-
-def _wide_to_bytes(values: np.ndarray, mode: str) -> np.ndarray:
-    """Greys (H, W) of any range as uint8: 16-bit ones by their high byte, others scaled by their range."""
-    if mode.startswith("I;16"):
-        return (values.astype(np.uint16) >> 8).astype(np.uint8)
-    numbers = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(numbers.min()), float(numbers.max())
-    if low < 0 or high > 65535:
-        numbers = (numbers - low) * (255 / max(high - low, 1e-12))
-    elif mode == "F" and high <= 1:
-        numbers = numbers * 255
-    elif high > 255:
-        numbers = np.floor(numbers / 256)
-    return np.clip(np.rint(numbers), 0, 255).astype(np.uint8)
 
 
 def _lab_to_rgb(image: Image.Image) -> Image.Image:
@@ -156,68 +247,7 @@ def on_white(image: Image.Image) -> Image.Image:
     """An image of mode L, RGB or RGBA as RGB, with transparent parts on white."""
     if image.mode == "RGBA":
         ground = Image.new("RGB", image.size, (255, 255, 255))
-        ground.paste(image, mask=image.getchannel("A"))
+        for top, strip in strips(image):
+            ground.paste(strip, (0, top), strip)
         return ground
     return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def is_cut_short(data: bytes, name: str, image: Any) -> bool:
-    """Whether bytes that did not decode are a truncated file of format `name`, by the lengths that the file states.
-
-    `image` is the opened header, or None if opening it failed. For a format that states no lengths (GIF), the last
-    byte decides.
-    """
-    if name == "JPEG":
-        return _jpeg_is_cut(data)
-    if name == "PNG":
-        return _png_is_cut(data)
-    if name == "WEBP":
-        return len(data) < 12 or int.from_bytes(data[4:8], "little") + 8 > len(data)
-    if name == "GIF":
-        return not data.rstrip(b"\x00").endswith(b"\x3b")
-    if name == "BMP":
-        return len(data) < 26 or int.from_bytes(data[2:6], "little") > len(data)
-    return _tiff_is_cut(data, image)
-
-
-def _jpeg_is_cut(data: bytes) -> bool:
-    position = 2
-    while position + 4 <= len(data):
-        if data[position] != 0xFF:
-            return False  # damaged between segments
-        marker = data[position + 1]
-        if marker in (0xFF, 0x01) or 0xD0 <= marker <= 0xD8:
-            position += 1 if marker == 0xFF else 2
-        elif marker == 0xDA:
-            return data.rfind(b"\xff\xd9", position) < 0
-        else:
-            position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return True
-
-
-def _png_is_cut(data: bytes) -> bool:
-    position = 8
-    while position + 12 <= len(data):
-        if data[position + 4 : position + 8] == b"IEND":
-            return False
-        if not data[position + 4 : position + 8].isalpha():
-            return False  # a length before it is damaged
-        position += 12 + int.from_bytes(data[position : position + 4], "big")
-    return True
-
-
-def _tiff_is_cut(data: bytes, image: Any) -> bool:
-    order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
-    if len(data) < 8:
-        return True
-    is_big = data[2:4] in (b"+\x00", b"\x00+")
-    directory = data[8:16] if is_big else data[4:8]
-    start = int.from_bytes(directory, order)
-    if start + 2 > len(data):
-        return True
-    tags = getattr(image, "tag_v2", {})
-    for offsets, counts in ((273, 279), (324, 325)):  # strips, tiles
-        ends = [o + c for o, c in zip(tags.get(offsets, ()), tags.get(counts, ()), strict=False)]
-        if ends and max(ends) > len(data):
-            return True
-    return False

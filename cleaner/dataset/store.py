@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from cleaner.dataset.locations import is_remote, open_regular
-from cleaner.errors import CleanerError, WorkspaceLockedError
+from cleaner.errors import BadInputError, CleanerError, WorkspaceLockedError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,6 +74,17 @@ def sha256_file(path: Path) -> str:
     """Hex SHA-256 of a regular file's bytes, read in chunks."""
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def require_digest(path: str | Path, found: str, image_id: str) -> None:
+    """Raise BadInputError, naming the image, unless `found`, the hex SHA-256 of its bytes, is its `image_id`."""
+    if found != image_id:
+        raise BadInputError(
+            f"{path}: its content has changed since the scan",
+            expected=f"SHA-256 {image_id[:12]}…",
+            found=f"{found[:12]}…",
+            next_step="run `cleaner scan --force IMAGES`, then the stages after it",
+        )
 
 
 def digest_of(*parts: Any) -> str:

@@ -71,6 +71,7 @@ def words_of(stage: str, seen: Seen, rounds: list[dict[str, Any]]) -> list[str]:
 def _scan(seen: Seen, rounds: list[dict[str, Any]]) -> list[str]:
     row = seen.row
     words = [f"label {row['label']!r}, split {row['split']}, {row['file_bytes']:,} bytes"]
+    words += [str(row["notes"])] if row.get("notes") else []
     if row["fault"]:
         return [*words, f"fault {row['fault']}: {FAULT_WORDS.get(row['fault'], row['fault'])}"]
     words.append(f"{row['width']:,} x {row['height']:,} px, {row['format']}, mode {row['mode']}")

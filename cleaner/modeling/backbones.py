@@ -18,13 +18,14 @@ from timm.data import resolve_model_data_config
 from torch import nn
 
 from cleaner.config import EmbeddingSettings
+from cleaner.dataset.images import PIXELS_VERSION
 from cleaner.dataset.store import Arrays, digest_of, sha256_file
 from cleaner.errors import BackboneError, BadInputError, UsageError
 from cleaner.modeling import fusion
 from cleaner.modeling.backbone_names import EMBEDDED, EmbeddedNetwork, architecture_of, each_network, require_known
 from cleaner.modeling.style import StagedNetwork, compute_style, find_stages
 
-_PIXELS = "torch-bicubic"
+_PIXELS = f"torch-bicubic {PIXELS_VERSION}"
 """How `embeddings.load_square` resizes; part of every cache key."""
 _STYLE = "style-1"
 """How `embed` computes style; likewise."""

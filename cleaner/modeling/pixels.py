@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cleaner.dataset.images import decode_rgb
+from cleaner.dataset.images import PIXELS_VERSION, decode_rgb
 from cleaner.dataset.store import Arrays, atomic_writer, digest_of, waiting_lock
 from cleaner.modeling.decoding import FILE_TIMEOUT_S, Cost, about_blanks, any_remote, blank, open_decoder
 from cleaner.modeling.embeddings import Mapper
@@ -95,7 +95,7 @@ def load_pixels(
     An image whose decoder crashes or hangs is a blank picture, with a warning.
     Raises BadInputError, naming the file, for an image that cannot be decoded or whose bytes do not match its id.
     """
-    folder = cache / "pixels" / str(size_px)
+    folder = cache / "pixels" / f"{size_px}-v{PIXELS_VERSION}"
     place: dict[str, tuple[int, int]] = {}
     shards: list[np.ndarray] = []
     wanted = set(image_ids)

@@ -7,13 +7,15 @@ import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 from PIL import Image
 
+from cleaner.dataset.decoding_memory import require_room
 from cleaner.dataset.locations import read_bytes
 from cleaner.dataset.names import image_path
-from cleaner.dataset.pixels import FORMATS, decode, on_white, open_image, sniff_format, upright_size
+from cleaner.dataset.pixels import can_decode, on_white, read_picture, sniff_format
 
 MAX_PICTURES = 640
 """More than anyone looks at in one page."""
@@ -73,15 +75,15 @@ class Thumbnails:
             if hashlib.sha256(data).hexdigest() != image_id:
                 return None
             kind = sniff_format(data[:4096])
-            if kind not in FORMATS:
+            if not can_decode(kind):
                 return None
-            image = open_image(data, kind)
-            width, height = upright_size(image)
-            if width * height > self._max_pixels:
-                return None
-            if kind == "JPEG":
-                image.draft(None, (SIDE_PX, SIDE_PX))
-            pixels = on_white(decode(image))
+
+            def prepare(opened: Any) -> None:
+                require_room(opened, kind, len(data), self._max_pixels)
+                if kind == "JPEG":
+                    opened.draft(None, (SIDE_PX, SIDE_PX))
+
+            pixels = on_white(read_picture(data, kind, prepare).image)
             pixels.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC, reducing_gap=2.0)
             buffer = io.BytesIO()
             pixels.save(buffer, "JPEG", quality=_QUALITY, optimize=True)

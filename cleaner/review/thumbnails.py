@@ -7,12 +7,15 @@ import io
 import os
 import threading
 from collections import OrderedDict
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
+from cleaner.dataset.decoding_memory import require_room
 from cleaner.dataset.locations import read_bytes
-from cleaner.dataset.pixels import FORMATS, decode, on_white, open_image, sniff_format, upright_size
+from cleaner.dataset.pixels import NotAdmittedError, can_decode, on_white, read_picture, sniff_format
 
 SIZES_PX = {"thumb": (256, 512), "zoom": (1280, 1280)}
 """The longer side: what is enough, and the most. Resizing takes three times as long as decoding, and a JPEG decoder can
@@ -37,7 +40,7 @@ class Thumbnails:
         self._num_bytes = 0
         self._disk_bytes: int | None = None
         self._lock = threading.Lock()
-        self._large = threading.Lock()
+        self._large = threading.RLock()  # a picture that is read twice takes it twice
 
     def get(self, image_id: str, size: str, path: Path) -> bytes:
         """The JPEG of the image whose bytes have the digest `image_id` and lie at `path`; raises PictureError."""
@@ -68,24 +71,24 @@ class Thumbnails:
         if hashlib.sha256(source).hexdigest() != image_id:
             raise PictureError("the file has changed since it was scanned")
         kind = sniff_format(source[:4096])
-        if kind not in FORMATS:
+        if not can_decode(kind):
             raise PictureError("not an image")
         enough, most = SIZES_PX[size]
-        try:
-            image = open_image(source, kind)
-            width, height = upright_size(image)
-            if width * height > self.max_pixels:
-                raise PictureError("too large to decode")
-            if kind == "JPEG":
-                image.draft(None, _fit(image.size, enough))
-            if image.size[0] * image.size[1] > _LARGE_PIXELS:
-                with self._large:
-                    return _encode(image, most, _JPEG_QUALITY[size])
-            return _encode(image, most, _JPEG_QUALITY[size])
-        except PictureError:
-            raise
-        except Exception as error:  # a damaged file can make Pillow raise nearly anything
-            raise PictureError("cannot be decoded") from error
+        with ExitStack() as held:
+
+            def prepare(opened: Any) -> None:
+                require_room(opened, kind, len(source), self.max_pixels)
+                if kind == "JPEG":
+                    opened.draft(None, _fit(opened.size, enough))
+                if opened.width * opened.height > _LARGE_PIXELS:
+                    held.enter_context(self._large)
+
+            try:
+                return _encode(read_picture(source, kind, prepare).image, most, _JPEG_QUALITY[size])
+            except NotAdmittedError as error:
+                raise PictureError(f"too large to decode: {error}") from error
+            except Exception as error:  # a damaged file can make Pillow raise nearly anything
+                raise PictureError("cannot be decoded") from error
 
     def _store(self, file: Path, data: bytes) -> None:
         """Write a thumbnail; a full disk only costs time, and the folder stays below its limit."""
@@ -105,8 +108,7 @@ class Thumbnails:
                 self._disk_bytes = _prune(self.folder, _DISK_BYTES // 2)
 
 
-def _encode(image: Image.Image, side: int, quality: int) -> bytes:
-    pixels = decode(image)
+def _encode(pixels: Image.Image, side: int, quality: int) -> bytes:
     size = _fit(pixels.size, side)
     small = pixels.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0) if size != pixels.size else pixels
     out = io.BytesIO()

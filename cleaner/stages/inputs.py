@@ -54,10 +54,20 @@ def task_cache(workspace: Workspace, options: RunOptions) -> Path:
 def inspect_with_engine(
     workspace: Workspace, files: Sequence[FoundFile], title: str, folder: str, limits: Limits, options: RunOptions
 ) -> list[ImageFacts]:
-    """The facts of `files` in their order, computed by the run's engine and cached in `folder`."""
+    """The facts of `files` in their order, computed by the run's engine and cached in `folder`.
+
+    With `options.force` every file is read anew.
+    """
     cache, map_tasks = task_cache(workspace, options) / folder, open_engine(options).map
-    with options.progress.task(title, len(files)) as task:
-        return inspect_files(files, limits=limits, folder=cache, map_tasks=map_tasks, advance=task.advance)
+    return inspect_files(
+        files,
+        title,
+        limits=limits,
+        folder=cache,
+        map_tasks=map_tasks,
+        progress=options.progress,
+        anew=options.force,
+    )
 
 
 def scan_limits(workspace: Workspace) -> Limits:

@@ -150,6 +150,8 @@ def _judge(chosen: ScanSet, facts: list[ImageFacts], settings: ScanSettings) -> 
         "splits": dict(sorted(Counter(chosen.splits).items())),
         "quality": {name: int(issues[name].sum()) for name in QUALITY_ISSUES if issues[name].any()},
     }
+    if notes := int((manifest["notes"] != "").sum()):
+        counts["notes"] = notes
     if chosen.num_unlisted is not None:
         counts["unlisted"] = chosen.num_unlisted
     return manifest, counts
@@ -192,6 +194,7 @@ def _facts_frame(chosen: ScanSet, facts: list[ImageFacts]) -> pd.DataFrame:
         "num_colors": np.array([f.num_colors for f in facts], dtype=np.int32),
         "pixel_std": np.array([f.pixel_std for f in facts], dtype=np.float32),
         "pixel_id": text([f.pixel_id for f in facts]),
+        "notes": text([f.notes for f in facts]),
     }
     for name in ("sharpness", "flat_share", "brightness_low", "brightness_high", "information"):
         columns[name] = np.array([getattr(f, name) for f in facts], dtype=np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
-from cleaner.dataset.exporters import export_folder
+from cleaner.dataset.exporters import export_csv, export_folder
 from cleaner.errors import BadInputError, CleanerError
 from tests.support.exports import files_of, make_set
 
@@ -25,6 +26,46 @@ def test_modes_and_untouched_sources(small_export: pd.DataFrame, images_root: Pa
     assert path.samefile(images_root / "cat" / "1.jpg") == (mode != "copy")
     assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in images_root.rglob("*") if p.is_file()} == before
     assert len(ImageFolder(str(out))) == 7
+
+
+def rewrite(path: Path) -> None:
+    """Other bytes under the same size and time."""
+    status, data = path.stat(), bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x55
+    path.write_bytes(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [
+        ("copy", {}),
+        ("hardlink", {"verify": True}),
+        ("symlink", {"verify": True}),
+        ("symlink", {"verify": True, "dry_run": True}),
+        ("hardlink", {"convert": True}),
+    ],
+)
+def test_bytes_that_changed_are_not_handed_on(
+    images_root: Path, tmp_path: Path, mode: str, options: dict[str, bool]
+) -> None:
+    manifest = make_set(images_root, [{"file_name": "owl/7.gif"}, {"file_name": "owl/8.jpg", "repeats": 2}])
+    export_folder(manifest, images_root, tmp_path / "before", mode=mode, **options)  # type: ignore[arg-type]
+    rewrite(images_root / "owl/7.gif")
+    with pytest.raises(BadInputError, match=r"7\.gif") as failure:
+        export_folder(manifest, images_root, tmp_path / "out", mode=mode, **options)  # type: ignore[arg-type]
+    assert "cleaner scan --force" in str(failure.value) and not (tmp_path / "out").exists()
+
+
+def test_a_table_reads_what_it_lists_if_asked(images_root: Path, tmp_path: Path) -> None:
+    manifest = make_set(images_root, [{"file_name": "owl/7.png"}, {"file_name": "owl/8.png"}])
+    export_csv(manifest, tmp_path / "before.csv", verify_in=images_root)
+    rewrite(images_root / "owl/8.png")
+    (images_root / "owl/7.png").unlink()
+    export_csv(manifest, tmp_path / "unasked.csv")
+    with pytest.raises(BadInputError, match="2 images") as failure:
+        export_csv(manifest, tmp_path / "out.csv", verify_in=images_root)
+    assert "owl/7.png" in str(failure.value) and "owl/8.png" in str(failure.value)
 
 
 def test_names_that_meet_after_relabelling(images_root: Path, tmp_path: Path) -> None:

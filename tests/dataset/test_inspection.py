@@ -14,8 +14,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from cleaner.dataset import inspection
+from cleaner.dataset import images, inspection
 from cleaner.dataset.images import ImageFacts
+from cleaner.dataset.pixels import FORMATS, can_decode
 from cleaner.dataset.store import Arrays, ArrayStore, sha256_file
 from cleaner.stages import inputs
 from tests.support import fragile
@@ -75,6 +76,40 @@ def test_unchanged_files_are_not_read_again(root: Path, work: Path, looked_at: l
     pd.testing.assert_frame_equal(rows, again)
 
 
+@pytest.mark.skipif(not can_decode("AVIF"), reason="this Pillow reads no AVIF")
+def test_a_file_is_looked_at_again_once_there_is_a_decoder(root: Path, work: Path, looked_at: list[str]) -> None:
+    save(root / "a/new.avif", picture(80))
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (images, inspection):
+            patch.setattr(module, "can_decode", lambda kind: kind in FORMATS)
+        for radius in (18, 17):
+            assert scan(root, work, near_radius=radius)[0].loc["a/new.avif", "fault"] == "unsupported_format"
+    assert len(looked_at) == 13
+    rows, _ = scan(root, work, near_radius=0)
+    assert rows.loc["a/new.avif", "fault"] == "" and looked_at[13:] == ["new.avif"]
+
+
+def test_a_forced_scan_reads_every_byte_anew(root: Path, work: Path, looked_at: list[str]) -> None:
+    """Size and time say nothing of a file that something wrote into in place."""
+    before, _ = scan(root, work)
+    path = root / "b/04.png"
+    status, data = path.stat(), path.read_bytes()
+    path.write_bytes(data[:-9] + bytes(9))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    looked_at.clear()
+    scan(root, work, near_radius=0)
+    assert looked_at == []
+    recorder = Recorder()
+    rows, _ = scan(root, work, force=True, progress=recorder)
+    assert len(looked_at) == 12 and recorder.done == 12
+    assert rows.loc["b/04.png", "image_id"] == sha256_file(path) != before.loc["b/04.png", "image_id"]
+    (warning,) = recorder.warnings
+    assert "b/04.png" in warning and "1 files" in warning
+    looked_at.clear()
+    again, _ = scan(root, work, near_radius=1)
+    assert looked_at == [] and again.loc["b/04.png", "image_id"] == sha256_file(path)
+
+
 @pytest.mark.parametrize("fault", ["unreadable", "decoder_crash"])
 def test_a_fault_that_may_be_mended_is_looked_at_again(
     root: Path, work: Path, looked_at: list[str], monkeypatch: pytest.MonkeyPatch, fault: str
@@ -87,11 +122,11 @@ def test_a_fault_that_may_be_mended_is_looked_at_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(inspection, "inspect_image", inspect)
-        for _ in range(2):
-            rows, _ = scan(root, work, force=True)
+        for radius in (18, 17):
+            rows, _ = scan(root, work, near_radius=radius)
             assert rows.loc["a/00.png", "fault"] == fault and rows["readable"].sum() == 11
     looked_at.clear()
-    rows, _ = scan(root, work, force=True)
+    rows, _ = scan(root, work, near_radius=0)
     assert rows["readable"].all() and looked_at == ["00.png"]
 
 
@@ -111,7 +146,7 @@ def test_a_decoder_that_crashes_or_hangs_costs_its_file_alone(
             row = rows.loc[name]
             assert (row["fault"], row["drop_reason"], row["format"]) == (fault, "unreadable", "PNG")
             assert row["image_id"] == sha256_file(root / name) and row["file_bytes"] == (root / name).stat().st_size
-    rows, _ = scan(root, work, workers=workers, file_timeout=0.1, force=True)
+    rows, _ = scan(root, work, workers=workers, file_timeout=0.1, near_radius=0)
     assert rows.loc["a/crash.png", "fault"] == "", "a mended decoder is noticed"
     assert rows.loc["b/hang.png", "fault"] == "timeout", "it had more time before"
     rows, result = scan(root, work, workers=workers, file_timeout=5)

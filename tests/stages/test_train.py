@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from cleaner.config import BalanceSettings, EmbeddingSettings, RunOptions, ScanSettings, TrainSettings
 from cleaner.config_sources import resolve_config
 from cleaner.dataset.checkpoint_files import find_checkpoints
-from cleaner.dataset.images import load_rgb
+from cleaner.dataset.images import PIXELS_VERSION, load_rgb
 from cleaner.dataset.lineage import why_stale
 from cleaner.dataset.store import sha256_file
 from cleaner.dataset.workspace import Workspace
@@ -183,7 +183,7 @@ def test_other_resolutions_scales_and_early_stop(work: Path) -> None:
     card, metrics = (read_json(work / "train" / name) for name in ("class_map.json", "metrics.json"))
     assert card["image_size"] == 32 and card["test_size"] == 48 and metrics["accuracy"] > 0.3
     assert metrics["epochs"] <= 8 and result.record.counts["val_images"] == 24
-    assert [p.name for p in (work / "cache" / "pixels").iterdir()] == ["60"]
+    assert [p.name for p in (work / "cache" / "pixels").iterdir()] == [f"60-v{PIXELS_VERSION}"]
 
 
 # --- teachers ---------------------------------------------------------------------------------------------------------
