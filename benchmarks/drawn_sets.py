@@ -4,7 +4,8 @@
 
 DATA is the folder with the packs of junk (../shared/data). Writes OUT/train/CLASS/FILE and OUT/truth.csv as
 lay_out.py does. Each kind has classes that can be told apart and whose images differ as real ones do: in place, size,
-stroke, light and compression. Junk keeps its own size and format; pages get photographs alone, since screenshots are pages.
+stroke, light and compression. Junk keeps its own size and format; pages get photographs alone, since screenshots are
+pages.
 """
 
 from __future__ import annotations
