@@ -136,16 +136,14 @@ def _root_of(folders: _Folder, roots: Mapping[_Folder, str]) -> _Folder | None:
 
 
 def _about_depth(folders: Set[_Folder]) -> list[str]:
-    """A warning if the classes seem to be one or more levels below `folders[0]`, by the folders that hold files."""
+    """A warning if the classes seem to be deeper than the first level, by the folders that hold files."""
     if not folders or min(map(len, folders)) < 2:
         return []
     wrapper = [level[0] for level in takewhile(lambda names: len(set(names)) == 1, zip(*folders, strict=False))]
     inner = first_few(sorted({path[len(wrapper)] for path in folders if len(path) > len(wrapper)}))
     if wrapper and inner:
-        return [
-            f"one class only, {wrapper[0]}: if the folders in it ({inner}) are classes or splits, "
-            f"scan {'/'.join(wrapper)} itself"
-        ]
+        place = "/".join(wrapper)
+        return [f"{wrapper[0]}/ holds everything: if the folders in it ({inner}) are classes or splits, scan {place}"]
     below = sorted({path[1] for path in folders})
     if all(name.lower() in _SPLIT_NAMES for name in below):
         return [f"all classes hold folders named like splits ({first_few(below)}): give the splits in a list, --labels"]

@@ -71,8 +71,8 @@ def utc_now(timespec: str = "milliseconds") -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """Hex SHA-256 of a regular file's bytes, read in chunks."""
-    with open_regular(path) as file:
+    """Hex SHA-256 of the bytes of a regular file, or of one behind a URL, read in chunks."""
+    with path.open("rb") if is_remote(path) else open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
