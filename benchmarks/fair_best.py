@@ -12,7 +12,7 @@ from cleanlab.filter import find_label_issues
 from scores import CLEANLAB_FILTERS
 from sklearn.linear_model import LogisticRegression
 
-CS = (1e-4, 1e-3, 1e-2, 1e-1)
+CS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 """Features have a mean squared length of 640, so that a C that is good is small."""
 
 

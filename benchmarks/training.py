@@ -21,30 +21,39 @@ import sys
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image
 
 from cleaner.config import EmbeddingSettings
 from cleaner.dataset.store import sha256_file
+from cleaner.modeling.backbones import load_backbone
 from cleaner.modeling.batches import Sample
+from cleaner.modeling.crossval import FoldedRows, cross_train
+from cleaner.modeling.embeddings import BATCH_SIZE, VIEWS, Embeddings
 from cleaner.modeling.finetune import FinetuneLearner, Views
 from cleaner.modeling.learner import log_priors
-from cleaner.modeling.networks import load_blueprint
-from cleaner.modeling.objective import Objective
+from cleaner.modeling.networks import Blueprint, load_blueprint
+from cleaner.modeling.objective import Objective, Teacher
 from cleaner.modeling.pixels import load_pixels
+from cleaner.modeling.probe import ProbeLearner
 from cleaner.modeling.recipes import FinetuneRecipe
+from cleaner.modeling.teachers import ProbeTeacher
 from cleaner.modeling.training import Run
 from cleaner.progress import Silent
 from cleaner.scoring.evaluation import class_recalls, size_groups
+from cleaner.scoring.groups import assign_folds
 from cleaner.scoring.imbalance import compute_repeats
 
 BASE = FinetuneRecipe(
     name="base", learning_rate=2e-3, weight_decay=0.05, mixup=0.0, epochs=3, augment=(("mirror", 0.5),)
 )
 NUM_TEACHERS = 3
+PROBED = EmbeddingSettings(backbone="embedded-small")
+"""What the probes that teach look through."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,8 @@ class Variant:
     balance: bool = True
     prior: str = "bias"
     flood: float = 0.0
-    teachers: bool = False
+    teachers: Literal["", "networks", "probes"] = ""
+    """What it learns from: networks trained as the base is, or the fold probes that `cleaner labels` leaves."""
     views: Views = field(default_factory=Views)
 
 
@@ -73,8 +83,10 @@ VARIANTS = {
     "without either": Variant(balance=False, prior="none"),
     "prior in the loss": Variant(prior="loss"),
     "flooding 0.3": Variant(flood=0.3),
+    "flooding 0.6": Variant(flood=0.6),
     "flooding 1.0": Variant(flood=1.0),
-    "distillation": Variant(teachers=True),
+    "distillation": Variant(teachers="networks"),
+    "probes distilled": Variant(teachers="probes"),
     "without mirror": Variant(recipe={"augment": ()}),
     "crop": Variant(recipe=with_step(("crop", 1.0))),
     "jitter": Variant(recipe=with_step(("jitter", 0.5))),
@@ -90,6 +102,9 @@ VARIANTS = {
     "layer decay": Variant(recipe={"layer_decay": 0.8}),
     "rate x 0.1": Variant(rate=0.1),
     "rate x 3": Variant(rate=3.0),
+    "floor 0": Variant(recipe={"floor": 0.0}),
+    "floor 0.1": Variant(recipe={"floor": 0.1}),
+    "floor 0.3": Variant(recipe={"floor": 0.3}),
     "batch x 4": Variant(recipe={"batch_size": 256}),
     "batch x 4, rate x 4": Variant(recipe={"batch_size": 256}, rate=4.0),
     "two scales": Variant(views=Views(scales=(1.0, 1.2))),
@@ -158,14 +173,24 @@ def main() -> None:
 def prepare(args: argparse.Namespace, seed: int) -> Bench:
     """Lay the set out, decode it, and load the network."""
     folder = args.work / f"tail{'-quick' if args.quick else ''}-{seed}"
-    if not (folder / "truth.csv").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        command = [sys.executable, str(args.data / "lay_out.py"), "tiny50", "--flip", "0.2", "--long-tail", "20"]
-        command += ["--seed", str(seed), "--out", str(folder), *(["--per-class", "100"] if args.quick else [])]
-        subprocess.run(command, check=True, stdout=sys.stderr)
-    paths = {part: sorted((folder / part).rglob("*.*")) for part in ("train", "test")}
+    options = ["--flip", "0.2", "--long-tail", "20", *(["--per-class", "100"] if args.quick else [])]
+    paths = lay_out(args.data, "tiny50", options, folder, seed)
     if args.quick:
         paths["test"] = [p for label in sorted((folder / "test").iterdir()) for p in sorted(label.iterdir())[:20]]
+    return open_bench(args, paths, seed)
+
+
+def lay_out(data: Path, pack: str, options: list[str], folder: Path, seed: int) -> dict[str, list[Path]]:
+    """The images of a pack under `train` and `test`, laid out in `folder` if they are not yet."""
+    if not (folder / "truth.csv").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        command = [sys.executable, str(data / "lay_out.py"), pack, *options, "--seed", str(seed), "--out", str(folder)]
+        subprocess.run(command, check=True, stdout=sys.stderr)
+    return {part: sorted((folder / part).rglob("*.*")) for part in ("train", "test")}
+
+
+def open_bench(args: argparse.Namespace, paths: dict[str, list[Path]], seed: int) -> Bench:
+    """Decode the images, and load the network."""
     classes = sorted({p.parent.name for p in paths["test"]})
     targets = {part: np.array([classes.index(p.parent.name) for p in those]) for part, those in paths.items()}
     every = [*paths["train"], *paths["test"]]
@@ -181,30 +206,54 @@ def prepare(args: argparse.Namespace, seed: int) -> Bench:
 def measure(bench: Bench, variant: Variant) -> dict[str, Any]:
     """Train as the variant says, and test."""
     started = time.monotonic()
-    teacher = None
-    if variant.teachers:
-        networks = [
-            fit(bench, Variant(), seed=1000 + bench.seed * 10 + i, teacher=None)[0] for i in range(NUM_TEACHERS)
-        ]
-        teacher = Mean(bench.learner, networks)
+    teacher = open_teacher(bench, variant.teachers) if variant.teachers else None
     network, losses = fit(bench, variant, seed=bench.seed, teacher=teacher)
     bench.learner.views = variant.views
     predicted = predict(bench, network).argmax(1)
     bench.learner.views = Views()
-    ensemble = None
-    if teacher is not None:
-        together = sum(predict(bench, one) for one in teacher.networks)
-        ensemble = float((together.argmax(1) == bench.test_targets).mean())
     sizes = np.bincount(bench.targets, minlength=bench.learner.num_classes)
     recalls, groups = class_recalls(bench.test_targets, predicted, len(sizes)), size_groups(sizes)
     return {
         "accuracy": float((predicted == bench.test_targets).mean()),
         "head": float(recalls[groups == "head"].mean()),
         "tail": float(recalls[groups == "tail"].mean()),
-        "ensemble": ensemble,
+        "ensemble": None if teacher is None else accuracy(bench, teacher),
         "last_loss": losses[-1],
         "seconds": time.monotonic() - started,
     }
+
+
+def open_teacher(bench: Bench, kind: str) -> Teacher:
+    """What a student learns from, made from the same wrong labels."""
+    if kind == "networks":
+        seeds = [1000 + bench.seed * 10 + i for i in range(NUM_TEACHERS)]
+        return Mean(bench.learner, [fit(bench, Variant(), seed=seed, teacher=None)[0] for seed in seeds])
+    backbone, num_classes, rows = load_backbone(PROBED), bench.learner.num_classes, np.arange(len(bench.targets))
+    pixels = [bench.learner.pixels.take(rows[i : i + BATCH_SIZE]) for i in range(0, len(rows), BATCH_SIZE)]
+    embedded = [backbone.embed(np.stack([resize(p, backbone.image_size) for p in batch])) for batch in pixels]
+    views = Embeddings.of_views([np.concatenate([e[name] for e in embedded]) for name in VIEWS])
+    fold = assign_folds(rows, bench.targets, 5, np.random.default_rng(bench.seed))
+    images = FoldedRows(rows, bench.targets, fold, np.ones(len(rows), np.float32))
+    learner = ProbeLearner(views, num_classes)
+    _, models = cross_train(learner, images, learner.recipes[0], seed=bench.seed)
+    heads = [{name: torch.from_numpy(values) for name, values in model.state().items()} for model in models]
+    return ProbeTeacher([Blueprint.of(backbone)], heads, torch.arange(num_classes))
+
+
+def resize(pixels: np.ndarray, side: int) -> np.ndarray:
+    """Pixels (side, side, 3) uint8."""
+    return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC))
+
+
+def accuracy(bench: Bench, teacher: Teacher) -> float:
+    """Of a teacher, on the test images."""
+    rows = len(bench.targets) + np.arange(len(bench.test_targets))
+    hits = 0
+    for part in np.array_split(rows, -(-len(rows) // BATCH_SIZE)):
+        images = torch.from_numpy(bench.learner.pixels.take(part)).permute(0, 3, 1, 2).float()
+        found = teacher.probs(images).argmax(1).cpu().numpy()
+        hits += int((found == bench.test_targets[part - len(bench.targets)]).sum())
+    return hits / len(rows)
 
 
 def predict(bench: Bench, network: torch.nn.Module) -> np.ndarray:
@@ -213,7 +262,7 @@ def predict(bench: Bench, network: torch.nn.Module) -> np.ndarray:
     return np.concatenate([probs for _, probs in bench.learner.predict_with(network, rows)])
 
 
-def fit(bench: Bench, variant: Variant, *, seed: int, teacher: Any) -> tuple[torch.nn.Module, list[float]]:
+def fit(bench: Bench, variant: Variant, *, seed: int, teacher: Teacher | None) -> tuple[torch.nn.Module, list[float]]:
     recipe = replace(bench.recipe, learning_rate=bench.recipe.learning_rate * variant.rate, **variant.recipe)
     num_classes, rows = bench.learner.num_classes, np.arange(len(bench.targets))
     repeats = np.ones(len(rows), np.int64)
@@ -252,7 +301,8 @@ def tabulate(runs: pd.DataFrame, seeds: list[int]) -> str:
     table = pd.DataFrame(lines).fillna("").to_string(index=False)
     taught = runs[runs["ensemble"].notna()] if "ensemble" in runs else runs.iloc[:0]
     if len(taught):
-        table += f"\nthe {NUM_TEACHERS} teachers together: {100 * taught['ensemble'].mean():.1f}"
+        each = taught.groupby("name")["ensemble"].mean()
+        table += "".join(f"\nthe teachers of {name!r} together: {100 * share:.1f}" for name, share in each.items())
     return table
 
 
