@@ -167,7 +167,7 @@ class _Worker:
     def _start(self) -> None:
         _CONTEXT.set_forkserver_preload([name for name in _LOADED_FIRST if name in sys.modules])
         self._connection, theirs = _CONTEXT.Pipe()
-        process = _CONTEXT.Process(target=_serve, args=(theirs, self._cpu_limit_s))
+        process = _CONTEXT.Process(target=_serve, args=(theirs, self._cpu_limit_s, dict(os.environ)))
         with _CHANGING:
             process.start()
         theirs.close()  # so that the worker's end is the last one, and its death shows
@@ -181,8 +181,9 @@ class _Worker:
         return int(process.exitcode)
 
 
-def _serve(connection: Connection, cpu_limit_s: float) -> None:
+def _serve(connection: Connection, cpu_limit_s: float, environment: dict[str, str]) -> None:
     """A worker's life: calls, until the other end is closed."""
+    os.environ.update(environment)  # the server that it was forked from has that of its own start
     global _cpu_limit_s
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends the workers
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -101,3 +101,10 @@ def test_the_end_of_the_block_ends_busy_workers() -> None:
     wait_until(lambda: is_gone(process))
     with pytest.raises(WorkerDiedError):
         pool.call(abs, -1)
+
+
+def test_workers_have_the_environment_as_it_is_when_they_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value in ("first", "second"):
+        monkeypatch.setenv("CREDENTIAL", value)
+        with WorkerPool(1) as pool:
+            assert pool.call(os.getenv, "CREDENTIAL") == value
