@@ -81,7 +81,7 @@ def ours(one: trial.Set, draw: int) -> dict[str, list[float]]:
         is_answered = np.isin(np.arange(len(order)), answered)
         is_seed = is_answered & one.is_clear
         seeds = NoiseSeeds(is_seed, is_seed & one.is_noise)
-        looks = replay_random_looks(order, answered, one.is_noise)
+        looks = replay_random_looks(order, answered, one.is_noise | ~one.is_clear)
         holds &= looks.upper_left >= (one.is_noise & ~is_answered).sum()
         noise_prob = estimate_noise(one.sight, seeds).noise_prob
         if num % SHOWN == 0:
@@ -92,7 +92,8 @@ def ours(one: trial.Set, draw: int) -> dict[str, list[float]]:
             figures["answers"].append(left(one, is_answered & one.is_noise))
             figures["out"].append(100 * (dropped & right).sum() / right.sum())
             figures["estimate"].append(100 * expected_share_left(noise_prob, is_answered, dropped))
-            figures["bound"].append(100 * min(1.0, looks.upper_left / (~dropped).sum()))
+            unsure = (is_answered & ~one.is_clear & ~dropped).sum()
+            figures["bound"].append(100 * min(1.0, (looks.upper_left + unsure) / (~dropped).sum()))
             figures["holds"].append(float(holds))
         chosen = choose_looks(noise_prob, is_answered, looks.open_rows, PAGE, one.sight.contents[0])
         answered = np.concatenate([answered, chosen.rows])

@@ -8,7 +8,7 @@ import typer
 
 from cleaner.cli import options as o
 from cleaner.cli.command_line import CommandLine, takes
-from cleaner.cli.review import LOOKS, open_refit
+from cleaner.cli.review import LOOKS, open_noise_model
 from cleaner.cli.session import open_session
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def queue(
     session = open_session(line)
     from cleaner.review.listing import list_open
 
-    refit = open_refit(session) if name == "noise" else None
-    found = list_open(session.workspace, name, limit or (None if line.as_json else _SHOWN), refit)
+    noise = open_noise_model(session) if name == "noise" else None
+    found = list_open(session.workspace, name, limit or (None if line.as_json else _SHOWN), noise)
     session.console.result([f"queue {name}  {found.num_left:,} left", *map(_row, found.items)])
     if found.items:
         session.console.result([f"next: {session.next_command(f'review {name}')}"])

@@ -67,10 +67,10 @@ def review(
     session = open_session(line)
     from cleaner.review.server import ReviewServer
 
-    refit = open_refit(session) if queue == "noise" else None
+    noise = open_noise_model(session) if queue == "noise" else None
     name = (getpass.getuser() if annotator is None else annotator).strip()
     server = ReviewServer(
-        session.workspace, annotator=name, queue=queue or "", share=share, host=host, port=port, refit=refit
+        session.workspace, annotator=name, queue=queue or "", share=share, host=host, port=port, noise=noise
     )
     absent = server.desk.queue(queue).absent if queue else ""
     if absent:
@@ -101,7 +101,7 @@ def _serve(session: Session, server: ReviewServer, open_browser: bool) -> None:
         session.console.say(f"review ended; all decisions are saved · next: {session.next_command('status')}")
 
 
-def open_refit(session: Session) -> NoiseRefit:
+def open_noise_model(session: Session) -> NoiseRefit:
     """The noise model that follows the decisions, with the features it is fitted on."""
     from cleaner.review.noise_refit import NoiseRefit
 

@@ -7,6 +7,7 @@ import logging
 import math
 import re
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,6 @@ from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, CleanerError
 from cleaner.review.catalogue import Catalogue, load_catalogue, signature
 from cleaner.review.ledger import Key, Ledger
-from cleaner.review.noise_queues import LOOKS_QUEUE, WHY, choose_looks
 from cleaner.review.paging import PAGE_SIZES, PageRequest, find_matching, find_page
 from cleaner.review.queue import CLASS_ACTIONS, GIVEN, Queue, Sources
 from cleaner.review.queues import QUEUES, find_kind
@@ -30,7 +30,8 @@ logger = logging.getLogger(__name__)
 
 _MAX_PER_REQUEST = 100
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
-_ENOUGH_SEEDS = 50  # of each kind: from there on the noise stage calls its probabilities calibrated
+_WHY = {"likely": "likely", "telling": "tells the model most", "random": "at random"}
+"""Why a queue chose an item, as the page says it."""
 
 
 class UnknownItemError(BadInputError):
@@ -41,19 +42,22 @@ class Desk:
     """One annotator's view of a workspace. Threads may share it."""
 
     def __init__(
-        self, workspace: Workspace, annotator: str, share: float = 1.0, refit: NoiseRefit | None = None
+        self, workspace: Workspace, annotator: str, share: float = 1.0, noise: NoiseRefit | None = None
     ) -> None:
         self.workspace = workspace
         self.annotator = annotator
-        self.share = share
-        self.refit = refit
         self.store = DecisionStore(workspace.decisions_path)
         self.ledger = Ledger(self.store, annotator)
         self._signature = signature(workspace)
-        self.catalogue = load_catalogue(workspace)
+        self._sources = Sources(workspace, load_catalogue(workspace), self.ledger, share, noise)
         self._queues: dict[str, tuple[object, Queue]] = {}
         self._lock = threading.RLock()
         self.state()  # makes all queues now, so that the first page need not wait for them
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The manifest that is reviewed."""
+        return self._sources.catalogue
 
     def reload(self) -> None:
         """Read the manifest again if a stage has run since; a workspace in the middle of a run changes nothing."""
@@ -62,7 +66,7 @@ class Desk:
             if now == self._signature:
                 return
             try:
-                self.catalogue = load_catalogue(self.workspace)
+                self._sources = replace(self._sources, catalogue=load_catalogue(self.workspace))
                 self._signature = now
                 self._queues.clear()
             except CleanerError as error:
@@ -72,10 +76,9 @@ class Desk:
         """A queue; where it is absent, one without items. Raises BadInputError for a name that is none."""
         kind = find_kind(name)
         with self._lock:
-            sources = Sources(self.workspace, self.catalogue, self.ledger, self.share, self.refit)
-            version = kind.version(sources)
+            version = kind.version(self._sources)
             if name not in self._queues or self._queues[name][0] != version:
-                self._queues[name] = (version, kind.find(kind, sources))
+                self._queues[name] = (version, kind.find(kind, self._sources))
             return self._queues[name][1]
 
     def state(self) -> dict[str, Any]:
@@ -108,7 +111,7 @@ class Desk:
             "absent": queue.absent,
             "num": len(queue.items),
             "done": len(queue.find_done(self.ledger)),
-            "is_reached": bool(self.refit and queue.kind.name == LOOKS_QUEUE and self.refit.last_fit.is_reached),
+            "is_reached": queue.kind.is_open_ended and bool((queue.left() or {}).get("is_reached")),
         }
 
     def _agreements(self) -> list[dict[str, Any]]:
@@ -128,8 +131,8 @@ class Desk:
         Raises BadInputError for a queue that does not exist, or is absent now.
         """
         self.ledger.refresh()
-        if self.refit is not None and name == LOOKS_QUEUE and request.start == 0:
-            self.refit.follow(self.ledger)  # takes its time, and holds up nobody else
+        if request.start == 0:
+            find_kind(name).follow(self._sources)  # takes its time, and holds up nobody else
         with self._lock:
             queue, catalogue = self.queue(name), self.catalogue
         if queue.absent:
@@ -137,8 +140,8 @@ class Desk:
         wanted = find_matching(queue, catalogue, request)
         done = queue.find_done(self.ledger)
         why: dict[int, str] = {}
-        if self.refit is not None and name == LOOKS_QUEUE and request.is_plain:
-            why, following = choose_looks(queue, self.refit, request.limit), None
+        if queue.choose is not None and request.is_plain:
+            why, following = queue.choose(request.limit), None
             positions = list(why)
         else:
             positions, following = find_page(queue, wanted, request, done, self.ledger)
@@ -148,14 +151,14 @@ class Desk:
             "name": name,
             "items": [self._item(queue, p, catalogue, why.get(p, "")) for p in positions],
             "is_chosen": bool(why),
-            "left": self._left(name),
+            "left": queue.left(),
             "start": request.start,
             "next": following,
             "num": len(items),
             "done": len(done),
             "matching": int(wanted.sum()),
             "matching_done": int(wanted[done_here].sum()),
-            "hint": self._hint(name),
+            "hint": queue.hint(self.ledger),
             "score_name": queue.score_name,
             "actions": {"image": queue.kind.actions, "class": CLASS_ACTIONS},
             "reasons": sorted({str(r) for r in items["reason"].unique()} - {""}),
@@ -176,7 +179,7 @@ class Desk:
         rows, at, score = catalogue.rows, int(row["row"]), float(row["score"])
         facts = queue.facts(position)
         if why:  # what is drawn at random is judged without what the model says
-            facts = [*(facts[:1] if why != "random" else []), WHY[why], *facts[1:]]
+            facts = [*(facts[:1] if why != "random" else []), _WHY[why], *facts[1:]]
         if at >= 0:
             facts = [*facts, f"{rows['width'].iloc[at]} × {rows['height'].iloc[at]} px"]
         return item | {
@@ -187,18 +190,6 @@ class Desk:
             "choices": queue.choices(position),
             "facts": facts,
             "pictures": queue.pictures(position),
-        }
-
-    def _left(self, name: str) -> dict[str, Any] | None:
-        """What is left of the noise, by the last fit; None in queues of other things."""
-        if self.refit is None or not name.startswith(LOOKS_QUEUE):
-            return None
-        fit = self.refit.last_fit
-        return {
-            "share": None if fit.left is None else round(fit.left, 5),
-            "bound": round(fit.bound, 5),
-            "num_random": fit.num_random,
-            "is_reached": fit.is_reached,
         }
 
     def decide(self, name: str, request_id: str, decisions: list[dict[str, Any]]) -> dict[str, Any]:
@@ -230,17 +221,8 @@ class Desk:
             "seqs": [e.seq for e in events],
             "num": len(queue.items),
             "done": len(queue.find_done(self.ledger)),
-            "hint": self._hint(name),
+            "hint": queue.hint(self.ledger),
         }
-
-    def _hint(self, name: str) -> str:
-        """The progress towards enough seeds, or ''."""
-        if name != "noise-seeds":
-            return ""
-        verdicts = [event.verdict for event in list(self.ledger.mine.values())]
-        num_noise, num_normal = verdicts.count("noise"), verdicts.count("normal")
-        enough = "enough" if min(num_noise, num_normal) >= _ENOUGH_SEEDS else f"{_ENOUGH_SEEDS} of each are enough"
-        return f"{num_noise:,} noise · {num_normal:,} normal · {enough}"
 
     def _events(self, queue: Queue, decision: dict[str, Any]) -> list[Event]:
         """The events of one decision of the page: one for each content that it covers."""

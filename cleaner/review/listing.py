@@ -11,7 +11,6 @@ from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError
 from cleaner.review.catalogue import Catalogue, load_catalogue
 from cleaner.review.ledger import Ledger
-from cleaner.review.noise_queues import LOOKS_QUEUE, choose_looks
 from cleaner.review.queue import Queue, Sources
 from cleaner.review.queues import find_kind
 
@@ -50,26 +49,24 @@ class Listing:
     """How many there are in all."""
 
 
-def list_open(workspace: Workspace, name: str, limit: int | None = None, refit: NoiseRefit | None = None) -> Listing:
+def list_open(workspace: Workspace, name: str, limit: int | None = None, noise: NoiseRefit | None = None) -> Listing:
     """What is left of queue `name`, first the item that the page shows first; at most `limit` of them.
 
-    Whoever decided, and since whatever run: a decision takes its item out. The queue `noise` needs a `refit`; `limit`
-    is the size of its page. Raises StaleStageError without a scan, BadInputError for a queue that does not exist or is
-    not there yet.
+    Whoever decided, and since whatever run: a decision takes its item out. The queue `noise` needs its model, and
+    `limit` is the size of its page. Raises StaleStageError without a scan, BadInputError for a queue that does
+    not exist or is not there yet.
     """
     kind = find_kind(name)
     catalogue, ledger = load_catalogue(workspace), Ledger(DecisionStore(workspace.decisions_path), annotator="")
     ledger.refresh()
-    if refit is not None:
-        refit.follow(ledger)
-    queue = kind.find(kind, Sources(workspace, catalogue, ledger, refit=refit))
+    sources = Sources(workspace, catalogue, ledger, noise=noise)
+    kind.follow(sources)
+    queue = kind.find(kind, sources)
     if queue.absent:
         raise BadInputError(f"there is no queue {name} yet", next_step=queue.absent)
     answered = queue.find_answered(ledger)
     left = [position for position, key in enumerate(queue.keys) if key not in answered]
-    why: dict[int, str] = {}
-    if refit is not None and name == LOOKS_QUEUE:
-        why = choose_looks(queue, refit, limit or len(left))
+    why = queue.choose(limit or len(left)) if queue.choose else {}
     shown = list(why) if why else left[:limit]
     return Listing([_describe(queue, catalogue, position, why.get(position, "")) for position in shown], len(left))
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cleaner.review.catalogue import Catalogue
+from cleaner.review.ledger import Ledger
 from cleaner.review.queue import (
     Action,
     Queue,
@@ -18,9 +20,6 @@ from cleaner.review.queue import (
     make_image_items,
     most_doubtful_first,
 )
-
-if TYPE_CHECKING:
-    from cleaner.review.noise_refit import NoiseRefit
 
 NOISE_ACTIONS: tuple[Action, ...] = (
     ("k", "Normal", "normal", ""),
@@ -33,14 +32,13 @@ _ODD_SHARE = 0.05
 """The share of ordinary files with fewest colours, and of those with least contrast, that become candidates too."""
 
 
-LOOKS_QUEUE = "noise"
-"""The queue that asks what helps most; the model is fitted anew for each of its pages."""
-WHY = {"likely": "likely", "telling": "tells the model most", "random": "at random"}
+_ENOUGH_SEEDS = 50
+"""Of each kind: from there on the noise stage calls its probabilities calibrated."""
 
 
 def find_looks(kind: QueueKind, sources: Sources) -> Queue:
     """All images that may be asked about, by the noise probability of the last fit; a page picks among them."""
-    catalogue, refit = sources.catalogue, sources.refit
+    catalogue, refit = sources.catalogue, sources.noise
     if refit is None:
         return absent_queue(kind, "start `cleaner review noise`, which computes what the model sees of the images")
     if not refit.is_current():
@@ -49,25 +47,50 @@ def find_looks(kind: QueueKind, sources: Sources) -> Queue:
     row = np.array([catalogue.row_of.get(key, -1) for key in refit.keys], dtype=np.int64)
     order = np.argsort(-prob, kind="stable")
     order = order[row[order] >= 0]
-    items = make_image_items(catalogue, row[order], score=prob[order])
+    items = make_image_items(catalogue, row[order], score=prob[order]).reset_index(drop=True)
+    position_of = {key: position for position, key in enumerate(items["key"])}
+
+    def choose(num: int) -> dict[int, str]:
+        looks = refit.choose(refit.last_fit, num)
+        asked = zip((refit.keys[i] for i in looks.rows), looks.reasons, strict=True)
+        return {position_of[key]: str(reason) for key, reason in asked if key in position_of}
+
     return Queue(
         kind,
-        items.reset_index(drop=True),
+        items,
         score_name="noise probability",
         facts=lambda i: [f"noise {prob[order[i]]:.0%}", *_colours(catalogue, int(row[order[i]]))],
+        choose=choose,
+        left=_left_of(sources),
     )
 
 
-def choose_looks(queue: Queue, refit: NoiseRefit, num: int) -> dict[int, str]:
-    """Positions of the `num` items to ask about next, by the last fit, in order; and why (`WHY`)."""
-    looks = refit.choose(refit.last_fit, num)
-    keys = [("image", refit.keys[i]) for i in looks.rows]
-    return {queue.position_of[k]: str(r) for k, r in zip(keys, looks.reasons, strict=True) if k in queue.position_of}
+def follow_noise(sources: Sources) -> None:
+    """Fit the noise model to the answers so far, where there is one."""
+    if sources.noise:
+        sources.noise.follow(sources.ledger)
 
 
 def find_fit(sources: Sources) -> object:
     """Changes with every fit of the model, and with the scan."""
-    return (sources.refit.version, sources.refit.is_current()) if sources.refit else None
+    return (sources.noise.version, sources.noise.is_current()) if sources.noise else None
+
+
+def _left_of(sources: Sources) -> Callable[[], dict[str, Any] | None]:
+    """What is left of the noise, by the last fit."""
+
+    def left() -> dict[str, Any] | None:
+        if sources.noise is None:
+            return None
+        fit = sources.noise.last_fit
+        return {
+            "share": None if fit.left is None else round(fit.left, 5),
+            "bound": round(fit.bound, 5),
+            "num_random": fit.num_random,
+            "is_reached": fit.is_reached,
+        }
+
+    return left
 
 
 def find_seed_candidates(kind: QueueKind, sources: Sources) -> Queue:
@@ -87,7 +110,14 @@ def find_seed_candidates(kind: QueueKind, sources: Sources) -> Queue:
     def facts(i: int) -> list[str]:
         return [str(ordered["reason"].iloc[i]), *_colours(catalogue, int(ordered["row"].iloc[i]))]
 
-    return Queue(kind, ordered, score_name="oddness", facts=facts)
+    return Queue(kind, ordered, score_name="oddness", facts=facts, left=_left_of(sources), hint=_count_seeds)
+
+
+def _count_seeds(ledger: Ledger) -> str:
+    verdicts = [event.verdict for event in list(ledger.mine.values())]
+    num_noise, num_normal = verdicts.count("noise"), verdicts.count("normal")
+    enough = "enough" if min(num_noise, num_normal) >= _ENOUGH_SEEDS else f"{_ENOUGH_SEEDS} of each are enough"
+    return f"{num_noise:,} noise · {num_normal:,} normal · {enough}"
 
 
 def _rank_low(rows: pd.DataFrame, name: str, there: np.ndarray) -> np.ndarray:
@@ -106,7 +136,7 @@ def find_noise(kind: QueueKind, sources: Sources) -> Queue:
     """
     catalogue = sources.catalogue
     rows, settings = catalogue.rows, catalogue.settings
-    refit = sources.refit if sources.refit and sources.refit.is_current() else None
+    refit = sources.noise if sources.noise and sources.noise.is_current() else None
     if refit:
         by_key = rows["image_id"].map(dict(zip(refit.keys, refit.last_fit.noise_prob, strict=True)))
         prob = by_key.to_numpy(np.float64)
@@ -128,7 +158,7 @@ def find_noise(kind: QueueKind, sources: Sources) -> Queue:
         row = int(ordered["row"].iloc[i])
         return [f"noise {ordered['score'].iloc[i]:.0%}", str(ordered["reason"].iloc[i]), *_colours(catalogue, row)]
 
-    return Queue(kind, ordered, score_name="noise probability", facts=facts)
+    return Queue(kind, ordered, score_name="noise probability", facts=facts, left=_left_of(sources))
 
 
 def _found_by(rows: pd.DataFrame, there: np.ndarray) -> np.ndarray:

@@ -48,7 +48,10 @@ class NoiseFit:
     left: float | None
     """Share of noise, 0 .. 1, that is likely left among the images that stay; None while too little is known."""
     bound: float
-    """The most that may be left, 0 .. 1, by the random looks alone, with 95 % confidence however often one asks."""
+    """The most that may be left, 0 .. 1, by the random looks alone, with 95 % confidence however often one asks.
+
+    Images that nobody is sure of stay, and count as noise.
+    """
     num_random: int
     """Random looks that count."""
 
@@ -143,7 +146,8 @@ class NoiseRefit:
         is_answered[answered] = True
         verdicts = {key: a.in_force.verdict for key, a in answers.items() if a.in_force}
         verdict = np.array([verdicts.get(key, "") for key in self.keys], dtype=object)
-        looks = replay_random_looks(self._order, answered, verdict == "noise")
+        may_be_noise = (verdict == "noise") | (is_answered & (verdict == ""))  # unsure, or annotators differ
+        looks = replay_random_looks(self._order, answered, may_be_noise)
         is_dropped = np.isin(verdict, ("noise", "drop")) | (~is_answered & (noise_prob > self._threshold))
         left = None
         if min(num_noise, num_seeds - num_noise) >= FEWEST_OF_A_KIND:
@@ -157,7 +161,7 @@ class NoiseRefit:
             is_answered=is_answered,
             open_random=looks.open_rows,
             left=left,
-            bound=min(1.0, looks.upper_left / num_stay),
+            bound=min(1.0, (looks.upper_left + int((may_be_noise & ~is_dropped).sum())) / num_stay),
             num_random=looks.num_looks,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -45,7 +45,7 @@ class Sources:
     ledger: Ledger
     share: float = 1.0
     """Share of the label issues to look at, drawn at random."""
-    refit: NoiseRefit | None = None
+    noise: NoiseRefit | None = None
     """The noise model that follows people's answers, where features are there."""
 
 
@@ -58,6 +58,8 @@ class QueueKind:
     question: str
     find: Callable[[QueueKind, Sources], Queue]
     """Makes the queue; one without items that says why it is absent, where there is nothing to make it from."""
+    follow: Callable[[Sources], None] = lambda sources: None
+    """Learns from all answers so far; called before the first page is shown, and may take its time."""
     version: Callable[[Sources], object] = lambda sources: None
     """Changes when the queue has to be made again, besides with every new manifest."""
     actions: tuple[Action, ...] = LABEL_ACTIONS
@@ -100,6 +102,12 @@ class Queue:
     """The image ids of a class, for a glance."""
     facts: Callable[[int], list[str]] = lambda position: []
     """What is known of an item, in words."""
+    choose: Callable[[int], dict[int, str]] | None = None
+    """Picks so many items to ask about next: their positions, in order, and why; None: the next of the queue."""
+    left: Callable[[], dict[str, Any] | None] = lambda: None
+    """What is likely left of what the queue looks for, as JSON values; None where nobody knows."""
+    hint: Callable[[Ledger], str] = lambda ledger: ""
+    """How far the annotator has come towards enough answers, in words."""
     after_seq: int = 0
     """In the audit: only later decisions count."""
     absent: str = ""

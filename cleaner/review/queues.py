@@ -13,23 +13,24 @@ from cleaner.review.label_queues import (
     find_label_issues,
 )
 from cleaner.review.noise_queues import (
-    LOOKS_QUEUE,
     NOISE_ACTIONS,
     find_fit,
     find_looks,
     find_noise,
     find_seed_candidates,
+    follow_noise,
 )
 from cleaner.review.people_queues import find_audit_sample, find_disagreements, find_drawn_samples
 from cleaner.review.queue import LABEL_ACTIONS, QueueKind
 
 _KINDS = (
     QueueKind(
-        name=LOOKS_QUEUE,
+        name="noise",
         title="Noise",
         question="Noise (a map, chart, logo, text), or a normal picture?",
         find=find_looks,
         is_open_ended=True,
+        follow=follow_noise,
         version=find_fit,
         actions=NOISE_ACTIONS,
         applied_by="noise",

@@ -44,9 +44,9 @@ class ReviewServer:
         share: float = 1.0,
         host: str = "127.0.0.1",
         port: int | None = None,
-        refit: NoiseRefit | None = None,
+        noise: NoiseRefit | None = None,
     ) -> None:
-        self.desk = Desk(workspace, annotator, share, refit)
+        self.desk = Desk(workspace, annotator, share, noise)
         self.socket = _bind(host, port)
         self.port: int = self.socket.getsockname()[1]
         self.host = host

@@ -54,7 +54,7 @@ def random_order(image_ids: Sequence[str], seed: int) -> np.ndarray:
 
 def replay_random_looks(order: np.ndarray, answered: np.ndarray, is_noise: np.ndarray) -> RandomLooks:
     """What the random looks say, from `order` (N,), rows `answered` (n,) in the order of their first answers, and
-    `is_noise` (N,) bool, which counts where a row is answered (an unsure answer is no noise).
+    `is_noise` (N,) bool, which counts where a row is answered; an unsure answer has to count as noise for a safe bound.
 
     A block is the next `RANDOM_BLOCK` rows of the order that had no answer when the block before was answered whole: a
     uniform sample of the rows then left, whichever pictures were picked, and answered first, elsewhere. Its rows count

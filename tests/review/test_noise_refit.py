@@ -113,6 +113,22 @@ def test_every_answer_counts_once_and_an_undone_one_is_asked_again(scanned: Work
     assert refit.follow(ledger) is refit.last_fit  # nothing was decided since
 
 
+def test_what_nobody_is_sure_of_counts_as_noise_in_the_bound(scanned: Workspace) -> None:
+    """Random looks alone, the same ones, called normal, unsure, or once noise and once normal."""
+    settings, bounds = NoiseSettings(embedding=SMALL), {}
+    first = NoiseRefit.open(scanned, settings, RunOptions())
+    asked = [first.keys[i] for i in first.last_fit.open_random[:7]]
+    for name, verdicts in (("normal", ["normal"]), ("unsure", ["unsure"]), ("disputed", ["noise", "normal"])):
+        scanned.decisions_path.unlink(missing_ok=True)
+        store = DecisionStore(scanned.decisions_path)
+        for key in asked:
+            for number, verdict in enumerate(verdicts):
+                store.add("image", key, verdict, annotator=f"person {number}")
+        bounds[name] = NoiseRefit.open(scanned, settings, RunOptions()).last_fit
+    assert {fit.num_random for fit in bounds.values()} == {7}
+    assert bounds["unsure"].bound == bounds["disputed"].bound > bounds["normal"].bound
+
+
 def test_seeds_of_a_file_are_learned_from_and_not_asked(scanned: Workspace, small_images: Path) -> None:
     settings = NoiseSettings(embedding=SMALL, seeds=str(small_images / "seeds.csv"))
     refit = NoiseRefit.open(scanned, settings, RunOptions())
