@@ -27,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from label_decisions import load
+from label_sets import load
 
 from cleaner.modeling.crossval import FoldedRows, cross_train
 from cleaner.modeling.embeddings import Embeddings

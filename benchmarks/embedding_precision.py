@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from label_decisions import decode, flip
+from label_sets import decode, flip
 
 from cleaner.config import EmbeddingSettings
 from cleaner.modeling.backbones import load_backbone

@@ -68,6 +68,11 @@ class ProbeLearner:
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.features = PrincipalFeatures(embeddings, dtype, scratch)
 
+    def leading_features(self, rows: np.ndarray, num: int) -> np.ndarray:
+        """Features (n, num or fewer) float16 of `rows` (n,) along the widest principal directions."""
+        parts = np.array_split(rows, max(1, len(rows) // _CHUNK_ROWS))
+        return np.concatenate([self.features("plain", part)[:, :num].half().numpy() for part in parts])
+
     def fit_and_predict(self, job: FitJob, held_out: Sequence[HeldOut]) -> list[tuple[Predictor, OutOfFold]]:
         """See Learner.fit_and_predict."""
         return predict_each(self.fit(job), held_out)

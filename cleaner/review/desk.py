@@ -151,6 +151,7 @@ class Desk:
             "name": name,
             "items": [self._item(queue, p, catalogue, why.get(p, "")) for p in positions],
             "is_chosen": bool(why),
+            "learns": queue.learns and request.status in ("todo", "nobody"),
             "left": queue.left(),
             "start": request.start,
             "next": following,

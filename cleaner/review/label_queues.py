@@ -7,6 +7,7 @@ import pandas as pd
 
 from cleaner.dataset.events import Event
 from cleaner.review.catalogue import Catalogue
+from cleaner.review.label_refit import LabelFit
 from cleaner.review.queue import (
     NUM_CHOICES,
     Queue,
@@ -36,24 +37,26 @@ def find_label_issues(kind: QueueKind, sources: Sources) -> Queue:
     rows = catalogue.rows
     if "suggested_label" not in rows:
         return absent_queue(kind, "run `cleaner labels` first")
-    wanted = (rows["label_issue"] != "").to_numpy()
+    found = (sources.labels and sources.labels.last_fit) or _read_fit(rows)
+    wanted = (rows["label_issue"] != "").to_numpy() | found.is_candidate
     there = first_of_content(catalogue, wanted)
     if sources.share < 1:  # by the content's digest, so that every run draws the same ones
         ids = rows["image_id"].to_numpy()[there]
         there = there[np.array([int(i[:12], 16) / 16**12 < sources.share for i in ids], dtype=bool)]
-    sure = rows["suggested_prob"].to_numpy()[there].astype(np.float64)
-    prob = rows["label_issue_prob"].to_numpy()[there].astype(np.float64)
+    sure, prob = found.suggested_prob[there], found.issue_prob[there]
     own = np.nan_to_num(rows["self_confidence"].to_numpy()[there].astype(np.float64))
-    kept = np.where(rows["keep"].to_numpy()[there], "kept", "dropped")
-    reason = rows["label_issue"].astype(object).to_numpy()[there] + ", " + kept
+    is_kept = rows["keep"].to_numpy()[there]
+    kind_of_issue = rows["label_issue"].astype(object).to_numpy()[there]
+    kind_of_issue[kind_of_issue == ""] = "fine"  # flagged since the last run
+    reason = kind_of_issue + np.where(is_kept, ", kept", ", dropped")
     by_rule = not np.isnan(prob).all()  # the rule recipe has no probabilities
     score, score_name = (prob, "probability of a wrong label") if by_rule else (sure, "confidence in the suggestion")
-    items = make_image_items(catalogue, there, rows["suggested_label"].astype(object).to_numpy()[there], score, reason)
+    items = make_image_items(catalogue, there, found.suggested[there], score, reason)
     if by_rule:
         relabelled = (rows["clean_label"].astype(object) != rows["label"].astype(object)).to_numpy()[there]
         dropped_for_it = rows["drop_reason"].astype(str).str.startswith("label_issue").to_numpy()[there]
-        of_dropped = np.where(dropped_for_it, 1 - prob, np.nan)  # what another stage dropped is not decided here
-        is_wrong = np.where(kept == "kept", np.where(relabelled, 1 - sure, prob), of_dropped)
+        is_wrong = np.where(found.would_drop[there], 1 - prob, np.where(is_kept & relabelled, 1 - sure, prob))
+        is_wrong[~is_kept & ~dropped_for_it] = np.nan  # what another stage dropped is not decided here
         ordered = most_gain_first(items, is_wrong, own)
     else:
         ordered = most_doubtful_first(items, 1 - (np.nan_to_num(sure) - own), grouped=True)
@@ -70,9 +73,33 @@ def find_label_issues(kind: QueueKind, sources: Sources) -> Queue:
         if by_rule and not np.isnan(ordered["score"].iloc[i]):
             known.append(f"wrong label: {ordered['score'].iloc[i]:.0%}")
         known.append(f"{ordered['given'].iloc[i]}: {float(rows['self_confidence'].iloc[row]):.0%}")
-        return [*known, f"{ordered['suggested'].iloc[i]}: {float(rows['suggested_prob'].iloc[row]):.0%}"]
+        return [*known, f"{ordered['suggested'].iloc[i]}: {found.suggested_prob[row]:.0%}"]
 
-    return Queue(kind, ordered, score_name=score_name, choices=choices, facts=facts)
+    learns = sources.labels is not None
+    return Queue(kind, ordered, score_name=score_name, choices=choices, facts=facts, learns=learns)
+
+
+def follow_labels(sources: Sources) -> None:
+    """Estimate the probabilities anew from all verdicts so far, where there is something to estimate them from."""
+    if sources.labels:
+        sources.labels.follow(sources.ledger)
+
+
+def find_label_fit(sources: Sources) -> object:
+    """Changes with every new estimate."""
+    return sources.labels.version if sources.labels else None
+
+
+def _read_fit(rows: pd.DataFrame) -> LabelFit:
+    """The probabilities and drops of the last run, by its manifest."""
+    dropped = ~rows["keep"] & rows["drop_reason"].astype(str).str.startswith("label_issue")
+    return LabelFit(
+        issue_prob=rows["label_issue_prob"].to_numpy().astype(np.float64),
+        is_candidate=(rows["label_issue"] != "").to_numpy(),
+        would_drop=dropped.to_numpy(),
+        suggested=rows["suggested_label"].astype(object).to_numpy(),
+        suggested_prob=rows["suggested_prob"].to_numpy().astype(np.float64),
+    )
 
 
 def most_gain_first(items: pd.DataFrame, gain: np.ndarray, own: np.ndarray) -> pd.DataFrame:

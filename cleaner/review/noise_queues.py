@@ -60,6 +60,7 @@ def find_looks(kind: QueueKind, sources: Sources) -> Queue:
         items,
         score_name="noise probability",
         facts=lambda i: [f"noise {prob[order[i]]:.0%}", *_colours(catalogue, int(row[order[i]]))],
+        learns=True,
         choose=choose,
         left=_left_of(sources),
     )

@@ -13,6 +13,7 @@ import pandas as pd
 from cleaner.dataset.events import SETTLE, Event
 from cleaner.dataset.workspace import Workspace
 from cleaner.review.catalogue import Catalogue
+from cleaner.review.label_refit import LabelRefit
 from cleaner.review.ledger import Answers, Key, Ledger
 
 if TYPE_CHECKING:
@@ -47,6 +48,11 @@ class Sources:
     """Share of the label issues to look at, drawn at random."""
     noise: NoiseRefit | None = None
     """The noise model that follows people's answers, where features are there."""
+
+    @cached_property
+    def labels(self) -> LabelRefit | None:
+        """What follows people's verdicts on labels, where a run of the labels stage left its predictions."""
+        return LabelRefit.open(self.workspace, self.catalogue)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +108,8 @@ class Queue:
     """The image ids of a class, for a glance."""
     facts: Callable[[int], list[str]] = lambda position: []
     """What is known of an item, in words."""
+    learns: bool = False
+    """Whether its order follows the answers: a page that is answered whole is followed by one chosen anew."""
     choose: Callable[[int], dict[int, str]] | None = None
     """Picks so many items to ask about next: their positions, in order, and why; None: the next of the queue."""
     left: Callable[[], dict[str, Any] | None] = lambda: None

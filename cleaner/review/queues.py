@@ -10,7 +10,9 @@ from cleaner.review.label_queues import (
     answers_label_question,
     find_calibration_sample,
     find_conflicts,
+    find_label_fit,
     find_label_issues,
+    follow_labels,
 )
 from cleaner.review.noise_queues import (
     NOISE_ACTIONS,
@@ -66,6 +68,8 @@ _KINDS = (
         title="Labels",
         question="Does the given label fit, or another one?",
         find=find_label_issues,
+        follow=follow_labels,
+        version=find_label_fit,
         is_grouped=True,
         answers=answers_label_question,
     ),

@@ -89,7 +89,9 @@ function prefetch() {
 
 export async function turnPage(direction) {
   if (!view.page || view.loading) return;
-  if (direction > 0 && view.page.next !== null) {
+  if (direction > 0 && view.page.learns && view.page.items.length && !grid.isOpen()) {
+    await loadRest();
+  } else if (direction > 0 && view.page.next !== null) {
     const before = view.page;
     await load(view.page.next, { held: view.ahead });
     if (view.page !== before) view.starts.push(before.start);
@@ -111,7 +113,7 @@ async function loadRest() {
     return;
   }
   view.starts = [];
-  if (view.page.is_chosen) say("the model learns from your answers and picks the next pictures");
+  if (view.page.learns) say("the model learns from your answers and picks the next pictures");
   await load(0);
 }
 

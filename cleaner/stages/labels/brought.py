@@ -46,6 +46,11 @@ class BroughtModel:
 
         return run_in_turn(top_ks, len(self.labels.targets), run)
 
+    @property
+    def features(self) -> np.ndarray:
+        """Nothing: no image was read."""
+        return np.zeros((len(self.labels.targets), 0), np.float16)
+
     def estimate(self, passes: list[Pass]) -> IssueEstimate:
         """The estimate on the predictions; `passes` do not matter."""
         return judge_predictions(self.labels, self.predictions, self.progress)

@@ -44,9 +44,13 @@ class IssueEstimate:
     """People's verdicts that recalibrated the probabilities."""
     zero: OutOfFold
     """From the cross-training on the labels as given, or brought by people."""
+    last: OutOfFold
+    """What the estimate was made from: the last round's predictions, or those brought."""
     rounds: list[dict[str, object]] = field(default_factory=list)
     models: list[Arrays] = field(default_factory=list)
     """The last fold models' arrays."""
+    trusted: bool = False
+    """Whether `last` are, for the most part, predictions that people brought (see NoiseEstimate)."""
     brought_weight: float | None = None
     """Weight of predictions that people brought in a pool with ours, 0 .. 1; None where there is no such pool."""
 
@@ -81,25 +85,31 @@ def estimate_issues(fits: StoredFits, zero: OutOfFold, brought: Predicts | None 
         predictions, weight = _pool(labels, predictions, brought)
         fits.progress.say(f"  rule auto  brought predictions count {weight:.0%}")
         estimate = NoiseEstimate(predictions, labels.num_classes, labels.decided, trusted=weight > 0.5)
-    found = _conclude(labels, estimate.final(), predictions, fits.progress)
-    return replace(found, zero=zero, rounds=rounds, models=models, brought_weight=weight)
+    found = _conclude(estimate.final(), predictions, labels.decided)
+    fits.progress.say(_outcome(found))
+    trusted = weight is not None and weight > 0.5
+    return replace(found, zero=zero, rounds=rounds, models=models, trusted=trusted, brought_weight=weight)
 
 
 def judge_predictions(labels: LabelSet, predictions: OutOfFold, progress: Progress) -> IssueEstimate:
     """Estimate the issues of all rows from `predictions` that people brought, alone."""
-    noise = NoiseEstimate(predictions, labels.num_classes, labels.decided, trusted=True).final()
-    found = _conclude(labels, noise, predictions, progress)
-    return replace(found, rounds=[_note(0, BROUGHT, noise, found.flagged)])
+    found = judge(predictions, labels.num_classes, labels.decided, trusted=True)
+    progress.say(_outcome(found))
+    return replace(found, rounds=[_note(0, BROUGHT, found.noise, found.flagged)])
 
 
-def _conclude(labels: LabelSet, noise: LabelNoise, predictions: OutOfFold, progress: Progress) -> IssueEstimate:
+def judge(predictions: OutOfFold, num_classes: int, decided: np.ndarray, *, trusted: bool) -> IssueEstimate:
+    """Estimate the issues of n rows from finished `predictions` and people's verdicts `decided` (see NoiseEstimate)."""
+    noise = NoiseEstimate(predictions, num_classes, decided, trusted=trusted).final()
+    return replace(_conclude(noise, predictions, decided), trusted=trusted)
+
+
+def _conclude(noise: LabelNoise, predictions: OutOfFold, decided: np.ndarray) -> IssueEstimate:
     """Recalibrate the probabilities by people's verdicts and choose the threshold; `zero` is `predictions`."""
     prob = np.where(predictions.given_rank >= 0, noise.issue_prob, np.nan).astype(np.float32)
-    reviewed = labels.decided != UNDECIDED  # an image of no class has a wrong label too
-    prob = recalibrate(prob, reviewed, labels.decided != labels.targets)
+    reviewed = decided != UNDECIDED  # an image of no class has a wrong label too
+    prob = recalibrate(prob, reviewed, decided != predictions.given)
     threshold = find_f1_threshold(prob)
-    num_flagged = int((prob > threshold).sum())
-    progress.say(f"  rule auto  {num_flagged:,} labels are wrong with a probability above {threshold:.2f}")
     return IssueEstimate(
         issue_prob=prob,
         flagged=prob > threshold,
@@ -107,7 +117,13 @@ def _conclude(labels: LabelSet, noise: LabelNoise, predictions: OutOfFold, progr
         noise=noise,
         num_reviewed=int(reviewed.sum()),
         zero=predictions,
+        last=predictions,
     )
+
+
+def _outcome(found: IssueEstimate) -> str:
+    num = int(found.flagged.sum())
+    return f"  rule auto  {num:,} labels are wrong with a probability above {found.threshold:.2f}"
 
 
 def _pool(labels: LabelSet, ours: OutOfFold, brought: Predicts) -> tuple[OutOfFold, float]:

@@ -19,7 +19,7 @@ from cleaner.stages.labels.issue_estimate import IssueEstimate
 from cleaner.stages.labels.label_set import LabelSet, make_label_set
 from cleaner.stages.labels.outcome import Evidence, apply_outcome
 from cleaner.stages.labels.passes import Pass, plan_passes
-from cleaner.stages.labels.records import notes_of, warnings_of, write_rounds
+from cleaner.stages.labels.records import notes_of, warnings_of, write_predictions, write_rounds
 from cleaner.stages.labels.rule import Choice
 from cleaner.stages.stage_run import Machine, StageResult, StageRun
 
@@ -37,6 +37,10 @@ class Judge(Protocol):
     @property
     def learner(self) -> str:
         """What is trained, for the record."""
+
+    @property
+    def features(self) -> np.ndarray:
+        """(n, D) float16: what the images look like; D is 0 where nothing is known of it."""
 
     def run_passes(self, top_ks: Sequence[int]) -> list[Pass]:
         """The recipe's passes."""
@@ -73,10 +77,13 @@ def find_label_issues(run: StageRun[LabelsSettings]) -> StageResult:
     classes_file, class_counts = write_classes(folder, evidence, full)
     counts |= class_counts
     clear_folder(folder / "models")
+    files = [write_rounds(folder, evidence), classes_file, *judge.write_models(folder, evidence)]
+    if evidence.estimate is not None:
+        files.append(write_predictions(folder, manifest, evidence, merged, judge.features))
     return run.complete(
         full,
         counts=counts,
-        files=[write_rounds(folder, evidence), classes_file, *judge.write_models(folder, evidence)],
+        files=files,
         machine=judge.machine,
         notes={"learner": judge.learner} | notes_of(evidence),
         warnings=warnings_of(counts, evidence.passes),

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from cleaner.dataset.manifest import write_table
 from cleaner.errors import first_few
 from cleaner.stages.labels.class_table import class_warnings
+from cleaner.stages.labels.last_predictions import LastPredictions
 from cleaner.stages.labels.outcome import Evidence
 from cleaner.stages.labels.passes import Pass
 
@@ -48,6 +50,17 @@ def write_rounds(folder: Path, evidence: Evidence) -> str:
     frame = pd.concat(parts, ignore_index=True) if parts else _ROUNDS_SCHEMA.empty_table().to_pandas()
     write_table(folder / "rounds.parquet", frame, _ROUNDS_SCHEMA)
     return "rounds.parquet"
+
+
+def write_predictions(
+    folder: Path, manifest: pd.DataFrame, evidence: Evidence, merged: dict[str, str], features: np.ndarray
+) -> str:
+    """Write what the estimate was made from, for the review of labels; returns the file's name."""
+    estimate = evidence.estimate
+    assert estimate is not None
+    rows = np.flatnonzero(manifest["file_name"].isin(evidence.rows["file_name"]))
+    groups, classes = evidence.labels.groups, evidence.classes
+    return LastPredictions(rows, estimate.last, groups, features, classes, merged, estimate.trusted).write(folder)
 
 
 def notes_of(evidence: Evidence) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from cleaner.config import LabelsSettings
 from cleaner.dataset.store import Arrays, ArrayStore, digest_of, write_atomic, write_json
 from cleaner.modeling.backbones import num_threads
 from cleaner.modeling.learner import Learner
+from cleaner.modeling.probe import ProbeLearner
 from cleaner.scoring.held_out import Predicts
 from cleaner.stages.labels.fits import StoredFits
 from cleaner.stages.labels.issue_estimate import IssueEstimate, estimate_issues
@@ -22,6 +23,8 @@ from cleaner.stages.labels.outcome import Evidence
 from cleaner.stages.labels.passes import Pass, run_in_turn, run_pass
 from cleaner.stages.learners import open_learner
 from cleaner.stages.stage_run import Machine, StageRun
+
+_NUM_FEATURES = 128
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,14 @@ class TrainedModels:
     def learner(self) -> str:
         """What is trained: probe or finetune."""
         return str(self._learner.card["learner"])
+
+    @property
+    def features(self) -> np.ndarray:
+        """The first of the principal directions that heads learned from; nothing where something else learned."""
+        rows, learner = np.arange(len(self.fits.labels.targets)), self._learner
+        if not isinstance(learner, ProbeLearner):
+            return np.zeros((len(rows), 0), np.float16)
+        return learner.leading_features(rows, _NUM_FEATURES)
 
     @property
     def _learner(self) -> Learner:
