@@ -14,7 +14,7 @@ from cleaner.scoring.expected_precision import choose_drops
 from cleaner.scoring.label_looks import teach
 from cleaner.scoring.out_of_fold import NO_CLASS, UNDECIDED
 from cleaner.stages.labels.issue_estimate import judge
-from cleaner.stages.labels.last_predictions import LastPredictions
+from cleaner.stages.labels.last_predictions import FILE, LastPredictions
 
 _WORTH_A_LOOK = 0.1
 """Labels that are wrong more often than this are asked about, whatever the passes of the last run said."""
@@ -56,7 +56,7 @@ class LabelRefit:
     def open(cls, workspace: Workspace, catalogue: Catalogue) -> LabelRefit | None:
         """For the manifest that is reviewed; None where no labels stage with probabilities is behind it."""
         record = workspace.record("labels")
-        if record is None or not _is_behind(record.outputs[MANIFEST], catalogue):
+        if record is None or FILE not in record.outputs or not _is_behind(record.outputs[MANIFEST], catalogue):
             return None
         last = LastPredictions.read(workspace.stage_dir("labels"))
         return None if last is None else cls(last, catalogue.rows["image_id"].to_numpy())
