@@ -14,6 +14,8 @@ from cleaner.dataset.names import matching_names
 from cleaner.dataset.tables import read_table, refuse, require_columns, with_rows
 from cleaner.errors import BadInputError, first_few
 
+VOTES_FILE = "votes.parquet"
+"""In the folder of the scan: the votes of a list of annotators."""
 _COLUMNS = {"file": "file_name", "label": "label", "split": "split", "annotator": "annotator"}
 """What `--columns` may name, and the column that is read where it names none."""
 

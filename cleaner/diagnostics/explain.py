@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.events import agreed
+from cleaner.dataset.label_lists import VOTES_FILE
 from cleaner.dataset.locations import locate
 from cleaner.dataset.lookup import FoundImage, find_images
 from cleaner.dataset.manifest import STAGES, read_matching
@@ -72,7 +73,10 @@ def _explain(workspace: Workspace, latest: str, image: FoundImage, num_neighbour
     for stage in STAGES[: STAGES.index(latest) + 1]:
         if stage in seen.records:
             rounds = _rounds(workspace, stage, image.file_name)
-            stages.append({"stage": stage, "words": words_of(stage, seen, rounds), "rounds": rounds})
+            words = words_of(stage, seen, rounds)
+            if stage == "scan" and VOTES_FILE in seen.records[stage].outputs:
+                words += _vote_words(workspace, image.file_name)
+            stages.append({"stage": stage, "words": words, "rounds": rounds})
     same_pixels = members.loc[members["pixel_id"] == row.get("pixel_id"), "image_id"].tolist()
     return Explanation(
         file_name=image.file_name,
@@ -104,6 +108,13 @@ def _copies(row: dict[str, Any], members: pd.DataFrame) -> list[dict[str, Any]]:
         kept = ("file_name", "label", "keep", "drop_reason")
         out.append({"kind": "exact" if exact else "near"} | {k: _plain(other[k]) for k in kept})
     return out
+
+
+def _vote_words(workspace: Workspace, file_name: str) -> list[str]:
+    path = workspace.stage_dir("scan") / VOTES_FILE
+    votes = read_matching(path, ["file_name", "label", "votes"], pc.field("file_name") == file_name)
+    named = [f"{label} {num}" for label, num in zip(votes["label"], votes["votes"], strict=True)]
+    return [f"annotators' votes: {', '.join(named)}"] if named else []
 
 
 def _rounds(workspace: Workspace, stage: str, file_name: str) -> list[dict[str, Any]]:

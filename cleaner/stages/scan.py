@@ -20,6 +20,7 @@ from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.files import FoundFile, is_inside, list_files
 from cleaner.dataset.images import HASH_BYTES, UNIFORM_STD, ImageFacts
 from cleaner.dataset.inspection import Limits
+from cleaner.dataset.label_lists import VOTES_FILE
 from cleaner.dataset.locations import is_remote
 from cleaner.dataset.manifest import drop_rows, write_table
 from cleaner.dataset.names import read_name, to_file_name
@@ -33,7 +34,6 @@ from cleaner.stages.inputs import inspect_with_engine
 from cleaner.stages.scan_set import ScanSet, choose_files
 from cleaner.stages.stage_run import StageResult, StageRun
 
-VOTES = "votes.parquet"
 _VOTES_SCHEMA = pa.schema(
     [("file_name", pa.string()), ("label", pa.string()), ("votes", pa.int32()), ("share", pa.float32())]
 )
@@ -69,7 +69,7 @@ def _scan(
     settings, options = run.settings, run.options
     limits = Limits(settings.max_pixels, settings.file_timeout)
     chosen = choose_files(root, found, settings)
-    place = run.begin() / VOTES
+    place = run.begin() / VOTES_FILE
     place.unlink(missing_ok=True)
     folder = f"scan/{digest_of(str(root))[:16]}"
     facts = inspect_with_engine(run.workspace, chosen.files, "scan", folder, limits, options)
@@ -83,7 +83,7 @@ def _scan(
         counts["merges_recorded"] = record_merges(store, chosen.alike)
     for message in chosen.warnings:
         options.progress.warn(message)
-    files = [VOTES] if chosen.votes is not None else []
+    files = [VOTES_FILE] if chosen.votes is not None else []
     return run.complete(manifest, counts=counts, files=files, warnings=chosen.warnings)
 
 

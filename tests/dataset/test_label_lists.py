@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 
 from cleaner.dataset.label_lists import read_labels
+from cleaner.dataset.workspace import Workspace
+from cleaner.diagnostics.explain import explain_images
 from cleaner.errors import BadInputError
 from tests.support.scanned import Recorder, make_tree, picture, save, scan
 
@@ -148,6 +150,8 @@ def test_one_row_for_each_annotator(root: Path, work: Path) -> None:
     ]
     assert votes["share"].tolist() == pytest.approx([2 / 3, 1 / 3, 0.5, 0.5, 1])
     assert "votes.parquet" in result.record.outputs
+    (told,) = explain_images(Workspace(work), ["a/00.png"], num_neighbours=0)
+    assert "annotators' votes: cat 2, dog 1" in told.stages[0]["words"]
     scan(root, work)
     assert not (work / "scan/votes.parquet").exists()
 
