@@ -3,9 +3,10 @@
     python benchmarks/scan_scale.py [--files 10000 100000 1000000] [--csv FILE]
 
 Makes so many files in 1,000 class folders and, in the scan's cache, what looking at them would have found: random
-pictures, of a hundred one a near duplicate of another and one an exact copy. Then the real `cleaner scan` lists the
-files, takes up what it knows, searches for duplicates and writes the manifest without reading a picture: what remains
-is what grows beside decoding. `near duplicates` is the search alone, `listing` a scan that finds everything up to date.
+pictures, of a hundred one a near duplicate of another and one an exact copy. Then `cleaner scan --near-radius 0`
+lists the files, takes up what it knows and writes the manifest without reading a picture: what remains is what grows
+beside decoding. `hashes` and `keypoints` are the two searches that propose near duplicates, alone; there is nothing to
+look at. `listing` is a scan that finds everything up to date.
 One table; --csv writes it for plot_growth.py.
 """
 
@@ -15,6 +16,7 @@ import argparse
 import dataclasses
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -27,14 +29,17 @@ from table_scale import measure
 
 from cleaner.config import ScanSettings
 from cleaner.dataset.files import FoundFile, list_files
-from cleaner.dataset.images import HASH_BYTES, ImageFacts
+from cleaner.dataset.images import ImageFacts
 from cleaner.dataset.inspection import INSPECTION_VERSION
+from cleaner.dataset.near_features import HASH_BYTES, KEYPOINT, MAX_KEYPOINTS, NUM_HASHES, PLACE_UNIT
 from cleaner.dataset.store import ArrayStore, digest_of
-from cleaner.scoring.duplicates import find_near_duplicates
+from cleaner.scoring.duplicates import find_near_pairs
+from cleaner.scoring.keypoint_matches import match_keypoints
+from cleaner.stages.near_copies import MOST_CANDIDATES
 
 NUM_FOLDERS = 1000
 _PIECE = 10_000
-_FIELDS = [f.name for f in dataclasses.fields(ImageFacts) if f.name != "near_hash"]
+_FIELDS = [f.name for f in dataclasses.fields(ImageFacts) if f.name not in ("near_hash", "keypoints")]
 
 
 def main() -> None:
@@ -52,12 +57,14 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/var/tmp")) as scratch:
             # in another process: a child's peak counts from its parent's size at the fork, and this one stays small
             command = [sys.executable, __file__, "--make", scratch, str(num)]
-            search_s = float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
-            rows.append({"rows": num, "command": "near duplicates", "seconds": search_s})
+            searches = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+            rows += [{"rows": num} | search for search in searches]
             for name in ("scan, known files", "listing"):
-                seconds, cpu, peak_mb, _ = measure(Path(scratch) / "work", "scan", f"{scratch}/images", "--quiet")
+                seconds, cpu, peak_mb, _ = measure(
+                    Path(scratch) / "work", "scan", f"{scratch}/images", "--quiet", "--near-radius", "0"
+                )
                 rows.append({"rows": num, "command": name, "seconds": seconds, "core_seconds": cpu, "peak_mb": peak_mb})
-        print(*rows[-3:], sep="\n", file=sys.stderr, flush=True)
+        print(*rows[-4:], sep="\n", file=sys.stderr, flush=True)
     table = pd.DataFrame(rows)
     print(table.to_string(index=False, float_format="%.2f", na_rep=""))
     if args.csv:
@@ -65,17 +72,17 @@ def main() -> None:
 
 
 def prepare(scratch: Path, num: int) -> None:
-    """Files, and what a scan of them would have found; prints the seconds that the search for near duplicates takes."""
+    """Files, and what a scan of them would have found; prints time and memory of the searches for near duplicates."""
     root = scratch / "images"
     for i in range(NUM_FOLDERS):
         (root / f"class_{i:04d}").mkdir(parents=True)
     for i in range(num):
         (root / f"class_{i % NUM_FOLDERS:04d}" / f"{i:08d}.jpg").touch()
     rng = np.random.default_rng(0)
-    hashes = rng.integers(0, 256, (num, HASH_BYTES), dtype=np.uint8)
+    hashes = rng.integers(0, 256, (num, NUM_HASHES, HASH_BYTES), dtype=np.uint8)
     picture = np.arange(num)
     near, exact = rng.choice(num, (2, max(1, num // 100)), replace=False)
-    hashes[near] = hashes[near - 1] ^ (rng.random(hashes[near].shape) < 0.2).astype(np.uint8)  # some 3 bits
+    hashes[near, 0] = hashes[near - 1, 0] ^ (rng.random(hashes[near, 0].shape) < 0.2).astype(np.uint8)  # some 3 bits
     hashes[exact], picture[exact] = hashes[exact - 1], picture[exact - 1]
     files = list_files(root, follow_symlinks=False)
     folder = scratch / "work" / "cache" / "scan" / digest_of(str(root.resolve()))[:16]
@@ -84,11 +91,27 @@ def prepare(scratch: Path, num: int) -> None:
         part = slice(start, start + _PIECE)
         rows = [describe(file, int(p)) for file, p in zip(files[part], picture[part], strict=True)]
         facts = np.frombuffer(json.dumps(rows).encode(), np.uint8)
-        store.put(f"piece-{start:08d}", {"facts": facts, "near_hash": hashes[part]})
+        looks = {"near_hash": hashes[part].reshape(len(rows), -1), "num_keypoints": np.zeros(len(rows), np.int64)}
+        store.put(f"piece-{start:08d}", {"facts": facts, "keypoints": np.empty(0, np.uint8)} | looks)
+    del files, store
     before = time.monotonic()
-    groups = find_near_duplicates(hashes, ScanSettings.near_radius)
-    print(time.monotonic() - before)
-    assert (groups >= 0).sum() >= 2 * len(near), "a planted near duplicate was not found"
+    pairs = find_near_pairs(hashes, ScanSettings.near_radius, MOST_CANDIDATES)
+    found = [{"command": "hashes", "seconds": time.monotonic() - before, "peak_mb": peak_mb()}]
+    assert len(pairs) >= len(near), "a planted near duplicate was not found"
+    del hashes, pairs
+    points = np.zeros(num * MAX_KEYPOINTS, dtype=KEYPOINT)
+    points["code"] = rng.integers(0, 1 << 32, len(points), dtype=np.uint32)
+    points["weak"] = rng.integers(0, 32, (len(points), 4))
+    points["place"] = rng.integers(PLACE_UNIT // 20, PLACE_UNIT, (len(points), 3))
+    before = time.monotonic()
+    match_keypoints(points, np.repeat(np.arange(num), MAX_KEYPOINTS), np.ones(num), MOST_CANDIDATES)
+    found.append({"command": "keypoints", "seconds": time.monotonic() - before, "peak_mb": peak_mb()})
+    print(json.dumps(found))
+
+
+def peak_mb() -> float:
+    """The most memory that this process has held, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
 
 def describe(file: FoundFile, picture: int) -> list[list[object]]:

@@ -17,6 +17,9 @@ from cleaner.settings import Settings, declare
 QualityIssue = Literal["blurry", "bright", "dark", "low_information", "odd_aspect", "odd_size"]
 QUALITY_ISSUES: tuple[str, ...] = typing.get_args(QualityIssue)
 """What scan can find about the quality of an image that is readable, sorted."""
+CopyKind = Literal["near", "leaks"]
+COPY_KINDS: tuple[str, ...] = typing.get_args(CopyKind)
+"""What scan can drop of copies besides exact ones under one label."""
 LearnerName = Literal["probe", "finetune", "auto"]
 RELABEL_ABOVE = 0.95
 """Where `--relabel` sets `relabel_above`; suggestions above it are right nine times in ten (docs/experiments.md)."""
@@ -125,13 +128,14 @@ class ScanSettings(Settings):
     near_radius: Annotated[
         int,
         Meta(ge=0, le=24),
-        "Near duplicates differ in at most this many of the 128 bits of the perceptual hash; "
-        "0 switches the search off.",
+        "Images whose perceptual hashes differ in at most this many of 128 bits are compared closely, turned and "
+        "mirrored ones too; 0 switches the search for near duplicates off.",
     ] = 18
     drop: Annotated[
-        tuple[QualityIssue, ...],
+        tuple[Literal[QualityIssue, CopyKind], ...],
         Shown("none", metavar="NAMES"),
-        f"Quality issues whose images are dropped: any of {', '.join(QUALITY_ISSUES)}.",
+        f"What is dropped besides: quality issues ({', '.join(QUALITY_ISSUES)}); near: near duplicates of a larger or "
+        "less compressed image of the same split and label; leaks: train images with a copy in another split.",
     ] = ()
     clean_split: _CleanSplit = ()
     limit: Annotated[

@@ -7,9 +7,9 @@ from cleaner.cli.session import open_session
 
 @takes(keys("scan"), run=("seed", "workers", "engine", "address", "storage", "force", "dry_run"))
 def scan(line: CommandLine, images: o.Images) -> None:
-    """Check every file: readability, label, size, quality, exact and near duplicates.
+    """Check every file: readability, label, size, quality, exact and near duplicates, copies across splits.
 
-    Example: `cleaner scan photos/ -C work/`, `cleaner scan photos/ --drop blurry,dark`
+    Example: `cleaner scan photos/ -C work/`, `cleaner scan photos/ --drop near,leaks,dark`
     """
     session = open_session(line, creates=True, images=images)
     from cleaner.stages.scan import run_scan

@@ -47,6 +47,10 @@ def _lines(found: Status, session: Session) -> list[str]:
     for state in found.stages:
         lines += [f"  {state.stage:<9}{state.state:<12}{_counts(state)}".rstrip()]
         lines += [f"           {state.why}"] if state.why else []
+        if leaks := state.counts.get("split_leaks"):
+            lines.append(f"           pictures shared by splits: {listed(leaks)} (scan --drop leaks)")
+        if within := state.counts.get("copies_within"):
+            lines.append(f"           copies within splits: {listed(within)}")
     lines += ["waits for people"] if found.waiting else ["nothing waits for people"]
     for waiting in found.waiting:
         what = ", ".join(filter(None, [waiting.what, about_wrong(waiting.expected_wrong, waiting.num)]))

@@ -17,6 +17,7 @@ from cleaner.dataset.decoding_memory import most_bytes, require_room, require_ro
 from cleaner.dataset.image_headers import stated_size
 from cleaner.dataset.image_measures import THUMB_PX, measure_quality
 from cleaner.dataset.locations import is_remote, open_regular, read_bytes
+from cleaner.dataset.near_features import find_keypoints, perceptual_hashes
 from cleaner.dataset.pixels import (
     EXTRA_FORMATS,
     NotAdmittedError,
@@ -34,13 +35,11 @@ from cleaner.errors import BadInputError
 
 PIXELS_VERSION = 2
 """Raise it whenever `load_rgb` or `load_upright` give other pixels, so that nothing made of older ones is reused."""
-HASH_BYTES = 16
 UNIFORM_STD = 0.015
 """Below this `pixel_std` (about four grey levels of 255) a picture is nearly uniform: its hash is just noise."""
 _MOST_SIDE = (1 << 31) - 1  # what the manifest's columns hold
 _LARGE_PIXELS = 16_000_000
 _THUMB_PX = 64
-_HASH_PX = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,9 @@ class ImageFacts:
     pixel_id: str = ""
     """Hex SHA-256 of size and upright pixels, all bits of them: equal for equal pictures, whatever the format."""
     near_hash: bytes = b""
-    """128 bits of perceptual hash (see `perceptual_hash`)."""
+    """Perceptual hashes of seven orientations, 16 bytes each (see `perceptual_hashes`)."""
+    keypoints: bytes = b""
+    """Keypoints that find crops (see `find_keypoints`)."""
     num_colors: int = -1
     """Distinct colours among at most 64 x 64 sampled pixels, 1..4096."""
     pixel_std: float = float("nan")
@@ -191,7 +192,8 @@ def _look(picture: Picture) -> dict[str, Any]:
     colors = np.sort((channels[..., 0] << 16) | (channels[..., 1] << 8) | channels[..., 2], axis=None)
     return {
         "pixel_id": picture.digest or _digest(pixels),
-        "near_hash": perceptual_hash(shown),
+        "near_hash": perceptual_hashes(shown).tobytes(),
+        "keypoints": find_keypoints(grey).tobytes(),
         "num_colors": 1 + int(np.count_nonzero(colors[1:] != colors[:-1])),  # np.unique takes five times as long
         "pixel_std": float(np.asarray(sample.convert("L"), dtype=np.float32).std() / np.float32(255)),
         **measure_quality(grey, np.asarray(sample)),
@@ -205,31 +207,6 @@ def _digest(pixels: Image.Image) -> str:
     for _, strip in strips(pixels):
         digest.update(strip.convert(mode).tobytes() if strip.mode != mode else strip.tobytes())
     return digest.hexdigest()
-
-
-def _cosines(num: int, size: int) -> np.ndarray:
-    """(num, size) float32: the `num` lowest cosine waves over `size` samples, without the constant one."""
-    wave, sample = np.arange(1, num + 1)[:, None], np.arange(size)[None, :]
-    return np.cos(np.pi * wave * (2 * sample + 1) / (2 * size)).astype(np.float32)
-
-
-_WAVES = _cosines(8, _HASH_PX)
-
-
-def perceptual_hash(image: Image.Image) -> bytes:
-    """A hash of 128 bits of how an image of mode L or RGB looks, from a 32 x 32 grey thumbnail.
-
-    64 bits: whether each of the 8 x 8 lowest waves of its cosine transform is above their median;
-    64 bits: whether it brightens from left to right between neighbours on an 8 x 9 grid.
-    """
-    factor = (max(1, image.width // (2 * _HASH_PX)), max(1, image.height // (2 * _HASH_PX)))
-    small = image.reduce(factor) if factor != (1, 1) else image
-    thumb = small.convert("L").resize((_HASH_PX, _HASH_PX), Image.Resampling.BILINEAR)
-    grey = np.asarray(thumb, dtype=np.float32)
-    waves = _WAVES @ grey @ _WAVES.T
-    steps = np.asarray(thumb.resize((9, 8), Image.Resampling.BOX), dtype=np.int16)
-    bits = np.concatenate([(waves > np.median(waves)).ravel(), (steps[:, 1:] > steps[:, :-1]).ravel()])
-    return np.packbits(bits).tobytes()
 
 
 def load_rgb(path: str | Path, size_px: int, *, draft: bool = True, image_id: str = "") -> np.ndarray:

@@ -16,19 +16,20 @@ from typing import Any, Protocol
 import numpy as np
 
 from cleaner.dataset.files import FoundFile
-from cleaner.dataset.images import HASH_BYTES, ImageFacts, identify, inspect_image
+from cleaner.dataset.images import ImageFacts, identify, inspect_image
 from cleaner.dataset.locations import REQUESTS_AT_ONCE, is_remote
+from cleaner.dataset.near_features import HASH_BYTES, KEYPOINT, NUM_HASHES
 from cleaner.dataset.pixels import EXTRA_FORMATS, can_decode
 from cleaner.dataset.store import Arrays, ArrayStore, clear_folder, digest_of
 from cleaner.errors import first_few
 from cleaner.progress import Progress
 from cleaner.worker_pool import Rescue, WorkerDiedError, restart_clock
 
-INSPECTION_VERSION = 3
+INSPECTION_VERSION = 4
 """Raise it whenever `inspect_image` gives different results, so that older ones are not reused."""
 BATCH_FILES = 128
 """Files in one task: the most that a worker loses if it is killed."""
-_FIELDS = tuple(field.name for field in dataclasses.fields(ImageFacts) if field.name != "near_hash")
+_FIELDS = tuple(field.name for field in dataclasses.fields(ImageFacts) if field.name not in ("near_hash", "keypoints"))
 _REPEATED = ("format", "mode", "fault", "notes")  # text with few distinct values: one object for all rows
 _MAY_HAVE_CHANGED = ("unreadable", "missing", "decoder_crash")
 """Faults of which size and mtime say nothing: permissions may be mended, memory free, the decoder a newer one."""
@@ -112,8 +113,11 @@ def inspect_files(
 
 
 def inspect_batch(batch: Batch) -> Arrays:
-    """Facts of a batch of files as arrays: `facts`, JSON as uint8, `near_hash` (B, 16) uint8, 0 where none, and
-    `file_timeout_s` (1,) float64, the limit."""
+    """Facts of a batch of files as arrays.
+
+    `facts`, JSON as uint8; `near_hash` (B, 112) uint8, 0 where none; `num_keypoints` (B,) int64 and `keypoints` (K,)
+    uint8, those of all files; `file_timeout_s` (1,) float64, the limit.
+    """
     with warnings.catch_warnings(), ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
         # a remote store is slow to answer but serves many requests at once
         each = (pool.map if is_remote(batch.files[0].path) else map)(partial(_inspect, batch.limits), batch.files)
@@ -144,10 +148,13 @@ def _blame(batch: Batch, error: WorkerDiedError) -> Arrays:
 
 def _join(parts: Sequence[Arrays]) -> Arrays:
     rows = [row for part in parts for row in json.loads(part["facts"].tobytes())]
-    return parts[0] | {
-        "facts": np.frombuffer(json.dumps(rows).encode(), dtype=np.uint8),
-        "near_hash": np.concatenate([part["near_hash"] for part in parts]),
-    }
+    return (
+        parts[0]
+        | {
+            "facts": np.frombuffer(json.dumps(rows).encode(), dtype=np.uint8),
+        }
+        | {name: np.concatenate([part[name] for part in parts]) for name in ("near_hash", "num_keypoints", "keypoints")}
+    )
 
 
 def _pack(batch: Batch, found: Sequence[ImageFacts]) -> Arrays:
@@ -155,10 +162,13 @@ def _pack(batch: Batch, found: Sequence[ImageFacts]) -> Arrays:
         [list(_key(file)), [getattr(facts, name) for name in _FIELDS]]
         for file, facts in zip(batch.files, found, strict=True)
     ]
-    hashes = b"".join(facts.near_hash or bytes(HASH_BYTES) for facts in found)
+    hashes = b"".join(facts.near_hash or bytes(NUM_HASHES * HASH_BYTES) for facts in found)
+    keypoints = [np.frombuffer(facts.keypoints, dtype=np.uint8) for facts in found]
     return {
         "facts": np.frombuffer(json.dumps(rows).encode(), dtype=np.uint8),
-        "near_hash": np.frombuffer(hashes, dtype=np.uint8).reshape(-1, HASH_BYTES),
+        "near_hash": np.frombuffer(hashes, dtype=np.uint8).reshape(-1, NUM_HASHES * HASH_BYTES),
+        "num_keypoints": np.array([len(points) // KEYPOINT.itemsize for points in keypoints]),
+        "keypoints": np.concatenate(keypoints),
         "file_timeout_s": np.array([batch.limits.file_timeout_s]),
     }
 
@@ -170,10 +180,13 @@ def read_facts(arrays: Arrays) -> list[ImageFacts]:
 
 def _unpack(arrays: Arrays) -> Iterator[tuple[_Key, ImageFacts]]:
     rows: list[Any] = json.loads(arrays["facts"].tobytes())
-    for (key, values), near_hash in zip(rows, arrays["near_hash"], strict=True):
+    ends = np.cumsum(arrays["num_keypoints"]) * KEYPOINT.itemsize
+    keypoints = np.split(arrays["keypoints"], ends[:-1])
+    for (key, values), near_hash, points in zip(rows, arrays["near_hash"], keypoints, strict=True):
         facts = dict(zip(_FIELDS, values, strict=True))
         facts |= {name: sys.intern(facts[name]) for name in _REPEATED}
-        yield tuple(key), ImageFacts(**facts, near_hash=near_hash.tobytes() if facts["pixel_id"] else b"")
+        looks = {"near_hash": near_hash.tobytes(), "keypoints": points.tobytes()} if facts["pixel_id"] else {}
+        yield tuple(key), ImageFacts(**facts, **looks)
 
 
 def _seen_before(store: ArrayStore, wanted: set[_Key], file_timeout_s: float) -> dict[_Key, ImageFacts]:

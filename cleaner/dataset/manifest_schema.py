@@ -43,6 +43,7 @@ BY_STAGE = {
         pa.field("duplicate_group", pa.int64()),
         pa.field("duplicate_kind", pa.string()),
         pa.field("label_conflict", pa.bool_()),
+        pa.field("duplicate_relation", pa.string()),  # beyond the contract
         # beyond the contract: evidence for the cold start of the noise stage
         pa.field("num_colors", pa.int32()),
         pa.field("pixel_std", pa.float32()),
@@ -88,7 +89,7 @@ BY_STAGE = {
 }
 _BEYOND_CONTRACT = frozenset(
     {"num_colors", "pixel_std", "pixel_id", "sharpness", "flat_share", "brightness_low", "brightness_high"}
-    | {"information", "aspect", "size_ratio", "quality", "notes"}
+    | {"information", "aspect", "size_ratio", "quality", "notes", "duplicate_relation"}
     | {"label_issue_prob", "suggested_label", "suggested_prob"}
 )
 NOT_JUDGED = {"string": "", "bool": False, "int8": -1, "int16": -1, "int32": -1, "int64": -1, "float": float("nan")}

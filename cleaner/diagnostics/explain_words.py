@@ -26,6 +26,8 @@ FAULT_WORDS = {
 REASON_WORDS = {
     "unreadable": "it cannot be read",
     "exact_duplicate": "an exact copy of a file that stays",
+    "near_duplicate": "a near duplicate of a larger or less compressed file that stays",
+    "split_leak": "it has a copy in another split",
     "low_quality": "scan was set to drop images of its quality",
     "noise_image": "a noise image: it belongs to no class",
     "label_issue_coarse": "its label looks wrong (coarse pass)",
@@ -34,6 +36,17 @@ REASON_WORDS = {
     "low_count_class": "its class has too few images",
     "jumbled_class": "its class is a jumble without a definite label",
     "person": "a person decided so",
+}
+
+
+RELATION_WORDS = {
+    "same_view": "the same view (size, compression or light differ)",
+    "part": "a part of it",
+    "wider": "it shows more",
+} | {
+    f"{turned}{framed}": f"{turned}{more}"
+    for turned in ("mirrored", "turned")
+    for framed, more in (("", ""), ("_part", ", and a part of it"), ("_wider", ", and shows more"))
 }
 
 
@@ -83,6 +96,8 @@ def _scan(seen: Seen, rounds: list[dict[str, Any]]) -> list[str]:
         ]
         if names:
             words.append(f"{kind} {'copy' if kind == 'exact' else 'duplicate'} of {', '.join(names)}")
+    if relation := RELATION_WORDS.get(row.get("duplicate_relation", "")):
+        words.append(f"compared with the first file of its group: {relation}")
     if row["label_conflict"]:
         labels = sorted({row["label"], *(c["label"] for c in seen.copies if c["kind"] == "exact")})
         words.append(f"label conflict: it has copies under several labels: {', '.join(labels)}")

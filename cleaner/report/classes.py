@@ -16,7 +16,7 @@ from cleaner.report.wording import number, percent, words
 _REASON_COLUMNS = {
     "noise": ("noise_image",),
     "labels": ("label_issue_coarse", "label_issue_fine", "label_conflict"),
-    "copies": ("exact_duplicate",),
+    "copies": ("exact_duplicate", "near_duplicate", "split_leak"),
     "other": ("unreadable", "low_count_class", "jumbled_class", "person"),
 }
 """The drop reasons that each column of the class table counts."""

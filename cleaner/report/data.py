@@ -19,9 +19,10 @@ from cleaner.dataset.manifest_rows import readable
 from cleaner.dataset.workspace import StageRecord, Workspace
 from cleaner.errors import BadInputError, CleanerError, StaleStageError
 
-_DROP_TEXTS = ["drop_stage", "drop_reason", "clean_label", "label", "split", "fault", "duplicate_kind"]
+_DROP_TEXTS = ["drop_stage", "drop_reason", "clean_label", "label", "split", "fault"]
+_COPY_TEXTS = ["duplicate_kind", "duplicate_relation"]
 _STAGE_TEXTS = ["noise_evidence", "noise_reason", "predicted_label", "label_issue", "label_evidence", "class_action"]
-_TEXTS = [*_DROP_TEXTS, *_STAGE_TEXTS]
+_TEXTS = [*_DROP_TEXTS, *_COPY_TEXTS, *_STAGE_TEXTS]
 """Columns with few different values: held as categories, so that half a million rows stay small."""
 _FACTS = ["file_name", "image_id", "keep", "width", "height", "readable", "duplicate_group", "label_conflict"]
 _NOISE = ["noise_prob", "is_noise", "noise_round"]

@@ -10,6 +10,7 @@ from cleaner.report.data import ReportData
 from cleaner.report.galleries import Evidence, fate, make_strip, named_rows
 from cleaner.report.thumbnails import Thumbnails
 from cleaner.report.wording import count, words
+from cleaner.scoring.copies import count_leaks, count_within
 
 _NUM_GROUPS = {"conflict": 9, "near": 9, "exact": 3}
 _PER_GROUP = 4
@@ -17,16 +18,21 @@ _MAX_FILES = 200
 
 
 def compute_duplicates(data: ReportData) -> dict[str, Any]:
-    """Numbers of groups and images of each kind, and the faults of files that cannot be read."""
+    """Numbers of groups and images of each kind, pictures that splits share, and the faults of unreadable files."""
     rows = data.rows
     kinds = {}
     for kind in ("exact", "near"):
         mine = rows[rows["duplicate_kind"] == kind]
         kinds[kind] = {"groups": int(mine["duplicate_group"].nunique()), "images": len(mine)}
     conflicts = rows[rows["label_conflict"]]
+    splits = rows[["file_name", "keep", "duplicate_group", "split"]].astype({"split": object})
     faults = rows.loc[~rows["readable"], "fault"].value_counts()
     return kinds | {
         "exact_dropped": int((rows["drop_reason"] == "exact_duplicate").sum()),
+        "near_dropped": int((rows["drop_reason"] == "near_duplicate").sum()),
+        "leaks_dropped": int((rows["drop_reason"] == "split_leak").sum()),
+        "split_leaks": count_leaks(splits),
+        "copies_within": count_within(splits),
         "conflicts": {
             "groups": int(conflicts["duplicate_group"].nunique()),
             "images": len(conflicts),
@@ -67,4 +73,5 @@ def _groups(kind: str, title: str, rows: pd.DataFrame, thumbnails: Thumbnails) -
 
 def _describe(row: Any) -> Evidence:
     reason = words(row.drop_reason) if not row.keep else f"{row.width} × {row.height}"
-    return Evidence([row.label], [reason], fate(row))
+    relation = words(getattr(row, "duplicate_relation", ""))
+    return Evidence([row.label], [line for line in (reason, relation) if line], fate(row))

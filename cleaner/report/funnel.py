@@ -14,6 +14,8 @@ from cleaner.report.wording import number, percent, words
 _COLORS = {
     "unreadable": "c-unreadable",
     "exact_duplicate": "c-dup",
+    "near_duplicate": "c-dup",
+    "split_leak": "c-dup",
     "noise_image": "c-noise",
     "label_issue_coarse": "c-coarse",
     "label_issue_fine": "c-fine",

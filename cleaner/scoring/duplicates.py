@@ -1,9 +1,9 @@
-"""Finds near duplicates among perceptual hashes without comparing all pairs.
+"""Finds pictures whose perceptual hashes are alike, without comparing all pairs.
 
 Two hashes that differ in at most r bits differ in few bits of at least one of their bands: with b bands, band k being
 allowed t_k differing bits, that is certain if sum(t_k + 1) > r (the pigeonhole principle; Norouzi, Punjani and Fleet,
 "Fast search in Hamming space with multi-index hashing", 2012). So pairs are looked up band by band in a table indexed
-by the band's value, and verified on all bits: no pair within the radius is missed.
+by the band's value, and verified on all bits.
 """
 
 from __future__ import annotations
@@ -18,108 +18,65 @@ import numpy as np
 HASH_BITS = 128
 _MAX_BAND_BITS = 20  # a table of 2^20 starts stays within a core's cache
 CHUNK_PAIRS = 1 << 20  # candidate pairs compared at once: about 60 MB
-MAX_PAIRS = 1 << 23  # pairs held at once: 128 MB; if there are more, the images are split in halves
-MIN_BLOCK = 1024  # all pairs of this many images can be held
+CROWD = 256
+"""Each hash is compared with at most so many others that share a band's value."""
+INVERSE_TURN = (0, 1, 2, 3, 4, 5, 7, 6)
+_NONE = np.iinfo(np.int64).max
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def find_near_duplicates(hashes: Array, radius: int) -> Array:
-    """Groups of near duplicates: (N,) int64, numbered from 0 by first member, -1 for images without a near duplicate.
+def find_near_pairs(hashes: Array, radius: int, most: int) -> Array:
+    """Pairs of pictures whose hashes are alike, as they are or with one of them turned: (P, 3) int64 rows i, j, turn.
 
-    `hashes` is (N, 16) uint8, 128 bits each, in order of precedence. In that order, an image joins the first leader
-    within `radius` differing bits (0..127); if there is none, it becomes a leader itself. So every member lies within
-    `radius` of its group's first image, and there are no chains. Memory is bounded for any hashes; time grows with the
-    number of images and the size of the largest group of similar ones.
+    `hashes` is (N, T, 16) uint8, T at most 7: 128 bits of each picture as it is and in the orientations
+    `near_features.TURNS[1:T]`. A row says that j, turned by `TURNS[turn]`, lies within `radius` (0..127) bits of i,
+    and i < j; of each j the nearest `most` are kept, earlier i first. No such pair is missed unless more than `CROWD`
+    pictures share the value of a band; time and memory stay bounded where many do.
     """
     hashes = np.ascontiguousarray(hashes, dtype=np.uint8)
-    assert hashes.ndim == 2 and hashes.shape[1] * 8 == HASH_BITS, "hashes must be (N, 16) uint8"
+    assert hashes.ndim == 3 and hashes.shape[2] * 8 == HASH_BITS, "hashes must be (N, T, 16) uint8"
     assert 0 <= radius < HASH_BITS
-    if len(hashes) == 0:
-        return np.empty(0, dtype=np.int64)
-    first, inverse = _distinct(hashes)
-    words = hashes[first].view(np.uint64)  # (D, 2), in order of first appearance
-    leaders = _leaders(words, radius)[inverse]  # (N,): the leader's position among the distinct hashes
-    sizes = np.bincount(leaders, minlength=len(first))
-    numbers = np.full(len(first), -1, dtype=np.int64)
-    crowded = np.flatnonzero(sizes > 1)
-    numbers[crowded] = np.arange(len(crowded))
-    groups: Array = numbers[leaders]
-    return groups
+    num, turns = hashes.shape[:2]
+    best = np.full((num, most), _NONE, dtype=np.int64)  # distance, i and turn in one number: smaller is better
+    if num > 1 and most > 0:
+        words = hashes.view(np.uint64)  # (N, T, 2)
+        plain = np.ascontiguousarray(words[:, 0])
+        for turn in range(turns):
+            queries = np.ascontiguousarray(words[:, turn]) if turn else None
+            for i, j, distance in _near_pairs(plain, queries, radius):
+                apart = i != j
+                _keep_best(best, i[apart], j[apart], distance[apart], turn)
+    later, place = np.nonzero(best < _NONE)
+    keys = best[later, place]
+    pairs = np.stack([(keys >> 3) & 0xFFFFFFFF, later, keys & 7], axis=1)
+    _, first = np.unique(pairs[:, 1] * num + pairs[:, 0], return_index=True)  # the nearest of its turns
+    return pairs[np.sort(first)]
 
 
-def _distinct(hashes: Array) -> tuple[Array, Array]:
-    """Where each distinct hash appears first (D,), rising, and which of them each image has (N,)."""
-    keys = hashes.view([("high", ">u8"), ("low", ">u8")]).ravel()
-    order = np.lexsort((keys["low"].astype(np.uint64), keys["high"].astype(np.uint64)))
-    ordered = keys[order]
-    starts = np.concatenate([[True], ordered[1:] != ordered[:-1]])
-    first = np.minimum.reduceat(order, np.flatnonzero(starts))
-    by_value = np.empty(len(hashes), dtype=np.int64)
-    by_value[order] = np.cumsum(starts) - 1
-    rank = np.empty(len(first), dtype=np.int64)
-    by_first = np.argsort(first)
-    rank[by_first] = np.arange(len(first))
-    return first[by_first], rank[by_value]
-
-
-def _leaders(words: Array, radius: int) -> Array:
-    """(D,) int64: for each of the distinct hashes (D, 2) uint64 the position of its leader (itself if it leads)."""
-    num = len(words)
-    leader = np.full(num, -1, dtype=np.int64)
-    blocks = [(0, num)]  # a stack, with the first block in order on top
-    while blocks:
-        low, high = blocks.pop()
-        items = low + np.flatnonzero(leader[low:high] < 0)
-        pairs = _pairs_within(words[items], radius)
-        if pairs is None:  # many similar images: group the first half; most of the second will join it
-            middle = items[len(items) // 2]
-            blocks += [(middle, high), (low, middle)]
-            continue
-        own = _first_leaders(len(items), *pairs)
-        leader[items] = items[own]
-        rest = high + np.flatnonzero(leader[high:] < 0)
-        heads = items[own == np.arange(len(items))]
-        if len(rest) and len(heads):
-            _join_earlier(words, leader, heads, rest, radius)
-    return leader
-
-
-def _join_earlier(words: Array, leader: Array, heads: Array, rest: Array, radius: int) -> None:
-    """Give each of `rest` within the radius of one of `heads` the first such head, in place."""
-    nearest = np.full(len(rest), len(heads), dtype=np.int64)
-    for head, item in _near_pairs(words[heads], words[rest], radius):
-        np.minimum.at(nearest, item, head)
-    found = nearest < len(heads)
-    leader[rest[found]] = heads[nearest[found]]
-
-
-def _pairs_within(words: Array, radius: int) -> tuple[Array, Array] | None:
-    """All pairs i < j (with repetitions) within the radius, or None if there are too many to hold."""
-    left, right, total = [], [], 0
-    for i, j in _near_pairs(words, None, radius):
-        left.append(np.minimum(i, j))
-        right.append(np.maximum(i, j))
-        total += len(i)
-        if total > MAX_PAIRS and len(words) > MIN_BLOCK:
-            return None
-    empty = np.empty(0, dtype=np.int64)
-    return np.concatenate([empty, *left]), np.concatenate([empty, *right])
-
-
-def _first_leaders(num: int, left: Array, right: Array) -> Array:
-    """(num,) int64: each item's first leader, given all pairs left < right within the radius."""
-    leader = np.arange(num)
-    order = np.argsort(left, kind="stable")
-    left, right = left[order], right[order]
-    changes = np.flatnonzero(left[1:] != left[:-1]) + 1
-    for start, end in itertools.pairwise([0, *changes.tolist(), len(left)] if len(left) else []):
-        head = left[start]
-        if leader[head] == head:
-            near = right[start:end]
-            near = near[leader[near] == near]  # later items without a leader
-            leader[near] = head
-    return leader
+def _keep_best(best: Array, i: Array, j: Array, distance: Array, turn: int) -> None:
+    """Enter pairs, j turned by `turn` being like i, into the table of the best of each later picture, in place."""
+    turns = np.where(i < j, turn, INVERSE_TURN[turn])
+    earlier, later = np.minimum(i, j), np.maximum(i, j)
+    keys = (distance.astype(np.int64) << 40) | (earlier << 3) | turns
+    hopeful = keys < best[later, -1]
+    later, keys = later[hopeful], keys[hopeful]
+    order = np.lexsort((keys, later))
+    later, keys = later[order], keys[order]
+    fresh = np.ones(len(keys), dtype=bool)
+    fresh[1:] = (later[1:] != later[:-1]) | (keys[1:] != keys[:-1])
+    later, keys = later[fresh], keys[fresh]
+    rows, start, count = np.unique(later, return_index=True, return_counts=True)
+    rank = np.arange(len(keys)) - np.repeat(start, count)
+    most = best.shape[1]
+    table = np.full((len(rows), 2 * most), _NONE, dtype=np.int64)
+    table[:, :most] = best[rows]
+    kept = rank < most
+    table[np.repeat(np.arange(len(rows)), count)[kept], most + rank[kept]] = keys[kept]
+    table.sort(axis=1)
+    table[:, 1:][table[:, 1:] == table[:, :-1]] = _NONE  # found in two bands
+    table.sort(axis=1)
+    best[rows] = table[:, :most]
 
 
 @dataclass(frozen=True)
@@ -155,8 +112,10 @@ def _masks(bits: int, allowed: int) -> Array:
     return np.array([sum(1 << b for b in c) for c in sets], dtype=np.uint32)
 
 
-def _near_pairs(index: Array, queries: Array | None, radius: int) -> Iterator[tuple[Array, Array]]:
-    """Pairs (i, j) of positions in `index` (D, 2) and `queries` (Q, 2) within the radius, in chunks, with repetitions.
+def _near_pairs(index: Array, queries: Array | None, radius: int) -> Iterator[tuple[Array, Array, Array]]:
+    """Pairs within the radius: positions in `index` (D, 2) and in `queries` (Q, 2), and the bits that differ.
+
+    In chunks, with repetitions.
 
     Without `queries`: pairs of different positions in `index`, each in one of its two orders.
     """
@@ -176,11 +135,12 @@ def _near_pairs(index: Array, queries: Array | None, radius: int) -> Iterator[tu
             low, high = starts[partner], starts[partner + 1]
             if queries is None:  # each pair from one side only
                 low = np.arange(1, len(asked) + 1) if mask == 0 else np.where(asked < partner, low, high)
+            high = np.minimum(high, low + CROWD)
             for i, j in _expand(low, high):
                 distance = _bit_count(sorted_words[i, 0] ^ asked_words[j, 0])
                 distance += _bit_count(sorted_words[i, 1] ^ asked_words[j, 1])
                 near = distance <= radius
-                yield order[i[near]], asked_order[j[near]]
+                yield order[i[near]], asked_order[j[near]], distance[near]
 
 
 def _expand(low: Array, high: Array) -> Iterator[tuple[Array, Array]]:

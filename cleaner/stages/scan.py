@@ -18,7 +18,7 @@ from cleaner.dataset.class_folders import TRAIN
 from cleaner.dataset.class_names import record_merges
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.files import FoundFile, is_inside, list_files
-from cleaner.dataset.images import HASH_BYTES, UNIFORM_STD, ImageFacts
+from cleaner.dataset.images import ImageFacts
 from cleaner.dataset.inspection import Limits
 from cleaner.dataset.label_lists import VOTES_FILE
 from cleaner.dataset.locations import is_remote
@@ -28,9 +28,10 @@ from cleaner.dataset.staleness import images_input
 from cleaner.dataset.store import digest_of
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, UsageError
-from cleaner.scoring.duplicates import find_near_duplicates
+from cleaner.scoring.copies import count_leaks, count_within, leak_examples, leaking, worse_copies
 from cleaner.scoring.image_quality import compute_aspect, compute_size_ratio, find_issues, name_issues
 from cleaner.stages.inputs import inspect_with_engine
+from cleaner.stages.scan_copies import Copies, find_copies
 from cleaner.stages.scan_set import ScanSet, choose_files
 from cleaner.stages.stage_run import StageResult, StageRun
 
@@ -73,7 +74,8 @@ def _scan(
     place.unlink(missing_ok=True)
     folder = f"scan/{digest_of(str(root))[:16]}"
     facts = inspect_with_engine(run.workspace, chosen.files, "scan", folder, limits, options)
-    manifest, counts = _judge(chosen, facts, settings)
+    copies = find_copies(chosen.files, facts, settings.near_radius, run.workspace, options)
+    manifest, counts = _judge(chosen, facts, copies, settings)
     aside = dict(sorted((Counter(passed_over) + Counter(chosen.passed_over)).items()))
     counts |= {"passed_over": aside} if aside else {}
     if chosen.votes is not None:
@@ -81,10 +83,11 @@ def _scan(
     if settings.normalize_labels:
         store = DecisionStore(run.workspace.decisions_path)
         counts["merges_recorded"] = record_merges(store, chosen.alike)
-    for message in chosen.warnings:
+    warnings = [*chosen.warnings, *copies.warnings, *_leak_warnings(manifest, counts["split_leaks"])]
+    for message in warnings:
         options.progress.warn(message)
     files = [VOTES_FILE] if chosen.votes is not None else []
-    return run.complete(manifest, counts=counts, files=files, warnings=chosen.warnings)
+    return run.complete(manifest, counts=counts, files=files, warnings=warnings)
 
 
 def _checked_root(images_root: Path, workspace: Workspace) -> Path:
@@ -115,21 +118,21 @@ def _checked_root(images_root: Path, workspace: Workspace) -> Path:
     return root
 
 
-def _judge(chosen: ScanSet, facts: list[ImageFacts], settings: ScanSettings) -> tuple[pd.DataFrame, dict[str, Any]]:
+def _judge(
+    chosen: ScanSet, facts: list[ImageFacts], copies: Copies, settings: ScanSettings
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The manifest and the counts of its record."""
     manifest = _facts_frame(chosen, facts)
     readable = manifest["readable"].to_numpy()
-    hashes = np.frombuffer(b"".join(f.near_hash or bytes(HASH_BYTES) for f in facts), np.uint8).reshape(-1, HASH_BYTES)
-    is_plain = readable & (manifest["pixel_std"].to_numpy() < UNIFORM_STD)
-    copies = find_copies(manifest["pixel_id"].to_numpy(), readable)
-    group, is_near = group_duplicates(copies, hashes, ~is_plain, settings.near_radius)
-    manifest["duplicate_group"] = group
-    manifest["duplicate_kind"] = np.where(group < 0, "", np.where(is_near, "near", "exact")).astype(object)
-    frame = pd.DataFrame({"copy": copies, "label": manifest["label"], "split": manifest["split"]})[readable]
+    manifest["duplicate_group"] = copies.group
+    kind = np.where(copies.is_near, "near", "exact")
+    manifest["duplicate_kind"] = np.where(copies.group < 0, "", kind).astype(object)
+    manifest["duplicate_relation"] = pd.Series(copies.relation, dtype=object)
+    frame = pd.DataFrame({"copy": copies.picture, "label": manifest["label"], "split": manifest["split"]})[readable]
     by_copy = frame.groupby("copy")
     num_labels, num_splits = by_copy["label"].nunique(), by_copy["split"].nunique()
     conflict, across = num_labels.index[num_labels > 1], num_splits.index[num_splits > 1]
-    manifest["label_conflict"] = readable & np.isin(copies, conflict)
+    manifest["label_conflict"] = readable & np.isin(copies.picture, conflict)
     issues = add_quality(manifest)
     drop_rows(manifest, ~readable, "scan", "unreadable")
     train = frame[frame["split"] == TRAIN]
@@ -137,16 +140,22 @@ def _judge(chosen: ScanSet, facts: list[ImageFacts], settings: ScanSettings) -> 
     repeated[train.index[train.duplicated(["copy", "label"])]] = True
     drop_rows(manifest, repeated, "scan", "exact_duplicate")
     cleaned = manifest["split"].isin([TRAIN, *settings.clean_split]).to_numpy()
-    for name in settings.drop:
+    for name in set(settings.drop) & set(QUALITY_ISSUES):
         drop_rows(manifest, cleaned & issues[name], "scan", "low_quality")
+    if "leaks" in settings.drop:
+        drop_rows(manifest, leaking(manifest), "scan", "split_leak")
+    if "near" in settings.drop:
+        drop_rows(manifest, cleaned & worse_copies(manifest), "scan", "near_duplicate")
     faults = Counter(manifest.loc[~readable, "fault"])
     counts: dict[str, Any] = {
         "classes": int(manifest["label"][readable].nunique()),
         "faults": dict(sorted(faults.items())),
         "exact_groups": int((by_copy.size() > 1).sum()),
-        "near_groups": len(np.unique(group[is_near])),
+        "near_groups": len(np.unique(copies.group[copies.is_near])),
         "label_conflicts": int(manifest["label_conflict"].sum()),
-        "cross_split_copies": int(np.isin(copies[readable], across).sum()),
+        "cross_split_copies": int(np.isin(copies.picture[readable], across).sum()),
+        "split_leaks": count_leaks(manifest),
+        "copies_within": count_within(manifest),
         "splits": dict(sorted(Counter(chosen.splits).items())),
         "quality": {name: int(issues[name].sum()) for name in QUALITY_ISSUES if issues[name].any()},
     }
@@ -155,6 +164,15 @@ def _judge(chosen: ScanSet, facts: list[ImageFacts], settings: ScanSettings) -> 
     if chosen.num_unlisted is not None:
         counts["unlisted"] = chosen.num_unlisted
     return manifest, counts
+
+
+def _leak_warnings(manifest: pd.DataFrame, leaks: dict[str, int]) -> list[str]:
+    """What to say of pictures that splits share, exact copies and near ones."""
+    if not leaks:
+        return []
+    listed = ", ".join(f"{num:,} between {splits}" for splits, num in leaks.items())
+    advice = "; `--drop leaks` takes the train copies out" if leaking(manifest).any() else ""
+    return [f"pictures shared by splits: {listed}, such as {', '.join(leak_examples(manifest, 3))}{advice}"]
 
 
 def add_quality(manifest: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -199,44 +217,3 @@ def _facts_frame(chosen: ScanSet, facts: list[ImageFacts]) -> pd.DataFrame:
     for name in ("sharpness", "flat_share", "brightness_low", "brightness_high", "information"):
         columns[name] = np.array([getattr(f, name) for f in facts], dtype=np.float32)
     return pd.DataFrame(columns)
-
-
-def find_copies(pixel_ids: np.ndarray, readable: np.ndarray) -> np.ndarray:
-    """A number for each picture: (N,) int64, from 0 by first appearance; -1 for rows that are not `readable`.
-
-    `pixel_ids` is (N,) of str. Equal bytes give equal pixels, so pixels alone decide.
-    """
-    copies = np.full(len(pixel_ids), -1, dtype=np.int64)
-    copies[readable] = pd.factorize(pixel_ids[readable])[0]
-    return copies
-
-
-def group_duplicates(
-    copies: np.ndarray, hashes: np.ndarray, searchable: np.ndarray, radius: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Groups of exact and near duplicates, one partition: group (N,) int64, and is_near (N,) bool.
-
-    `copies` (N,) as `find_copies` numbers them, `hashes` (N, 16) uint8; pictures that are not `searchable` (N,) bool
-    are grouped by equal pixels only, as are all with `radius` 0. Near duplicates are searched among the first rows of
-    the pictures; exact copies follow their picture. Groups are numbered from 0 by first row, -1 for rows in none;
-    `is_near` marks members without an exact copy.
-    """
-    group, is_near = np.full(len(copies), -1, dtype=np.int64), np.zeros(len(copies), dtype=bool)
-    rows = np.flatnonzero(copies >= 0)
-    if len(rows) == 0:
-        return group, is_near
-    pictures, first, num_copies = np.unique(copies[rows], return_index=True, return_counts=True)
-    first = rows[first]
-    leader = pictures.copy()
-    asked = pictures[searchable[first]]
-    if radius > 0 and len(asked):
-        near = find_near_duplicates(hashes[first[asked]], radius)
-        grouped = near >= 0
-        _, heads = np.unique(near[grouped], return_index=True)
-        leader[asked[grouped]] = asked[grouped][heads][near[grouped]]
-    sizes = np.bincount(leader, weights=num_copies, minlength=len(pictures))
-    numbers = np.full(len(pictures), -1, dtype=np.int64)
-    numbers[sizes > 1] = np.arange(int((sizes > 1).sum()))
-    group[rows] = numbers[leader[copies[rows]]]
-    is_near[rows] = (group[rows] >= 0) & (num_copies[copies[rows]] == 1)
-    return group, is_near

@@ -51,7 +51,7 @@ class Recorder:
 
     @contextmanager
     def task(self, name: str, total: int) -> Iterator[Recorder]:
-        assert name == "scan"
+        assert name in ("scan", "near duplicates")
         self.total = total
         yield self
 

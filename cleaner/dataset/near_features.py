@@ -1,0 +1,187 @@
+"""What of a picture finds its near duplicates: hashes of all its orientations, and keypoints that survive a crop."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+HASH_BYTES = 16
+NUM_HASHES = 7
+"""Hashes of a picture: of itself and of the orientations `TURNS[1:7]`."""
+_HASH_PX = 32
+
+T = Image.Transpose
+TURNS: tuple[Image.Transpose | None, ...] = (
+    None,
+    T.FLIP_LEFT_RIGHT,
+    T.FLIP_TOP_BOTTOM,
+    T.ROTATE_180,
+    T.TRANSPOSE,
+    T.TRANSVERSE,
+    T.ROTATE_90,
+    T.ROTATE_270,
+)
+"""The eight orientations. All but the last two are their own inverses; the last is the inverse of the one before."""
+
+KEYPOINT = np.dtype([("code", "<u4"), ("weak", "u1", 4), ("place", "<u2", 3)])
+"""One keypoint. code: 32 bits of how its surroundings look, the coarsest first (from the high bit). weak: its four
+least certain bits, as positions from the high bit. place: x, y and scale in units of the root of the picture's area,
+times `PLACE_UNIT`."""
+PLACE_UNIT = 16_384
+MAX_KEYPOINTS = 32
+_AREA_PX = 80  # root of the area of the grey picture that keypoints are found in: fewer lose crops, more cost time
+_LEVELS = 2.0 ** (np.arange(8) / 2.5)  # blur in px of the scale space, five levels for two octaves
+_DETECTED_SCALE = 1.2  # a blob's scale over the blur of the level where it stands out most
+_LEAST_CONTRAST = 2.0  # grey levels between two levels of blur; the rest is compression
+_REACH = 5.0  # half the side of what a keypoint describes, in scales
+_LEAST_REACH = 0.6  # share of it that has to lie within the picture
+_GRID = 8
+_NUM_BITS = 32
+
+
+def grey_thumbnail(image: Image.Image) -> Image.Image:
+    """A 32 x 32 picture of mode L, aspect not kept, of an RGB image."""
+    factor = (max(1, image.width // (2 * _HASH_PX)), max(1, image.height // (2 * _HASH_PX)))
+    small = image.reduce(factor) if factor != (1, 1) else image
+    return small.convert("L").resize((_HASH_PX, _HASH_PX), Image.Resampling.BILINEAR)
+
+
+def _cosines(first: int, num: int, size: int) -> np.ndarray:
+    """(num, size) float32: cosine waves over `size` samples, from the wave of `first` half periods on."""
+    wave, sample = np.arange(first, first + num)[:, None], np.arange(size)[None, :]
+    return np.cos(np.pi * wave * (2 * sample + 1) / (2 * size)).astype(np.float32)
+
+
+def _averages(num: int, size: int) -> np.ndarray:
+    """(num, size) float32: weights that average `size` samples to `num` boxes of equal width."""
+    edges = np.arange(num + 1) * (size / num)
+    sample = np.arange(size)
+    shared = np.minimum(edges[1:, None], sample + 1) - np.maximum(edges[:-1, None], sample)
+    weights: np.ndarray = (np.clip(shared, 0, None) * (num / size)).astype(np.float32)
+    return weights
+
+
+_WAVES = _cosines(1, 8, _HASH_PX)
+_ROWS, _COLUMNS = _averages(8, _HASH_PX), _averages(9, _HASH_PX)
+
+
+def perceptual_hashes(image: Image.Image) -> np.ndarray:
+    """(7, 16) uint8: hashes of 128 bits of how an RGB image looks, as it is and in the orientations `TURNS[1:7]`.
+
+    64 bits: whether each of the 8 x 8 lowest waves of its cosine transform is above their median (Zauner, 2010);
+    64 bits: whether it brightens from left to right between neighbours on an 8 x 9 grid. The hash of a picture that
+    is turned by `TURNS[7]` is found from the other side.
+    """
+    thumb = grey_thumbnail(image)
+    turned = [thumb if turn is None else thumb.transpose(turn) for turn in TURNS[:NUM_HASHES]]
+    grey = np.stack([np.asarray(t, dtype=np.float32) for t in turned])  # (7, 32, 32)
+    waves = (_WAVES @ grey @ _WAVES.T).reshape(NUM_HASHES, -1)
+    levels = np.rint(_ROWS @ grey @ _COLUMNS.T)  # (7, 8, 9); rounded, so that flat areas have no steps
+    steps = levels[:, :, 1:] > levels[:, :, :-1]
+    bits = np.concatenate([waves > np.median(waves, axis=1, keepdims=True), steps.reshape(NUM_HASHES, -1)], axis=1)
+    return np.packbits(bits, axis=1)
+
+
+def find_keypoints(grey: Image.Image) -> np.ndarray:
+    """(K,) `KEYPOINT`, K at most 32, the clearest first: blobs of a picture of mode L, described by their surroundings.
+
+    Blobs are extremes of differences of Gaussians over place and scale (Lowe, 2004), described by the signs of the
+    lowest waves of their surroundings' cosine transform: so a picture and a part of it share most keypoints of the
+    part, at other places and scales.
+    """
+    factor = _AREA_PX / (grey.width * grey.height) ** 0.5
+    size = (max(_GRID, round(grey.width * factor)), max(_GRID, round(grey.height * factor)))
+    small = np.asarray(grey.resize(size, Image.Resampling.BILINEAR), dtype=np.float32)
+    space = _scale_space(small)
+    level, y, x = _blobs(space)
+    if len(level) == 0:
+        return np.empty(0, dtype=KEYPOINT)
+    x, y, scale = _refine(space, level, y, x)
+    waves = _describe(space, level, x, y, scale)
+    found = np.zeros(len(level), dtype=KEYPOINT)
+    found["code"] = (waves > 0) @ (np.uint32(1) << np.arange(_NUM_BITS - 1, -1, -1, dtype=np.uint32))
+    found["weak"] = np.argsort(np.abs(waves), axis=1, kind="stable")[:, :4]
+    unit = (small.shape[0] * small.shape[1]) ** 0.5
+    found["place"] = np.clip(np.rint(np.stack([x, y, scale], axis=1) * (PLACE_UNIT / unit)), 0, 65_535)
+    return found
+
+
+def _scale_space(grey: np.ndarray) -> np.ndarray:
+    """(8, h, w) float32: the picture blurred to each of `_LEVELS`."""
+    space = np.empty((len(_LEVELS), *grey.shape), dtype=np.float32)
+    before, blur = grey, 0.0
+    for level, wanted in zip(space, _LEVELS, strict=True):
+        gaussian_filter(before, (wanted**2 - blur**2) ** 0.5, output=level, truncate=3, mode="nearest")
+        before, blur = level, wanted
+    return space
+
+
+def _blobs(space: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Level, y and x, (K,) int64 each, of the clearest blobs whose surroundings lie mostly within the picture."""
+    contrast = np.abs(space[1:] - space[:-1])
+    highest = np.maximum(contrast[:, 1:-1], np.maximum(contrast[:, :-2], contrast[:, 2:]))
+    highest = np.maximum(highest[:, :, 1:-1], np.maximum(highest[:, :, :-2], highest[:, :, 2:]))
+    highest = np.maximum(highest[1:-1], np.maximum(highest[:-2], highest[2:]))
+    inner = contrast[1:-1, 1:-1, 1:-1]
+    level, y, x = np.nonzero((inner >= highest) & (inner > _LEAST_CONTRAST))
+    clear = inner[level, y, x]
+    level, y, x = level + 1, y + 1, x + 1
+    margin = _LEAST_REACH * _REACH * _DETECTED_SCALE * _LEVELS[level]
+    height, width = space.shape[1:]
+    inside = (np.minimum(x, width - 1 - x) >= margin) & (np.minimum(y, height - 1 - y) >= margin)
+    kept = np.flatnonzero(inside)
+    kept = kept[np.argsort(-clear[kept], kind="stable")[:MAX_KEYPOINTS]]
+    return level[kept], y[kept], x[kept]
+
+
+def _refine(
+    space: np.ndarray, level: np.ndarray, y: np.ndarray, x: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """x, y and scale of blobs in px, (K,) float each: the vertices of parabolas through each and its neighbours."""
+
+    def at(k: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        contrast: np.ndarray = space[k + 1, i, j] - space[k, i, j]
+        return contrast
+
+    middle = at(level, y, x)
+
+    def vertex(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        bend = before - 2 * middle + after
+        bend = np.where(np.abs(bend) < 1e-6, 1e-6, bend)
+        return np.asarray(np.clip((before - after) / (2 * bend), -0.5, 0.5))
+
+    dx = vertex(at(level, y, x - 1), at(level, y, x + 1))
+    dy = vertex(at(level, y - 1, x), at(level, y + 1, x))
+    rise = vertex(at(level - 1, y, x), at(level + 1, y, x))
+    return x + dx, y + dy, _DETECTED_SCALE * 2.0 ** ((level + rise) / 2.5)
+
+
+@lru_cache(maxsize=1)
+def _signs() -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the 32 lowest waves of an 8 x 8 patch, without the constant one, the lowest first."""
+    waves = sorted(
+        ((u, v) for u in range(_GRID) for v in range(_GRID) if u + v), key=lambda w: (w[0] + w[1], max(w), w)
+    )
+    rows, columns = zip(*waves[:_NUM_BITS], strict=True)
+    return np.array(rows), np.array(columns)
+
+
+def _describe(space: np.ndarray, level: np.ndarray, x: np.ndarray, y: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """(K, 32) float32: the lowest waves of the cosine transform of 8 x 8 samples around each keypoint."""
+    height, width = space.shape[1:]
+    reach = np.linspace(-_REACH, _REACH, _GRID)
+    px = np.clip(x[:, None] + scale[:, None] * reach, 0, width - 1.001)
+    py = np.clip(y[:, None] + scale[:, None] * reach, 0, height - 1.001)
+    left, top = px.astype(np.int64)[:, None, :], py.astype(np.int64)[:, :, None]
+    right, down = px[:, None, :] - left, py[:, :, None] - top
+    at = level[:, None, None]
+    upper = space[at, top, left] * (1 - right) + space[at, top, left + 1] * right
+    lower = space[at, top + 1, left] * (1 - right) + space[at, top + 1, left + 1] * right
+    patches = (upper * (1 - down) + lower * down).astype(np.float32)  # (K, 8, 8)
+    waves = _cosines(0, _GRID, _GRID)
+    rows, columns = _signs()
+    described: np.ndarray = (waves @ patches @ waves.T)[:, rows, columns]
+    return described

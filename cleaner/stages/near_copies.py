@@ -1,0 +1,172 @@
+"""Finds near duplicates: hashes and keypoints propose pairs of pictures, a second look at their pixels decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image
+
+from cleaner.config import RunOptions
+from cleaner.dataset.images import decode_upright, read_image
+from cleaner.dataset.near_features import KEYPOINT, NUM_HASHES, TURNS
+from cleaner.dataset.store import Arrays, ArrayStore, digest_of
+from cleaner.dataset.workspace import Workspace
+from cleaner.engine.engine import open_engine
+from cleaner.scoring.copy_groups import Pair, Placing, group_copies
+from cleaner.scoring.duplicates import HASH_BITS, find_near_pairs
+from cleaner.scoring.keypoint_matches import match_keypoints
+from cleaner.scoring.second_look import LOOK_PX, Comparison, compare
+from cleaner.stages.inputs import task_cache
+
+MOST_CANDIDATES = 8
+"""Each picture is compared with so many earlier ones by its hashes, and with so many by its keypoints, the likest."""
+BATCH_PAIRS = 128
+"""Pairs in one task: the most that a worker loses if it is killed."""
+LOOK_VERSION = 1
+"""Raise it whenever `compare` gives different results, so that older ones are not reused."""
+_HELD = 64  # shrunk pictures that a worker holds, 7 MB
+_WHOLE = (0.0, 0.0, 1.0, 1.0)
+_SAME_FRAME = 0.03  # alignment finds a frame this near by itself
+
+Look = tuple[tuple[str, str], tuple[str, str], Placing]
+"""Two pictures, each with its path and image_id, and where the second may lie in the first."""
+
+
+@dataclass(frozen=True)
+class NearCopies:
+    """The near duplicates among N pictures."""
+
+    leader: np.ndarray
+    """(N,) int64: the first picture of each one's group; itself for those in none."""
+    placings: dict[int, Placing]
+    """Where the members of groups lie in their leaders."""
+    num_crowded: int
+    """Pictures that have as many candidates as are compared, and perhaps more."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures among which near duplicates are searched, in their order."""
+
+    paths: list[str]
+    image_ids: list[str]
+    hashes: np.ndarray
+    """(N, 7, 16) uint8, see `perceptual_hashes`."""
+    keypoints: list[np.ndarray]
+    """One array for each picture, see `find_keypoints`."""
+    aspect: np.ndarray
+    """(N,) float64, width over height."""
+
+
+def find_near_copies(pictures: Pictures, radius: int, workspace: Workspace, options: RunOptions) -> NearCopies:
+    """The near duplicates among `pictures`, as `group_copies` groups them.
+
+    Comparisons are kept in the workspace's cache by the contents of the two files.
+    """
+    looks = _Looks(workspace, options)
+
+    def confirm(pairs: Sequence[Pair]) -> list[Placing | None]:
+        sides = list(zip(pictures.paths, pictures.image_ids, strict=True))
+        found = looks.look([(sides[i], sides[j], placing) for i, j, placing in pairs])
+        return [
+            Placing(placing.turn, one.frame) if one.is_copy else None
+            for (_, _, placing), one in zip(pairs, found, strict=True)
+        ]
+
+    proposed = propose_pairs(pictures, radius)
+    later = np.bincount([j for _, j, _ in proposed], minlength=1)
+    return NearCopies(*group_copies(len(pictures.paths), proposed, confirm), int((later >= MOST_CANDIDATES).sum()))
+
+
+def propose_pairs(pictures: Pictures, radius: int) -> list[Pair]:
+    """Pairs that may be copies, at most `MOST_CANDIDATES` by hash and as many by keypoints for each picture."""
+    proposed: dict[tuple[int, int], Placing] = {}
+    counts = [len(points) for points in pictures.keypoints]
+    owner = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    points = np.concatenate([np.empty(0, dtype=KEYPOINT), *pictures.keypoints])
+    for i, j, *frame in match_keypoints(points, owner, pictures.aspect, MOST_CANDIDATES).tolist():
+        left, top, right, bottom = frame
+        proposed[int(i), int(j)] = Placing(0, (left, top, right, bottom))
+    for i, j, turn in find_near_pairs(pictures.hashes, radius, MOST_CANDIDATES).tolist():
+        if turn or (i, j) not in proposed:  # keypoints know the frame better
+            proposed[i, j] = Placing(turn, _WHOLE)
+    return [(i, j, placing) for (i, j), placing in sorted(proposed.items(), key=lambda item: item[0])]
+
+
+class _Looks:
+    """Looks at pairs with the run's engine, and remembers what they showed."""
+
+    def __init__(self, workspace: Workspace, options: RunOptions) -> None:
+        self._options = options
+        self._store = ArrayStore(task_cache(workspace, options) / "near" / f"v{LOOK_VERSION}")
+        self._known: dict[bytes, Comparison] = {}
+        for key in self._store.stored_keys():
+            if (arrays := self._store.get(key)) is not None:
+                self._known |= _unpack(arrays)
+
+    def look(self, looks: Sequence[Look]) -> list[Comparison]:
+        """How the two pictures of each compare."""
+        keys = [_key(look) for look in looks]
+        fresh = [look for key, look in zip(keys, looks, strict=True) if key not in self._known]
+        if fresh:
+            batches = [tuple(fresh[at : at + BATCH_PAIRS]) for at in range(0, len(fresh), BATCH_PAIRS)]
+            tasks = [(digest_of(b"".join(map(_key, batch)))[:32], batch) for batch in batches]
+            with self._options.progress.task("near duplicates", len(fresh)) as task:
+                for arrays in open_engine(self._options).map(look_at_batch, tasks, store=self._store):
+                    found = _unpack(arrays)
+                    self._known |= found
+                    task.advance(len(found))
+        return [self._known[key] for key in keys]
+
+
+def _key(look: Look) -> bytes:
+    (_, first), (_, second), placing = look
+    frame = [round(edge, 4) for edge in placing.frame]
+    return bytes.fromhex(digest_of(first, second, placing.turn, frame)[:32])
+
+
+def look_at_batch(batch: tuple[Look, ...]) -> Arrays:
+    """Compare the two pictures of each look: `keys` (B, 16) uint8, and `found` (B, 7) float64, see `Comparison`."""
+    load = lru_cache(maxsize=_HELD)(_load)
+    found = [_look_at(look, load) for look in batch]
+    keys = np.frombuffer(b"".join(map(_key, batch)), dtype=np.uint8)
+    return {
+        "keys": keys.reshape(len(batch), -1),
+        "found": np.array([(one.agreement, one.other_colour, *one.frame, one.stretch) for one in found]),
+    }
+
+
+def _look_at(look: Look, load: Callable[[tuple[str, str]], Image.Image]) -> Comparison:
+    side, other, placing = look
+    first, second, turn = load(side), load(other), TURNS[placing.turn]
+    if turn is not None:
+        second = second.transpose(turn)
+    best = compare(first, second, np.array(placing.frame))
+    if not best.is_copy and np.abs(np.subtract(placing.frame, _WHOLE)).max() > _SAME_FRAME:
+        whole = compare(first, second, np.array(_WHOLE))  # a frame from few keypoints may be far off
+        best = whole if whole.is_copy else best
+    return best
+
+
+def _load(side: tuple[str, str]) -> Image.Image:
+    path, image_id = side
+    image = Image.fromarray(decode_upright(read_image(path, image_id), path, LOOK_PX))
+    factor = LOOK_PX / max(image.size)
+    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+    return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0) if factor < 1 else image
+
+
+def _unpack(arrays: Arrays) -> dict[bytes, Comparison]:
+    rows = arrays["found"].tolist()
+    return {
+        key.tobytes(): Comparison(agreement, colour, (left, top, right, bottom), stretch)
+        for key, (agreement, colour, left, top, right, bottom, stretch) in zip(arrays["keys"], rows, strict=True)
+    }
+
+
+def hashes_of(near_hashes: Sequence[bytes]) -> np.ndarray:
+    """(N, 7, 16) uint8 of the hashes as `ImageFacts` holds them."""
+    return np.frombuffer(b"".join(near_hashes), dtype=np.uint8).reshape(-1, NUM_HASHES, HASH_BITS // 8)
