@@ -51,7 +51,7 @@ def resolve_config(
     them, `options` over both.
 
     Relative paths in a variable are taken from the current directory. Raises BadInputError for a bad file, UsageError
-    for an unknown variable or a bad value of a variable or an option.
+    for a bad value of a variable or an option. Variables of other names are left to others: see `foreign_variables`.
     """
     if file is not None and not file.is_file():
         raise BadInputError(f"{file}: no such settings file", next_step="check --config")
@@ -62,6 +62,17 @@ def variable_names() -> dict[str, Key]:
     """Every variable that is read, with the table and the setting that it gives."""
     keys = [(table, name) for table, settings_type in TABLES.items() for name in settings_type.declared()]
     return {f"{PREFIX}{table}_{name}".upper(): (table, name) for table, name in keys}
+
+
+def foreign_variables(environ: Mapping[str, str]) -> list[str]:
+    """A warning about each variable that begins with CLEANER_ and gives no setting: misspelt, or somebody else's."""
+    known = [name.removeprefix(PREFIX) for name in variable_names()]
+    given = [name.removeprefix(PREFIX) for name in sorted(environ) if name.startswith(PREFIX)]
+    near = {name: _closest(name, known) for name in given if name not in known}
+    return [
+        f"variable {PREFIX}{name} gives no setting and is ignored{f': {PREFIX}{other}' if other else ''}"
+        for name, other in near.items()
+    ]
 
 
 def parse_typed(setting: Setting, typed: str | list[str] | bool, where: str) -> Any:
@@ -141,17 +152,7 @@ def _from_file(path: Path) -> dict[Key, Given]:
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[Key, Given]:
-    known, given = variable_names(), {}
-    for name in sorted(environ):
-        if not name.startswith(PREFIX):
-            continue
-        if name not in known:
-            expected = _closest(name, known) or (
-                "CLEANER_, a table of cleaner.toml, _ and a setting, such as CLEANER_NOISE_THRESHOLD"
-            )
-            raise UsageError(f"unknown variable {name}", expected=expected, next_step=f"unset {name}")
-        given[known[name]] = give(known[name], environ[name], name)
-    return given
+    return {key: give(key, environ[name], name) for name, key in sorted(variable_names().items()) if name in environ}
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cleaner.config import Config
-from cleaner.config_sources import CONFIG_FILE, TABLES, Given, give, read_config, resolve_config
+from cleaner.config_sources import CONFIG_FILE, TABLES, Given, foreign_variables, give, read_config, resolve_config
 from cleaner.errors import BadInputError, UsageError
 
 
@@ -87,3 +87,11 @@ def test_an_absent_file_gives_the_defaults(tmp_path: Path) -> None:
         resolve_config(tmp_path, tmp_path / "absent.toml", {})
     with pytest.raises(UsageError, match="--folds: setting folds = 1"):
         resolve_config(tmp_path, None, {}, {("labels", "folds"): Given(1, "--folds")})
+
+
+def test_a_variable_that_gives_no_setting_is_named_and_stops_nothing(tmp_path: Path) -> None:
+    variables = {"CLEANER_LABELS_FOLDZ": "3", "CLEANER_HOME": "/opt/other", "CLEANER_LABELS_FOLDS": "4", "PATH": "/"}
+    assert resolve_config(tmp_path, None, variables).labels.folds == 4
+    other, misspelt = foreign_variables(variables)
+    assert "CLEANER_HOME" in other and "perhaps" not in other
+    assert "CLEANER_LABELS_FOLDZ" in misspelt and misspelt.endswith("CLEANER_LABELS_FOLDS, perhaps?")

@@ -37,8 +37,10 @@ from cleaner.cli import (
 )
 from cleaner.cli.console import json_line, write_document
 from cleaner.errors import CleanerError, UsageError
+from cleaner.system_errors import explain_failure
 
 EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141  # as if SIGPIPE had ended it
 
 app = typer.Typer(
     name="cleaner",
@@ -90,7 +92,8 @@ def _root(
 
     Noise images, wrong labels, duplicates and jumbled classes go; every image that is left out has a reason.
 
-    Exit codes: 0 fine, 1 failure, 2 usage, 3 bad input, 4 a gate is not passed, 130 interrupted.
+    Exit codes: 0 fine, 1 failure, 2 usage, 3 bad input, 4 a gate is not passed, 130 interrupted,
+    141 nobody reads the output.
     """
 
 
@@ -108,6 +111,8 @@ def main() -> None:
     try:
         app()
     except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # typer and rich end the process without a word
+            _end_quietly()
         if end.code == EXIT_INTERRUPTED:  # what typer makes of Ctrl-C
             _interrupted()
         if end.code == UsageError.exit_code and len(sys.argv) > 1:  # typer has written to stderr what was wrong
@@ -119,8 +124,17 @@ def main() -> None:
     except Exception as error:
         if "--debug" in sys.argv:
             raise
-        _show(error)
-        sys.exit(error.exit_code if isinstance(error, CleanerError) else 1)
+        known = error if isinstance(error, CleanerError) else explain_failure(error)
+        _show(known or error)
+        sys.exit(known.exit_code if known else 1)
+
+
+def _end_quietly() -> None:
+    """End as other programs do when nobody reads their output any more, as `head` does when it has seen enough."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):  # else the interpreter complains when it flushes them
+        os.dup2(nowhere, stream)
+    sys.exit(EXIT_BROKEN_PIPE)
 
 
 def _interrupted() -> None:

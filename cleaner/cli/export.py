@@ -71,7 +71,7 @@ def export(
     dry_run = session.options.dry_run
     as_table = to == "csv" or (to is None and is_table_name(out))
     how = cast(exporters.Repeats, repeats or ("csv" if as_table else "files"))
-    with session.lock():
+    with session.workspace.lock_for_reading():
         source = open_parent(session.workspace, "export", from_file, read_verdicts(session.workspace))
         manifest = read_manifest(source.path, exporters.COLUMNS, optional=["repeats"])
         if as_table:

@@ -16,7 +16,7 @@ from cleaner.cli.command_line import CommandLine
 from cleaner.cli.console import Console
 from cleaner.cli.options import LOG_FORMATS, check_choice
 from cleaner.config import Config, RunOptions
-from cleaner.config_sources import TABLES, Key, resolve_config
+from cleaner.config_sources import TABLES, Key, foreign_variables, resolve_config
 from cleaner.dataset.locations import locate
 from cleaner.dataset.stage_inputs import command_after
 from cleaner.diagnostics.expected_wrong import about_wrong
@@ -138,6 +138,8 @@ def open_session(line: CommandLine, *, creates: bool = False, images: Path | Non
     check_choice("--log-format", line.log_format, LOG_FORMATS)
     console = Console(quiet=line.quiet, as_json=line.as_json, json_log=line.log_format == "json")
     console.listen(line.verbose)
+    for warning in foreign_variables(os.environ):
+        console.warn(warning)
     if images is not None and not images.is_dir():  # before the lock makes the workspace
         raise BadInputError(
             f"{images}: {'not a folder' if images.exists() else 'no such folder'}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -216,11 +217,15 @@ class DecisionStore:
         """One transaction: committed if the block succeeds, rolled back otherwise."""
         if create:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-        uri = f"{self.path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
+        uri = f"{self.path.absolute().as_uri()}?{self._way_to_open(create=create)}"
         try:
             connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_S, isolation_level=None)
         except sqlite3.Error as error:
-            raise CleanerError(f"{self.path}: cannot be opened", found=str(error)) from error
+            raise CleanerError(
+                f"{self.path}: cannot be opened",
+                found=str(error),
+                next_step="check owner and mode of it and its folder",
+            ) from error
         try:
             self._prepare(connection, create=create)
             connection.execute("BEGIN IMMEDIATE" if create else "BEGIN")
@@ -240,6 +245,15 @@ class DecisionStore:
             ) from error
         finally:
             connection.close()  # rolls back what is not committed
+
+    def _way_to_open(self, *, create: bool) -> str:
+        """SQLite's parameters. Even a reader writes beside a store in WAL mode, unless it is told that nobody does."""
+        if create:
+            return "mode=rwc"
+        log = self.path.with_name(f"{self.path.name}-wal")
+        is_at_rest = not log.exists() or not log.stat().st_size
+        is_writable = all(os.access(p, os.W_OK, effective_ids=True) for p in (self.path, self.path.parent))
+        return "mode=ro&immutable=1" if is_at_rest and not is_writable else "mode=rw"
 
     def _prepare(self, connection: sqlite3.Connection, *, create: bool) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()

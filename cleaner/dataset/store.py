@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from cleaner.dataset.locations import is_remote, open_regular
 from cleaner.errors import BadInputError, CleanerError, WorkspaceLockedError
+from cleaner.system_errors import explain_failure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,23 +28,27 @@ _CHUNK_BYTES = 1 << 20
 
 @contextmanager
 def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write to, which replaces `path` if the block succeeds, and is removed otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
+    """A file to write to, which replaces `path` if the block succeeds, and is removed otherwise.
+
+    Raises CleanerError, naming `path`, if it cannot be written.
+    """
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # noqa: PTH101 - mkstemp made it private
-        os.replace(temporary, path)  # noqa: PTH105
-    except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise CleanerError(
-                f"{path}: cannot be written", found=str(error), next_step="free disk space, or check permissions"
-            ) from error
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)  # noqa: PTH101 - mkstemp made it private
+            os.replace(temporary, path)  # noqa: PTH105
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise explain_failure(error, path) or CleanerError(
+            f"{path}: cannot be written", found=str(error), next_step="free disk space, or check permissions"
+        ) from error
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -106,25 +111,50 @@ def digest_of(*parts: Any) -> str:
 def exclusive_lock(path: Path) -> Iterator[None]:
     """Hold `path` as a lock for the block; the kernel releases it when the process ends, however it ends.
 
-    Raises WorkspaceLockedError if another process holds it.
+    Raises WorkspaceLockedError if another process holds it, CleanerError if the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
-            raise WorkspaceLockedError(
-                f"{path.parent}: another cleaner is working in this workspace",
-                found=f"process {holder} holds {path.name}",
-                next_step="wait until it ends, or use another workspace with -C DIR",
-            ) from error
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+")
+    except OSError as error:
+        raise explain_failure(error, path) or CleanerError(f"{path}: cannot be written", found=str(error)) from error
+    with file:
+        _take(file, fcntl.LOCK_EX, path)
         file.seek(0)
         file.truncate()
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+@contextmanager
+def shared_lock(path: Path) -> Iterator[None]:
+    """Keep out, for the block, whoever takes `path` as an exclusive lock.
+
+    Nothing is written, so that it works where nothing can be; without the file nobody has ever taken it. Raises
+    WorkspaceLockedError if another process holds the exclusive lock.
+    """
+    try:
+        file = path.open()
+    except OSError:
+        yield
+        return
+    with file:
+        _take(file, fcntl.LOCK_SH, path)
+        yield
+
+
+def _take(file: IO[str], how: int, path: Path) -> None:
+    try:
+        fcntl.flock(file, how | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        holder = file.read().strip() or "unknown"
+        raise WorkspaceLockedError(
+            f"{path.parent}: another cleaner is working in this workspace",
+            found=f"process {holder} holds {path.name}, or one that exports from it",
+            next_step="wait until it ends, or use another workspace with -C DIR",
+        ) from error
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from cleaner import __version__
 from cleaner.dataset.digests import DigestCache
 from cleaner.dataset.locations import is_remote
 from cleaner.dataset.stage_inputs import SCHEMA_VERSION, STAGES
-from cleaner.dataset.store import exclusive_lock, read_json, utc_now, write_atomic, write_json
+from cleaner.dataset.store import exclusive_lock, read_json, shared_lock, utc_now, write_atomic, write_json
 from cleaner.errors import BadInputError, StaleStageError
 
 if TYPE_CHECKING:
@@ -96,6 +96,10 @@ class Workspace:
     def lock(self) -> AbstractContextManager[None]:
         """Keep other cleaner processes out of the workspace for a `with` block."""
         return exclusive_lock(self.root / ".lock")
+
+    def lock_for_reading(self) -> AbstractContextManager[None]:
+        """Keep those that write out of the workspace for a `with` block; writes nothing."""
+        return shared_lock(self.root / ".lock")
 
     def record(self, stage: str) -> StageRecord | None:
         """The record of a complete stage, or None."""

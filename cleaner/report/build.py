@@ -39,8 +39,10 @@ class ReportResult:
     stale: str
 
 
-def write_report(workspace: Workspace, progress: Progress | None = None) -> ReportResult:
+def write_report(workspace: Workspace, progress: Progress | None = None, out: Path | None = None) -> ReportResult:
     """Write the report of a workspace's last complete stage, and of those that led to it.
+
+    `out`: the page; by default report.html in the workspace. Its figures are written beside it, named .json.
 
     Raises StaleStageError where no stage is complete, BadInputError where the manifest cannot be read.
     """
@@ -55,7 +57,8 @@ def write_report(workspace: Workspace, progress: Progress | None = None) -> Repo
     if thumbnails.num_gone:
         warnings.append(f"{number(thumbnails.num_gone)} images are gone or have changed since the scan.")
     page = render_page(figures, illustrations, warnings).encode("utf-8", "backslashreplace")
-    html, document = workspace.root / "report.html", workspace.root / "report.json"
+    html = out or workspace.root / "report.html"
+    document = html.with_suffix(".json")
     write_json(document, figures)
     write_atomic(html, page)
     return ReportResult(html, document, len(page), thumbnails.num_shown, thumbnails.num_gone, data.stale)

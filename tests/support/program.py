@@ -79,7 +79,10 @@ def tree_digest(folder: Path) -> str:
     for path in sorted(folder.rglob("*")):
         status = path.lstat()
         content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
-        digest.update(f"{path.relative_to(folder)} {status.st_mode} {status.st_mtime_ns}".encode() + content)
+        digest.update(
+            f"{path.relative_to(folder)} {status.st_mode} {status.st_mtime_ns}".encode("utf-8", "surrogateescape")
+            + content
+        )
     return digest.hexdigest()
 
 

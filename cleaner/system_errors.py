@@ -1,0 +1,59 @@
+"""What the system refuses (memory, disk, permission, open files), said so that people can do something about it."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+from cleaner.errors import CleanerError
+
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "allocate memory",  # torch's allocator, the linker
+    "failed to map segment",  # a library that does not fit below a limit
+    "can't start new thread",  # its stack does not fit
+    "bad_alloc",
+)
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_TOO_MANY = (errno.EMFILE, errno.ENFILE)
+_AGAIN = "run the same command again: finished work is kept"
+
+
+def explain_failure(error: BaseException, path: str | Path = "") -> CleanerError | None:
+    """What to tell people about an error that says what the system refused; None if it says nothing of the kind.
+
+    `path`: the file in question, where the error does not know it, or knows a temporary one.
+    """
+    text = str(error)
+    if is_out_of_memory(error):
+        return CleanerError(
+            "out of memory",
+            found=text,
+            next_step=f"use fewer --workers, end other programs or raise the limit, then {_AGAIN}; "
+            "`cleaner plan IMAGES` estimates what a run takes",
+        )
+    if not isinstance(error, OSError):
+        return None
+    file = str(path or error.filename or "output")
+    if error.errno in _NO_SPACE:
+        return CleanerError(
+            f"{file}: no space left to write it", found=text, next_step=f"free disk space, then {_AGAIN}"
+        )
+    if error.errno in _REFUSED:
+        advice = "check owner and mode of it and of its folder (ls -l), or use another workspace with -C DIR"
+        return CleanerError(f"{file}: permission denied", found=text, next_step=advice)
+    if error.errno in _TOO_MANY:
+        return CleanerError("too many open files", found=text, next_step=f"raise the limit (ulimit -n), then {_AGAIN}")
+    if error.errno == errno.EIO:
+        return CleanerError(f"{file}: the disk fails", found=text, next_step="check the disk, and that it is mounted")
+    return None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory could not be had: Python's, NumPy's, Arrow's, torch's, or the system's."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    return isinstance(error, RuntimeError | ImportError | OSError) and any(
+        t in str(error).lower() for t in _OUT_OF_MEMORY
+    )
