@@ -6,7 +6,6 @@ from functools import lru_cache
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
 HASH_BYTES = 16
 NUM_HASHES = 7
@@ -111,12 +110,24 @@ def find_keypoints(grey: Image.Image) -> np.ndarray:
 
 def _scale_space(grey: np.ndarray) -> np.ndarray:
     """(8, h, w) float32: the picture blurred to each of `_LEVELS`."""
-    space = np.empty((len(_LEVELS), *grey.shape), dtype=np.float32)
-    before, blur = grey, 0.0
-    for level, wanted in zip(space, _LEVELS, strict=True):
-        gaussian_filter(before, (wanted**2 - blur**2) ** 0.5, output=level, truncate=3, mode="nearest")
-        before, blur = level, wanted
+    height, width = grey.shape
+    space = np.empty((len(_LEVELS), height, width), dtype=np.float32)
+    before = grey
+    for number, level in enumerate(space):
+        # matrices, as BLAS takes half the time of filters at this size
+        np.matmul(_blur(height, number) @ before, _blur(width, number).T, out=level)
+        before = level
     return space
+
+
+@lru_cache(maxsize=512)
+def _blur(size: int, number: int) -> np.ndarray:
+    """(size, size) float32: the Gaussian blur that leads to a level from the one before it; rows sum to 1."""
+    sigma = (_LEVELS[number] ** 2 - (_LEVELS[number - 1] ** 2 if number else 0)) ** 0.5
+    away = np.subtract.outer(np.arange(size), np.arange(size))
+    weights = np.exp(-((away / sigma) ** 2) / 2) * (np.abs(away) <= 4 * sigma)
+    blur: np.ndarray = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return blur
 
 
 def _blobs(space: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
