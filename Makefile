@@ -18,11 +18,11 @@ READY   := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo report test check run scan noise labels balance batch clean FORCE
+.PHONY: help demo report test test-lowest test-newest check run scan noise labels balance batch clean FORCE
 FORCE:
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) sample_data/truth.csv ## clean the sample images into .demo/ and print what was found against what was planted
 	$(CLEANER) run sample_data/images --seeds sample_data/seeds.csv --backbone embedded-small -C .demo
@@ -36,6 +36,17 @@ report: $(READY) ## write WORK/report.html, to be opened in a browser
 
 test: $(READY_DEV) ## set up and run the tests, on two cores or more
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+# Both want uv (https://docs.astral.sh/uv), and several GB each: networks come with their own torch.
+test-lowest: ## run the tests on the oldest packages that pyproject.toml allows, in .venv-lowest
+	uv venv --allow-existing --python $(PYTHON) .venv-lowest
+	uv pip install --python .venv-lowest --resolution lowest-direct -e '.[dev]'
+	.venv-lowest/bin/python -m pytest -n auto --dist worksteal
+
+test-newest: ## run the tests on the newest packages, in .venv-newest
+	uv venv --allow-existing --python $(PYTHON) .venv-newest
+	uv pip install --python .venv-newest --upgrade -e '.[dev]'
+	.venv-newest/bin/python -m pytest -n auto --dist worksteal
 
 check: $(READY_DEV) ## lint, format, types, layers
 	$(BIN)/ruff check .

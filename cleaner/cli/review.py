@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import getpass
+import html
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -91,14 +97,26 @@ def _check_exposure(host: str, exposed: bool) -> None:
 
 def _serve(session: Session, server: ReviewServer, open_browser: bool) -> None:
     """Serve until Ctrl-C."""
-    if open_browser:
-        import webbrowser
-
-        webbrowser.open(server.url)
     try:
-        server.run()
+        with _opened(server.url) if open_browser else nullcontext():
+            server.run()
     except KeyboardInterrupt:
         session.console.say(f"review ended; all decisions are saved · next: {session.next_command('status')}")
+
+
+@contextmanager
+def _opened(url: str) -> Iterator[None]:
+    """Open a browser at `url` by a private file: everybody on this computer can see a browser's command line."""
+    import webbrowser
+
+    handle, name = tempfile.mkstemp(prefix="cleaner-review-", suffix=".html")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(f'<!doctype html><meta http-equiv="refresh" content="0;url={html.escape(url)}">')
+        webbrowser.open(Path(name).as_uri())
+        yield
+    finally:
+        Path(name).unlink(missing_ok=True)
 
 
 def open_noise_model(session: Session) -> NoiseRefit:

@@ -71,8 +71,7 @@ class ReviewServer:
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=60,
-            timeout_graceful_shutdown=2,
-            limit_concurrency=200,
+            timeout_graceful_shutdown=2,  # no limit_concurrency: it counts idle connections, and shuts people out
         )
         uvicorn.Server(config).run(sockets=[self.socket])
 

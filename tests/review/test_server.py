@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
+import signal
+import socket
+import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from cleaner.dataset.workspace import Workspace
 from tests.support.review_server import EVIL_LABEL, EVIL_NAME, Server, decision, stored_decisions
+from tests.support.waiting import PATIENCE_S, wait_until
 
 TRAVERSALS = ["../../../etc/passwd", "..%2f..%2f..%2fetc%2fpasswd", "/etc/passwd", "%2e%2e/%2e%2e/etc/passwd",
               "....//etc/passwd", "cat/000.jpg", "..\\..\\etc\\passwd", "%00",
@@ -84,3 +90,32 @@ def test_a_file_that_changed_since_the_scan_is_not_shown(own_workspace: Workspac
 def test_the_server_process_does_not_load_torch() -> None:
     code = "import sys, cleaner.cli.app, cleaner.review.server; print({'torch', 'timm', 'sklearn'} & {*sys.modules})"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
+
+
+def test_idle_connections_shut_nobody_out(server: Server) -> None:
+    with contextlib.ExitStack() as idle:
+        for _ in range(300):
+            idle.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+        assert server.get("/api/state")["queues"]
+
+
+def test_the_token_is_on_no_command_line(
+    own_workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser, seen = tmp_path / "browser", tmp_path / "seen"
+    browser.write_text(
+        f'#!/bin/sh\nprintf %s "$*" > {seen}.part; cp "${{1#file://}}" {seen}.html; mv {seen}.part {seen}\n'
+    )
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", str(browser))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with Server(own_workspace.root, "--open") as opened:
+        wait_until(seen.exists)
+        (page,) = tmp_path.glob("cleaner-review-*.html")
+        assert stat.S_IMODE(page.stat().st_mode) == 0o600
+        token = opened.url.partition("token=")[2]
+        assert token and token in (tmp_path / "seen.html").read_text()
+        assert token not in seen.read_text() and seen.read_text() == page.as_uri()
+        opened.process.send_signal(signal.SIGINT)
+        opened.process.wait(PATIENCE_S)
+        assert not page.exists()
