@@ -43,14 +43,16 @@ def scan(
     seed: int = 0,
     workers: int = 0,
     force: bool = False,
+    yes: bool = False,
     progress: Progress | None = None,
 ) -> StageResult:
     """Look at every file below `images`; see `cleaner.ScanSettings`.
 
+    `force` reads every byte anew; `yes` drops even for a quality issue that more than a tenth of the set has.
     A stage that is up to date is not run again. All stages raise CleanerError for what is wrong with their input.
     """
     root = locate(os.fspath(images)).absolute()
-    options = RunOptions(seed=seed, workers=workers, force=force, progress=progress or Silent())
+    options = RunOptions(seed=seed, workers=workers, force=force, yes=yes, progress=progress or Silent())
     return _run(lambda place, own, how: run_scan(place, root, own, how), workspace, settings or ScanSettings(), options)
 
 

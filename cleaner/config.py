@@ -64,7 +64,8 @@ class RunOptions(Settings):
         Shown("the workspace", metavar="URL"),
         "Folder or URL that all machines reach, for results of tasks and copies of manifests.",
     ] = ""
-    force: Annotated[bool, "Run although it is up to date."] = False
+    force: Annotated[bool, "Run although it is up to date; scan reads every byte anew."] = False
+    yes: Annotated[bool, "Drop even for a quality issue that more than a tenth of the set has."] = False
     dry_run: Annotated[bool, "Say what would be done, and why; change no file."] = False
     command_line: tuple[str, ...] = ()
     """Names of the settings given for this run alone; recorded, so that `status` does not report them as changed."""

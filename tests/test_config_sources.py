@@ -61,6 +61,13 @@ def test_a_bad_file_is_told_what_and_what_to_do(tmp_path: Path, text: str, what:
     assert error.value.next_step == f"mend {file} and run again"
 
 
+def test_a_confirmation_cannot_stand_in_a_file(tmp_path: Path) -> None:
+    """`--yes` is for the one run whose images someone looked at."""
+    (tmp_path / CONFIG_FILE).write_text("[scan]\nyes = true\n")
+    with pytest.raises(BadInputError, match="unknown setting 'yes'"):
+        read_config(tmp_path / CONFIG_FILE)
+
+
 def test_variables_that_belong_together_are_taken_together(tmp_path: Path) -> None:
     variables = {"CLEANER_LABELS_PRED_PROBS": "p.npy", "CLEANER_LABELS_PRED_IDS": "ids.txt"}
     labels = resolve_config(tmp_path, None, variables).labels

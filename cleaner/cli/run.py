@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cleaner.stages.stage_run import StageResult
 
 
-@takes(keys("noise", "seeds"), keys("scan", "limit"), keys("embedding"), run=STAGE)
+@takes(keys("noise", "seeds"), keys("scan", "limit"), keys("embedding"), run=(*STAGE, "yes"))
 def run(line: CommandLine, images: o.Images) -> None:
     """Run all stages in order: scan, noise, labels, balance. Stages that are up to date are skipped.
 

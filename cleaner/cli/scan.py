@@ -5,7 +5,7 @@ from cleaner.cli.command_line import CommandLine, keys, takes
 from cleaner.cli.session import open_session
 
 
-@takes(keys("scan"), run=("seed", "workers", "engine", "address", "storage", "force", "dry_run"))
+@takes(keys("scan"), run=("seed", "workers", "engine", "address", "storage", "force", "yes", "dry_run"))
 def scan(line: CommandLine, images: o.Images) -> None:
     """Check every file: readability, label, size, quality, exact and near duplicates, copies across splits.
 

@@ -28,6 +28,14 @@ ODD_SIZE_FACTOR = 3.0
 """This many times the median size, or one over that; a choice, not fitted (planted odd sizes are fourfold and more)."""
 ODD_SIZE_IQRS = 3.0
 """In interquartile ranges of the log size beyond the quartiles, so that sets of varied sizes allow more."""
+COMMON_SHARE = 0.1
+"""A limit that more of the set than this is beyond says what kind of set it is: drawings, X-rays, night."""
+STANDS_OUT_SPREADS = 3.0
+"""So many spreads from the median an image stands out of such a set. On four sets of photographs, blurred until 61 to
+96 % were beyond the limit, it leaves .3 to 3 %; of 12 to 30 % blurred ones among sharp ones it finds .88 to 1."""
+_LEAST_SPREAD = 0.05  # a twentieth, or of a bit
+LEAST_SET = 50
+"""Images; of fewer, quantiles say little of what the set is like."""
 
 
 def compute_aspect(width: np.ndarray, height: np.ndarray) -> np.ndarray:
@@ -55,23 +63,55 @@ def find_issues(
     information: np.ndarray,
     aspect: np.ndarray,
     size_ratio: np.ndarray,
+    in_set: bool = True,
 ) -> dict[str, np.ndarray]:
     """The rows (N,) bool with each of config.QUALITY_ISSUES. All arguments are (N,) float; NaN is never an issue.
+
+    `in_set`: where more than COMMON_SHARE of the set (of 50 or more) is beyond a limit, only images that stand out of
+    the set as well have the issue; otherwise all beyond the limit have it.
 
     A dark or bright picture necessarily has little contrast, and counts as low in information only if hardly anything
     is left. A picture low in information does not count as blurry as well: its contrast may be noise.
     """
-    bright, dark = brightness_low > BRIGHT_ABOVE, brightness_high < DARK_BELOW
-    poor = (information < LOW_INFORMATION_BELOW) | (pixel_std < FLAT_BELOW)
-    low_information = np.where(bright | dark, information < BLANK_BELOW, poor)
+
+    def is_below(values: np.ndarray, limit: float, on_scale: np.ndarray) -> np.ndarray:
+        below: np.ndarray = values < limit
+        num = int((~np.isnan(values)).sum())
+        is_of_set = in_set and num >= LEAST_SET and is_common(int(below.sum()), num)
+        return below & _stands_out(on_scale) if is_of_set else below
+
+    pale_or_dark = (brightness_low > BRIGHT_ABOVE) | (brightness_high < DARK_BELOW)
+    least = np.where(pale_or_dark, information < BLANK_BELOW, True)
+    is_poor = ((information < LOW_INFORMATION_BELOW) | (pixel_std < FLAT_BELOW)) & least
+    poor = is_below(information, LOW_INFORMATION_BELOW, information) | is_below(pixel_std, FLAT_BELOW, _log(pixel_std))
     return {
-        "blurry": (sharpness < BLURRY_BELOW) & ~low_information,
-        "bright": bright,
-        "dark": dark,
-        "low_information": low_information,
-        "odd_aspect": aspect < ODD_ASPECT_BELOW,
+        "blurry": is_below(sharpness, BLURRY_BELOW, _log(sharpness)) & ~is_poor,
+        "bright": is_below(-brightness_low, -BRIGHT_ABOVE, _log(1 - brightness_low)),
+        "dark": is_below(brightness_high, DARK_BELOW, _log(brightness_high)),
+        "low_information": poor & least,
+        "odd_aspect": is_below(aspect, ODD_ASPECT_BELOW, _log(aspect)),
         "odd_size": find_odd_sizes(size_ratio),
     }
+
+
+def is_common(num: int, num_images: int) -> bool:
+    """Whether `num` of the images of a set are more than single ones: COMMON_SHARE of them."""
+    return num > COMMON_SHARE * num_images
+
+
+def _stands_out(values: np.ndarray) -> np.ndarray:
+    """Which of `values` (N,) lie far below the set's: (N,) bool.
+
+    The spread is that of the upper half (84th percentile less the median): what is wrong lies in the lower one.
+    """
+    middle, upper = np.nanquantile(values, (0.5, 0.8413))
+    far: np.ndarray = values < middle - STANDS_OUT_SPREADS * max(upper - middle, _LEAST_SPREAD)
+    return far
+
+
+def _log(values: np.ndarray) -> np.ndarray:
+    logs: np.ndarray = np.log(np.maximum(values, 1 / 255))
+    return logs
 
 
 def find_odd_sizes(size_ratio: np.ndarray) -> np.ndarray:

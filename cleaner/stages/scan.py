@@ -29,9 +29,9 @@ from cleaner.dataset.store import digest_of
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, UsageError
 from cleaner.scoring.copies import count_leaks, count_within, leak_examples, leaking, worse_copies
-from cleaner.scoring.image_quality import compute_aspect, compute_size_ratio, find_issues, name_issues
 from cleaner.stages.inputs import inspect_with_engine
 from cleaner.stages.scan_copies import Copies, find_copies
+from cleaner.stages.scan_quality import judge_quality
 from cleaner.stages.scan_set import ScanSet, choose_files
 from cleaner.stages.stage_run import StageResult, StageRun
 
@@ -50,7 +50,8 @@ def run_scan(workspace: Workspace, images_root: Path, settings: ScanSettings, op
     changed since an earlier scan into this workspace are not read again.
 
     Raises BadInputError if the root holds no files or no class folders, if a sound image lies in no class folder, or
-    if the labels file cannot be used; UsageError if the workspace lies among the images.
+    if the labels file cannot be used; UsageError if the workspace lies among the images, or, unless `options.yes`, for
+    a quality issue to drop that is a property of the set.
     """
     run = StageRun.open(workspace, "scan", settings, options)
     root = _checked_root(images_root, workspace)
@@ -70,12 +71,12 @@ def _scan(
     settings, options = run.settings, run.options
     limits = Limits(settings.max_pixels, settings.file_timeout)
     chosen = choose_files(root, found, settings)
-    place = run.begin() / VOTES_FILE
-    place.unlink(missing_ok=True)
     folder = f"scan/{digest_of(str(root))[:16]}"
     facts = inspect_with_engine(run.workspace, chosen.files, "scan", folder, limits, options)
     copies = find_copies(chosen.files, facts, settings.near_radius, run.workspace, options)
-    manifest, counts = _judge(chosen, facts, copies, settings)
+    manifest, counts = _judge(chosen, facts, copies, settings, yes=options.yes)
+    place = run.begin() / VOTES_FILE  # not before: an earlier scan stays as it is if this one is refused
+    place.unlink(missing_ok=True)
     aside = dict(sorted((Counter(passed_over) + Counter(chosen.passed_over)).items()))
     counts |= {"passed_over": aside} if aside else {}
     if chosen.votes is not None:
@@ -119,9 +120,9 @@ def _checked_root(images_root: Path, workspace: Workspace) -> Path:
 
 
 def _judge(
-    chosen: ScanSet, facts: list[ImageFacts], copies: Copies, settings: ScanSettings
+    chosen: ScanSet, facts: list[ImageFacts], copies: Copies, settings: ScanSettings, *, yes: bool
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The manifest and the counts of its record."""
+    """The manifest and the counts of its record. Unless `yes`, raises UsageError as `SetQuality.require_rare` does."""
     manifest = _facts_frame(chosen, facts)
     readable = manifest["readable"].to_numpy()
     manifest["duplicate_group"] = copies.group
@@ -133,7 +134,10 @@ def _judge(
     num_labels, num_splits = by_copy["label"].nunique(), by_copy["split"].nunique()
     conflict, across = num_labels.index[num_labels > 1], num_splits.index[num_splits > 1]
     manifest["label_conflict"] = readable & np.isin(copies.picture, conflict)
-    issues = add_quality(manifest)
+    quality = judge_quality(manifest)
+    if not yes:
+        quality.require_rare(settings.drop)
+    chosen.warnings.extend(quality.warnings)
     drop_rows(manifest, ~readable, "scan", "unreadable")
     train = frame[frame["split"] == TRAIN]
     repeated = np.zeros(len(manifest), dtype=bool)
@@ -141,7 +145,7 @@ def _judge(
     drop_rows(manifest, repeated, "scan", "exact_duplicate")
     cleaned = manifest["split"].isin([TRAIN, *settings.clean_split]).to_numpy()
     for name in set(settings.drop) & set(QUALITY_ISSUES):
-        drop_rows(manifest, cleaned & issues[name], "scan", "low_quality")
+        drop_rows(manifest, cleaned & quality.issues[name], "scan", "low_quality")
     if "leaks" in settings.drop:
         drop_rows(manifest, leaking(manifest), "scan", "split_leak")
     if "near" in settings.drop:
@@ -157,7 +161,8 @@ def _judge(
         "split_leaks": count_leaks(manifest),
         "copies_within": count_within(manifest),
         "splits": dict(sorted(Counter(chosen.splits).items())),
-        "quality": {name: int(issues[name].sum()) for name in QUALITY_ISSUES if issues[name].any()},
+        "quality": {name: int(rows.sum()) for name, rows in quality.issues.items() if rows.any()},
+        "beyond_quality_limit": quality.beyond,
     }
     if notes := int((manifest["notes"] != "").sum()):
         counts["notes"] = notes
@@ -173,21 +178,6 @@ def _leak_warnings(manifest: pd.DataFrame, leaks: dict[str, int]) -> list[str]:
     listed = ", ".join(f"{num:,} between {splits}" for splits, num in leaks.items())
     advice = "; `--drop leaks` takes the train copies out" if leaking(manifest).any() else ""
     return [f"pictures shared by splits: {listed}, such as {', '.join(leak_examples(manifest, 3))}{advice}"]
-
-
-def add_quality(manifest: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Add `aspect`, `size_ratio` and `quality` in place, from the columns of `_facts_frame`; returns issues by name.
-
-    Sizes are compared with the median of all readable images, of every split.
-    """
-    width, height = manifest["width"].to_numpy(), manifest["height"].to_numpy()
-    readable = manifest["readable"].to_numpy()
-    manifest["aspect"] = np.where(readable, compute_aspect(width, height), np.float32("nan"))
-    manifest["size_ratio"] = compute_size_ratio(width, height, readable)
-    names = ("sharpness", "brightness_low", "brightness_high", "pixel_std", "information", "aspect", "size_ratio")
-    issues = find_issues(**{name: manifest[name].to_numpy() for name in names})
-    manifest["quality"] = pd.Series(name_issues(issues), dtype=object)
-    return issues
 
 
 def _facts_frame(chosen: ScanSet, facts: list[ImageFacts]) -> pd.DataFrame:

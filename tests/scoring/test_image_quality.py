@@ -15,13 +15,14 @@ from cleaner.dataset.workspace import Workspace
 from cleaner.errors import UsageError
 from cleaner.scoring.image_quality import compute_aspect, compute_size_ratio, find_issues, find_odd_sizes, name_issues
 from cleaner.stages.scan import run_scan
+from cleaner.stages.scan_quality import judge_quality
 from tests.support.places import SAMPLE
 
 PLANTED = {"blurry": "blurry", "dark": "dark", "bright": "bright", "low_information": "flat"}
 
 
-def scan(root: Path, work: Path, **settings: object) -> pd.DataFrame:
-    run_scan(Workspace(work), root, ScanSettings(**settings), RunOptions(workers=1))  # type: ignore[arg-type]
+def scan(root: Path, work: Path, *, yes: bool = False, **settings: object) -> pd.DataFrame:
+    run_scan(Workspace(work), root, ScanSettings(**settings), RunOptions(workers=1, yes=yes))  # type: ignore[arg-type]
     return Workspace(work).read("scan").set_index("file_name")
 
 
@@ -159,6 +160,66 @@ def test_nan_is_never_a_finding() -> None:
     assert sorted(found) == list(QUALITY_ISSUES) and name_issues(found) == ["", ""]
 
 
+# ---- limits that are a property of the set
+
+MEASURES = ("sharpness", "brightness_low", "brightness_high", "pixel_std", "information", "aspect", "size_ratio")
+USUAL = {"sharpness": 0.7, "brightness_low": 0.2, "brightness_high": 0.9, "pixel_std": 0.2, "information": 7.0}
+
+
+def issues_in(name: str, values: np.ndarray, *, in_set: bool = True) -> dict[str, np.ndarray]:
+    """The issues of a set that is usual in all measures but one."""
+    num = len(values)
+    rest = {key: np.full(num, USUAL.get(key, 1.0), np.float32) for key in MEASURES}
+    return find_issues(**rest | {name: values.astype(np.float32)}, in_set=in_set)
+
+
+SOFT_SETS = {  # a measure, its values in a set of that kind, values that stand out of it, and the issue
+    "X-rays": ("sharpness", (0.25, 0.03), (0.06, 0.07), "blurry"),
+    "drawings": ("information", (3.2, 0.4), (0.4, 0.9), "low_information"),
+    "night": ("brightness_high", (0.33, 0.04), (0.05, 0.09), "dark"),
+    "white pages": ("brightness_low", (0.82, 0.03), (0.995, 0.999), "bright"),
+    "faint scans": ("pixel_std", (0.04, 0.004), (0.006, 0.009), "low_information"),
+    "panoramas": ("aspect", (0.32, 0.03), (0.08, 0.12), "odd_aspect"),
+}
+
+
+@pytest.mark.parametrize("kind", SOFT_SETS)
+def test_of_a_set_beyond_a_limit_only_what_stands_out_is_flagged(kind: str) -> None:
+    name, (centre, spread), odd, issue = SOFT_SETS[kind]
+    values = np.concatenate([np.random.default_rng(0).normal(centre, spread, 300), odd])
+    found = issues_in(name, values)[issue]
+    assert issues_in(name, values, in_set=False)[issue].mean() > 0.25
+    assert found[-2:].all() and found.mean() < 0.03
+
+
+@pytest.mark.parametrize("share", [0.05, 0.15, 0.3])
+def test_bad_images_are_found_though_they_are_many(share: float) -> None:
+    rng = np.random.default_rng(1)
+    num_bad = int(400 * share)
+    values = np.concatenate([rng.lognormal(np.log(0.6), 0.3, 400 - num_bad), rng.uniform(0.05, 0.15, num_bad)])
+    found = issues_in("sharpness", values)["blurry"]
+    assert found[-num_bad:].mean() > 0.95 and found[:-num_bad].mean() < 0.01
+
+
+def test_a_property_of_the_set_is_told() -> None:
+    values = np.concatenate([np.linspace(0.2, 0.3, 200), [0.05]]).astype(np.float32)
+    num = len(values)
+    frame = pd.DataFrame({key: np.full(num, USUAL.get(key, 1.0), np.float32) for key in MEASURES[:5]})
+    frame = frame.assign(sharpness=values, width=100, height=80, readable=True)
+    quality = judge_quality(frame)
+    (warning,) = quality.warnings
+    assert warning.startswith("blurry: 81 of 201 images (40%) are beyond the limit") and "; 1 that" in warning
+    assert frame["quality"].tolist() == [""] * 200 + ["blurry"] and quality.beyond == {"blurry": 81}
+    with pytest.raises(UsageError, match="--drop blurry: 81 of 201"):
+        quality.require_rare(["dark", "blurry"])
+    quality.require_rare(["dark"])
+
+
+def test_a_few_images_are_no_set() -> None:
+    assert issues_in("sharpness", np.full(20, 0.2))["blurry"].all()
+    assert not issues_in("sharpness", np.full(200, 0.2))["blurry"].any()
+
+
 # ---- the stage
 
 
@@ -194,12 +255,25 @@ def test_nothing_is_dropped_by_default(root: Path, tmp_path: Path) -> None:
 
 def test_drop_rules_take_from_train_alone_unless_told(root: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
-    rows = scan(root, work, drop=("dark",))
+    rows = scan(root, work, drop=("dark",), yes=True)
     gone = rows[rows["drop_reason"] == "low_quality"]
     assert list(gone.index) == ["train/a/dark.png"] and (gone["drop_stage"] == "scan").all() and not gone["keep"].any()
-    rows = scan(root, work, drop=("blurry", "dark"), clean_split=("test",))
+    rows = scan(root, work, drop=("blurry", "dark"), clean_split=("test",), yes=True)
     gone = rows[rows["drop_reason"] == "low_quality"]
     assert list(gone.index) == ["test/a/dark.png", "train/a/dark.png", "train/b/blurry.png"]
+
+
+def test_an_issue_that_many_images_have_is_dropped_only_if_confirmed(root: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    scan(root, work)
+    record = Workspace(work).record("scan")
+    assert record is not None and record.counts["beyond_quality_limit"] == {"dark": 2}
+    with pytest.raises(UsageError, match=r"--drop dark: 2 of 15") as failure:
+        scan(root, work, drop=("blurry", "dark"))
+    assert "--yes" in failure.value.next_step and failure.value.exit_code == 2
+    assert Workspace(work).record("scan") == record, "the earlier scan stays"
+    rows = scan(root, work, drop=("blurry",))
+    assert list(rows.index[rows["drop_reason"] == "low_quality"]) == ["train/b/blurry.png"]
 
 
 def test_an_unknown_drop_rule_is_refused() -> None:
