@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from cleaner.dataset.files import FoundFile
 from cleaner.dataset.images import ImageFacts, identify, inspect_image
@@ -118,7 +119,8 @@ def inspect_batch(batch: Batch) -> Arrays:
     `facts`, JSON as uint8; `near_hash` (B, 112) uint8, 0 where none; `num_keypoints` (B,) int64 and `keypoints` (K,)
     uint8, those of all files; `file_timeout_s` (1,) float64, the limit.
     """
-    with warnings.catch_warnings(), ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+    # small matrices: threads of BLAS in each worker would only wait for one another
+    with threadpool_limits(1, "blas"), warnings.catch_warnings(), ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
         # a remote store is slow to answer but serves many requests at once
         each = (pool.map if is_remote(batch.files[0].path) else map)(partial(_inspect, batch.limits), batch.files)
         return _pack(batch, list(each))

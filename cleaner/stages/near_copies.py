@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 from PIL import Image
+from threadpoolctl import threadpool_limits
 
 from cleaner.config import RunOptions
 from cleaner.dataset.images import decode_upright, read_image
@@ -131,7 +132,8 @@ def _key(look: Look) -> bytes:
 def look_at_batch(batch: tuple[Look, ...]) -> Arrays:
     """Compare the two pictures of each look: `keys` (B, 16) uint8, and `found` (B, 7) float64, see `Comparison`."""
     load = lru_cache(maxsize=_HELD)(_load)
-    found = [_look_at(look, load) for look in batch]
+    with threadpool_limits(1, "blas"):  # small matrices, many workers
+        found = [_look_at(look, load) for look in batch]
     keys = np.frombuffer(b"".join(map(_key, batch)), dtype=np.uint8)
     return {
         "keys": keys.reshape(len(batch), -1),
