@@ -89,7 +89,7 @@ def test_brought_predictions_alone_decide(small_copy: Path, program: Program, br
     assert (small_copy / "labels" / "models").exists()
     done = program("labels", *brought.options, "--backbone", "no_such_network", "-C", small_copy, "--json")
     assert done.exit_code == 0, done.err
-    assert not list(small_copy.rglob("*.safetensors")) and not list((small_copy / "cache").rglob("*.arrays"))
+    assert not list(small_copy.rglob("fold_*.safetensors")) and not list((small_copy / "cache").rglob("*.arrays"))
     num, predictions = len(brought.given), brought.out_of_fold()
     rows = np.arange(num)
     labels = LabelSet(
