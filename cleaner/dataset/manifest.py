@@ -15,7 +15,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cleaner.dataset.manifest_rows import read_pieces, readable
-from cleaner.dataset.manifest_schema import BY_STAGE, COMMON, NOT_JUDGED, contract_columns, schema_for
+from cleaner.dataset.manifest_schema import (
+    BY_STAGE,
+    COMMON,
+    GO_TOGETHER,
+    NOT_JUDGED,
+    check_column,
+    check_rows,
+    contract_columns,
+    schema_for,
+)
 from cleaner.dataset.manifest_schema import stage_fields as stage_fields
 from cleaner.dataset.stage_inputs import SCHEMA_VERSION
 from cleaner.dataset.stage_inputs import STAGES as STAGES
@@ -109,7 +118,8 @@ def _groups_of(file: pq.ParquetFile, columns: list[str]) -> Iterator[pa.Table]:
 def read_manifest(path: Path, columns: Sequence[str] = (), optional: Sequence[str] = ()) -> pd.DataFrame:
     """A manifest as a DataFrame ordered by file_name: all columns, or `columns` and any of `optional` that exist.
 
-    Raises BadInputError if the file is absent, no Parquet, or lacks a column of the contract.
+    Raises BadInputError if the file is absent, no Parquet, lacks a column of the contract, or holds what no stage
+    writes.
     """
     with readable(path), path.open("rb") as file:
         # if a thread of Arrow is just starting when the process ends, it aborts: none for small files
@@ -119,8 +129,13 @@ def read_manifest(path: Path, columns: Sequence[str] = (), optional: Sequence[st
         there = parquet.schema_arrow.names
         absent = sorted(set(columns or contract_columns()) - set(there))
         names = [] if absent else [*columns, *(n for n in optional if n in there)] or there
-        # a column at a time, so that only one is held twice, as Arrow and as pandas
-        series = {n: _to_series(parquet.read(columns=[n], use_threads=many).column(n)) for n in names}
+        series, together = {}, {}
+        for name in names:  # a column at a time, so that only one is held twice, as Arrow and as pandas
+            column = check_column(path, name, parquet.read(columns=[name], use_threads=many).column(name))
+            series[name] = _to_series(column)
+            if name in GO_TOGETHER:
+                together[name] = column
+        check_rows(path, together)
     if absent:
         raise BadInputError(
             f"{path}: not a cleaner manifest", expected=f"columns {', '.join(absent)}", next_step="see docs/manifest.md"
@@ -131,14 +146,16 @@ def read_manifest(path: Path, columns: Sequence[str] = (), optional: Sequence[st
 def read_matching(path: Path, columns: list[str], condition: pc.Expression) -> pd.DataFrame:
     """The rows of a manifest that meet `condition` (on `columns`), in their order; the others are filtered by Arrow."""
     pieces = [piece.filter(condition) for piece in read_pieces(path, columns)]
-    table = pa.concat_tables(pieces) if pieces else pq.read_schema(path).empty_table().select(columns)
+    table = pa.concat_tables(pieces) if pieces else schema_for(columns).empty_table()
     return pd.DataFrame({name: _to_series(table.column(name)) for name in table.column_names})
 
 
 def manifest_stage(path: Path) -> str:
-    """The stage that wrote a manifest, from the file's metadata; '' if it says none."""
-    metadata = pq.read_schema(path).metadata or {}
-    return bytes(metadata.get(b"cleaner.stage", b"")).decode()
+    """The stage that wrote a manifest, from the file's metadata; '' if it names none."""
+    with readable(path):
+        metadata = pq.read_schema(path).metadata or {}
+    stage = bytes(metadata.get(b"cleaner.stage", b"")).decode(errors="replace")
+    return stage if stage in STAGES else ""
 
 
 def _to_series(column: pa.ChunkedArray) -> pd.Series[Any]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cleaner.dataset.manifest_schema import check_column, text_array
 from cleaner.errors import BadInputError
 
 _PIECE_ROWS = 65_536  # about 10 MB of text at once
@@ -21,19 +20,17 @@ _PIECE_ROWS = 65_536  # about 10 MB of text at once
 def read_pieces(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
     """Some columns of a manifest, a piece at a time, so that finding a few rows among a million is cheap.
 
-    Raises BadInputError if the manifest cannot be read.
+    Raises BadInputError if the manifest cannot be read, or holds what no stage writes.
     """
     with readable(path), pq.ParquetFile(path) as file:
         for batch in file.iter_batches(_PIECE_ROWS, columns=list(columns), use_threads=False):
-            yield pa.Table.from_batches([batch])
+            piece = pa.Table.from_batches([batch])
+            yield pa.Table.from_arrays([check_column(path, n, piece.column(n)) for n in columns], names=list(columns))
 
 
 def read_images(path: Path, columns: Sequence[str], image_ids: Iterable[str]) -> list[dict[str, Any]]:
     """The rows of a manifest that show one of the images `image_ids`: image_id and `columns` by name."""
-    encoded = [image_id.encode() for image_id in image_ids]
-    ends = array("i", accumulate(map(len, encoded), initial=0))
-    # pa.array would load pandas
-    wanted = pa.StringArray.from_buffers(len(encoded), pa.py_buffer(ends), pa.py_buffer(b"".join(encoded)))
+    wanted = text_array(image_ids)
     rows: list[dict[str, Any]] = []
     for piece in read_pieces(path, ["image_id", *columns]):
         rows += piece.filter(pc.is_in(piece["image_id"], value_set=wanted)).to_pylist()
@@ -47,7 +44,7 @@ def readable(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise BadInputError(f"{path}: no such manifest", next_step="run `cleaner scan IMAGES` first") from error
-    except (pa.ArrowInvalid, OSError, KeyError) as error:
+    except (pa.ArrowException, OSError, LookupError, ValueError) as error:
         raise BadInputError(
             f"{path}: not a readable manifest",
             found=str(error),

@@ -16,6 +16,7 @@ from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.lineage import open_parent, trace
 from cleaner.dataset.locations import locate
 from cleaner.dataset.manifest_rows import readable
+from cleaner.dataset.manifest_schema import check_column
 from cleaner.dataset.workspace import StageRecord, Workspace
 from cleaner.errors import BadInputError, CleanerError, StaleStageError
 
@@ -102,7 +103,10 @@ def _read_rows(path: Path) -> pd.DataFrame:
         there = pq.read_schema(path).names
         columns = [name for name in _COLUMNS if name in there]
         texts = [name for name in _TEXTS if name in there]
-        rows = pq.read_table(path, columns=columns, read_dictionary=texts).to_pandas()
+        table = pq.read_table(path, columns=columns, read_dictionary=texts)
+        for name in columns:
+            check_column(path, name, table.column(name))
+        rows = table.to_pandas()
     absent = [name for name in _NEEDED if name not in rows]
     if absent:
         raise BadInputError(f"{path}: not a cleaner manifest", expected=f"columns {', '.join(absent)}")
