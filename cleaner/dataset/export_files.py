@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,10 +44,10 @@ def new_folder(out: Path) -> Iterator[Path]:
     """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=".cleaner-export-", suffix=".tmp"))
+        temporary = out.parent / f".cleaner-export-{secrets.token_hex(6)}.tmp"
+        temporary.mkdir()  # not tempfile's, which are private whatever the umask says
         try:
             yield temporary
-            temporary.chmod(0o755)  # mkdtemp made it private
             temporary.rename(out)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)

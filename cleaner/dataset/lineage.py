@@ -7,9 +7,9 @@ from pathlib import Path
 
 from cleaner.dataset.locations import is_remote, locate, read_bytes
 from cleaner.dataset.stage_inputs import STAGE_INPUTS
-from cleaner.dataset.store import digest_of, read_json, sha256_file, write_atomic
+from cleaner.dataset.store import digest_of, sha256_file, write_atomic
 from cleaner.dataset.verdicts import Verdicts, used_digest
-from cleaner.dataset.workspace import MANIFEST, RECORD, Input, StageRecord, Workspace
+from cleaner.dataset.workspace import MANIFEST, RECORD, Input, StageRecord, Workspace, read_record
 from cleaner.errors import BadInputError, StaleStageError
 
 
@@ -154,7 +154,7 @@ def _open_file(workspace: Workspace, path: Path) -> Parent:
     beside = path.parent / RECORD
     scan = workspace.record("scan")
     if beside.exists():
-        root = read_json(beside)["images_root"]
+        root = _root_beside(beside)
     elif scan is not None:
         root = scan.images_root
     else:
@@ -164,6 +164,17 @@ def _open_file(workspace: Workspace, path: Path) -> Parent:
             next_step="run `cleaner scan IMAGES` in this workspace first",
         )
     return Parent(manifest_stage(path) or "scan", path, sha256_file(path), locate(root))
+
+
+def _root_beside(record: Path) -> str:
+    try:
+        return read_record(record).images_root
+    except (OSError, ValueError) as error:
+        raise BadInputError(
+            f"{record}: not a stage record of this version, or damaged",
+            found=str(error),
+            next_step="give the manifest of another run, or move the record away",
+        ) from error
 
 
 def _fetch(workspace: Workspace, path: Path) -> Path:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from cleaner import __version__
 from cleaner.dataset.digests import DigestCache
 from cleaner.dataset.locations import is_remote
@@ -68,6 +70,18 @@ class StageRecord:
         return found.sha256 if found is not None else ""
 
 
+def read_record(path: Path) -> StageRecord:
+    """The record in a file. Raises OSError or ValueError if there is none, or it is not what a stage writes."""
+    record = msgspec.convert(read_json(path), StageRecord)  # its ValidationError is a ValueError
+    if any(Path(name).is_absolute() or ".." in Path(name).parts for name in record.outputs):
+        raise ValueError("an output lies outside of the stage's folder")
+    if record.stage in STAGES:
+        absent = [name for name in ("rows", "kept", "dropped") if name not in record.counts]
+        if MANIFEST not in record.outputs or absent:
+            raise ValueError(f"it lacks {', '.join(absent) or f'the digest of {MANIFEST}'}")
+    return record
+
+
 class Workspace:
     """The folder that holds the stages' output; see docs/manifest.md for its layout."""
 
@@ -105,22 +119,16 @@ class Workspace:
         """The record of a complete stage, or None."""
         path = self.stage_dir(stage) / RECORD
         try:
-            document = read_json(path)
+            record = read_record(path)
         except FileNotFoundError:
             return None
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             raise BadInputError(
-                f"{path}: damaged", found=str(error), next_step=f"run `cleaner {stage} --force`"
-            ) from error
-        try:
-            document["inputs"] = [Input(**i) for i in document["inputs"]]
-            return StageRecord(**document)
-        except (TypeError, KeyError) as error:
-            raise BadInputError(
-                f"{path}: not a stage record of this version",
+                f"{path}: not a stage record of this version, or damaged",
                 found=str(error),
                 next_step=f"run `cleaner {stage} --force`",
             ) from error
+        return record
 
     def write_record(self, record: StageRecord, files: list[str]) -> StageRecord:
         """Complete a stage: add the digests of `files` (in its directory) and the time, and write `stage.json`."""
