@@ -28,6 +28,7 @@ from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.events import Event
 from cleaner.dataset.manifest import drop_rows, with_stage_columns, write_manifest, write_table
 from cleaner.dataset.workspace import Input, StageRecord, Workspace
+from cleaner.stages.stage_run import row_counts
 
 POOL = 100
 _CLASSES_SCHEMA = pa.schema(
@@ -173,7 +174,7 @@ def make_workspace(
             images_root=str(images),
             inputs=inputs,
             outputs={},
-            counts={},
+            counts=row_counts(rows, stage),
             backbone={},
             device="cpu",
             threads=2,

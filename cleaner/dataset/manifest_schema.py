@@ -133,8 +133,9 @@ _CHOICES = {
 _PROBABILITIES = ("noise_prob", "self_confidence", "predicted_confidence", "label_issue_prob", "suggested_prob")
 _ROUNDING = 1e-4
 _DIGEST = "^([0-9a-f]{64})?$"
-_LEADS_ASTRAY = r"^$|^/|/$|//|(^|/)\.\.?(/|$)|\x00"
-"""Matches file names that are not those of files below the images root, as `list_files` finds them."""
+_PIXELS = "^[0-9a-f]*$"
+_LEADS_ASTRAY = r"^\.?$|^/|/$|//|(^|/)\.\.(/|$)|\x00"
+"""Matches file names that are not those of files below the images root."""
 GO_TOGETHER = ("file_name", "keep", "image_id", "readable")
 """The columns that `check_rows` compares."""
 _WORDS = {"string": "text", "bool": "true or false", "float": "numbers"}
@@ -191,8 +192,10 @@ def _values(name: str, column: pa.ChunkedArray) -> tuple[pa.ChunkedArray | None,
         ), f"one of {', '.join(filter(None, known))}, or empty"
     if name == "file_name":
         return pc.match_substring_regex(column, _LEADS_ASTRAY), "a path below the images root, without `..`"
-    if name in ("image_id", "pixel_id"):
+    if name == "image_id":
         return pc.invert(pc.match_substring_regex(column, _DIGEST)), "64 hex digits, or empty"
+    if name == "pixel_id":
+        return pc.invert(pc.match_substring_regex(column, _PIXELS)), "hex digits, or empty"
     if pa.types.is_integer(column.type):
         return _outside(column, -1, None), "-1 or more"
     if name in _PROBABILITIES:
