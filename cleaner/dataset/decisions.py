@@ -250,10 +250,13 @@ class DecisionStore:
         """SQLite's parameters. Even a reader writes beside a store in WAL mode, unless it is told that nobody does."""
         if create:
             return "mode=rwc"
-        log = self.path.with_name(f"{self.path.name}-wal")
-        is_at_rest = not log.exists() or not log.stat().st_size
-        is_writable = all(os.access(p, os.W_OK, effective_ids=True) for p in (self.path, self.path.parent))
-        return "mode=ro&immutable=1" if is_at_rest and not is_writable else "mode=rw"
+        if all(os.access(p, os.W_OK, effective_ids=True) for p in (self.path, self.path.parent)):
+            return "mode=rw"
+        try:
+            is_at_rest = self.path.with_name(f"{self.path.name}-wal").stat().st_size == 0
+        except FileNotFoundError:  # whoever closes the store last removes it, at any time
+            is_at_rest = True
+        return "mode=ro&immutable=1" if is_at_rest else "mode=rw"
 
     def _prepare(self, connection: sqlite3.Connection, *, create: bool) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
