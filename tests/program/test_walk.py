@@ -135,5 +135,5 @@ def test_from_a_folder_to_an_audited_bound(page: Page, program: Program, small_i
     audited = json.loads((tmp_path / "report.json").read_text())["audit"]
     bound = audited["kept"]["noise"]["upper"]
     assert 0.04 < bound <= 0.12
-    assert f"{100 * bound:.2f} %" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert f"{100 * bound:.2f}\u00a0%" in (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page.errors() == []
