@@ -16,8 +16,9 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from types import TracebackType
@@ -168,7 +169,7 @@ class _Worker:
         _CONTEXT.set_forkserver_preload([name for name in _LOADED_FIRST if name in sys.modules])
         self._connection, theirs = _CONTEXT.Pipe()
         process = _CONTEXT.Process(target=_serve, args=(theirs, self._cpu_limit_s, dict(os.environ)))
-        with _CHANGING:
+        with _CHANGING, _safe_path():
             process.start()
         theirs.close()  # so that the worker's end is the last one, and its death shows
         self._process = process
@@ -179,6 +180,20 @@ class _Worker:
         with _CHANGING:
             process.join()
         return int(process.exitcode)
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Keep the server of workers, which Python starts with -c, from loading modules that lie in the current folder."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 def _serve(connection: Connection, cpu_limit_s: float, environment: dict[str, str]) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cleaner.worker_pool import WorkerDiedError, WorkerPool
+from tests.support.places import REPO
 from tests.support.waiting import wait_until
 
 
@@ -108,3 +111,23 @@ def test_workers_have_the_environment_as_it_is_when_they_start(monkeypatch: pyte
         monkeypatch.setenv("CREDENTIAL", value)
         with WorkerPool(1) as pool:
             assert pool.call(os.getenv, "CREDENTIAL") == value
+
+
+PROGRAM = """
+import cleaner.dataset.inspection
+from cleaner.worker_pool import WorkerPool
+if __name__ == "__main__":
+    with WorkerPool(1) as pool:
+        assert pool.call(abs, -3) == 3
+"""
+
+
+def test_workers_load_no_module_of_the_current_folder(tmp_path: Path) -> None:
+    for name in ("numpy.py", "PIL.py", "cleaner.py"):
+        (tmp_path / "here" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "here" / name).write_text("open('loaded', 'w').close()\n")
+    (tmp_path / "program.py").write_text(PROGRAM)
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONSAFEPATH"} | {"PYTHONPATH": str(REPO)}
+    command = [sys.executable, str(tmp_path / "program.py")]
+    subprocess.run(command, cwd=tmp_path / "here", env=environment, check=True)
+    assert not (tmp_path / "here" / "loaded").exists()
