@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,15 +49,7 @@ def diff(
 
         write_table_file(out, found.images)
     console.result([*_lines(found), *([f"{out}: {len(found.images):,} images"] if out else [])])
-    document = {f.name: getattr(found, f.name) for f in dataclasses.fields(found) if f.name != "images"}
-    plain = {name: _plain(value) for name, value in document.items()}
-    console.document(plain | {"changed": found.num_changed, "out": str(out or "")})
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, list):
-        return [dataclasses.asdict(item) for item in value]
-    return value if isinstance(value, int) else dataclasses.asdict(value)  # type: ignore[call-overload]
+    console.document(found.document() | {"out": str(out or "")})
 
 
 def _lines(found: Difference) -> list[str]:

@@ -150,13 +150,10 @@ def _blame(batch: Batch, error: WorkerDiedError) -> Arrays:
 
 def _join(parts: Sequence[Arrays]) -> Arrays:
     rows = [row for part in parts for row in json.loads(part["facts"].tobytes())]
-    return (
-        parts[0]
-        | {
-            "facts": np.frombuffer(json.dumps(rows).encode(), dtype=np.uint8),
-        }
-        | {name: np.concatenate([part[name] for part in parts]) for name in ("near_hash", "num_keypoints", "keypoints")}
-    )
+    joined = {
+        name: np.concatenate([part[name] for part in parts]) for name in ("near_hash", "num_keypoints", "keypoints")
+    }
+    return parts[0] | joined | {"facts": np.frombuffer(json.dumps(rows).encode(), dtype=np.uint8)}
 
 
 def _pack(batch: Batch, found: Sequence[ImageFacts]) -> Arrays:

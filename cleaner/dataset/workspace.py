@@ -158,14 +158,25 @@ class Workspace:
 
     def manifest(self, stage: str = "", columns: Sequence[str] = ()) -> pd.DataFrame:
         """The manifest of `stage`, or of the last complete stage. Raises StaleStageError if there is none."""
-        name = stage or self.latest()
+        name = stage or self.last_stage()
         if name not in STAGES:
             raise StaleStageError(
-                f"{self.root}: {f'no stage {stage!r}' if stage else 'no stage has run'}",
+                f"{self.root}: no stage {stage!r}",
                 expected=f"one of {', '.join(STAGES)}",
                 next_step="run `cleaner scan IMAGES` first",
             )
         return self.read(name, columns)
+
+    def last_stage(self) -> str:
+        """The last complete stage. Raises StaleStageError if there is none."""
+        name = self.latest()
+        if name is None:
+            raise StaleStageError(
+                f"{self.root}: no stage has run",
+                expected=f"one of {', '.join(STAGES)}",
+                next_step="run `cleaner scan IMAGES` first",
+            )
+        return name
 
     def latest(self) -> str | None:
         """The last complete stage, or None."""

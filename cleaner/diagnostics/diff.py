@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from cleaner.dataset.manifest import manifest_stage, read_manifest
@@ -90,6 +90,12 @@ class Difference:
         """Images in both that are kept or dropped otherwise, or stand under another label."""
         return int((self.images["a"].ne("") & self.images["b"].ne("")).sum())
 
+    def document(self) -> dict[str, Any]:
+        """All but the single images, as plain JSON values."""
+        document = dataclasses.asdict(dataclasses.replace(self, images=pd.DataFrame()))
+        del document["images"]  # a table, with a file of its own
+        return document | {"changed": self.num_changed}
+
 
 def compare(a: Path, b: Path, num_examples: int = 3) -> Difference:
     """Compare two workspaces (their last complete stages) or manifests, image by image, by file_name.
@@ -99,21 +105,17 @@ def compare(a: Path, b: Path, num_examples: int = 3) -> Difference:
     one, other = _open(a), _open(b)
     both = one.frame.merge(other.frame, on="file_name", how="outer", suffixes=("_a", "_b"), indicator="side")
     in_both = (both["side"] == "both").to_numpy()
-    fates = [both[f"drop_reason_{s}"].where(both[f"keep_{s}"] != True, KEPT).fillna("") for s in "ab"]  # noqa: E712
-    both = both.assign(a=fates[0], b=fates[1])
-    moved = in_both & (both["a"] != both["b"]).to_numpy()
+    moved = in_both & (both["fate_a"] != both["fate_b"]).to_numpy()
     renamed = in_both & (both["clean_label_a"] != both["clean_label_b"]).to_numpy()
-    changed = both[moved | renamed | ~in_both]
-    images = changed[["file_name", "a", "b"]].assign(
-        label_a=changed["clean_label_a"].fillna(""), label_b=changed["clean_label_b"].fillna("")
-    )
+    of_images = {"fate_a": "a", "fate_b": "b", "clean_label_a": "label_a", "clean_label_b": "label_b"}
+    images = both.loc[moved | renamed | ~in_both, ["file_name", *of_images]].fillna("").rename(columns=of_images)
     return Difference(
         a=one.side,
         b=other.side,
         only_a=int((both["side"] == "left_only").sum()),
         only_b=int((both["side"] == "right_only").sum()),
         content_changed=int((in_both & (both["image_id_a"] != both["image_id_b"])).sum()),
-        fates=_grouped(both[moved], "a", "b", num_examples),
+        fates=_grouped(both[moved], "fate_a", "fate_b", num_examples),
         labels=_grouped(both[renamed], "clean_label_a", "clean_label_b", num_examples),
         repeats_changed=_count_repeats(both[in_both]),
         classes=_by_class(both[in_both].assign(changed=(moved | renamed)[in_both])),
@@ -136,14 +138,13 @@ def _open(path: Path) -> _Result:
         )
     workspace = Workspace(path) if path.is_dir() else Workspace(path.absolute().parent.parent)
     if path.is_dir():
-        stage = workspace.latest()
-        if stage is None:
-            raise BadInputError(f"{path}: no stage has run here", next_step="run `cleaner scan IMAGES` first")
+        stage = workspace.last_stage()
         file = workspace.manifest_path(stage)
     else:
         file = path
         stage = workspace.stage_of(str(path.absolute()))
     frame = read_manifest(file, _COLUMNS, optional=_OPTIONAL)
+    frame["fate"] = frame["drop_reason"].where(~frame["keep"], KEPT)
     done = STAGES[: STAGES.index(stage) + 1] if stage in STAGES else ()
     found = {s: workspace.record(s) for s in done if (workspace.stage_dir(s) / RECORD).exists()}
     records = {s: r for s, r in found.items() if r is not None}
@@ -172,8 +173,8 @@ def _by_class(rows: pd.DataFrame) -> list[ClassChange]:
 def _count_repeats(rows: pd.DataFrame) -> int:
     if not {"repeats_a", "repeats_b"} <= set(rows.columns):
         return 0
-    kept = (rows["keep_a"] == True) & (rows["keep_b"] == True)  # noqa: E712
-    return int(np.sum(kept & (rows["repeats_a"] != rows["repeats_b"])))
+    stays = (rows["fate_a"] == KEPT) & (rows["fate_b"] == KEPT)
+    return int((stays & (rows["repeats_a"] != rows["repeats_b"])).sum())
 
 
 def _compare_settings(a: dict[str, StageRecord], b: dict[str, StageRecord]) -> list[SettingChange]:

@@ -19,7 +19,6 @@ from cleaner.dataset.manifest import STAGES, read_matching
 from cleaner.dataset.workspace import Workspace
 from cleaner.diagnostics.explain_words import Seen, verdict_words, words_of
 from cleaner.diagnostics.neighbours import find_neighbours
-from cleaner.errors import StaleStageError
 
 _RELATED = ["file_name", "image_id", "label", "clean_label", "keep", "drop_reason"]
 
@@ -49,9 +48,7 @@ def explain_images(workspace: Workspace, asked: list[str], num_neighbours: int =
 
     Raises StaleStageError before the first scan, BadInputError for a name that is not in the manifest.
     """
-    stage = workspace.latest()
-    if stage is None:
-        raise StaleStageError(f"{workspace.root}: no stage has run", next_step="run `cleaner scan IMAGES` first")
+    stage = workspace.last_stage()
     record = workspace.record(stage)
     assert record is not None
     found = find_images(workspace.manifest_path(stage), locate(record.images_root), asked)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from cleaner.dataset.store import Arrays, ArrayStore
+from cleaner.scoring.unit_rows import unit_rows
 
 
 def find_neighbours(cache: Path, image_ids: list[str], num: int) -> list[tuple[str, float]]:
@@ -56,6 +57,4 @@ def _nearest(store: ArrayStore, query: np.ndarray, own: list[bytes], num: int) -
 def _unit_views(shard: Arrays, rows: np.ndarray | slice) -> np.ndarray:
     """(n, D) float32, rows of norm 1: the mean of an image's views, as the stages use it."""
     stored = [shard[name][rows].astype(np.float32) for name in ("plain", "mirrored") if name in shard]
-    views = np.mean(stored, axis=0)
-    units: np.ndarray = views / np.maximum(np.linalg.norm(views, axis=1, keepdims=True), 1e-9)
-    return units
+    return unit_rows(np.mean(stored, axis=0))

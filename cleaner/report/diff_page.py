@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 from markupsafe import Markup
@@ -27,7 +26,6 @@ def write_diff_page(path: Path, found: Difference) -> None:
             sides={"A": found.a, "B": found.b},
             images=found.images.head(_MOST_IMAGES).to_dict("records"),
             num_more=max(0, len(found.images) - _MOST_IMAGES),
-            settings=[dataclasses.asdict(change) for change in found.settings],
             policy=policy_of(style, ""),
             style=Markup(style),  # our own file
             version=__version__,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 
 import numpy as np
 
 from cleaner.dataset.workspace import MANIFEST, Workspace
 from cleaner.review.catalogue import Catalogue
+from cleaner.review.follower import Follower
 from cleaner.review.ledger import Ledger
 from cleaner.scoring.expected_precision import choose_drops
 from cleaner.scoring.label_looks import teach
@@ -36,21 +36,17 @@ class LabelFit:
     """(N,) float64."""
 
 
-class LabelRefit:
-    """What people's verdicts make of the predictions of the last run of the labels stage. Threads may share it."""
+class LabelRefit(Follower[LabelFit]):
+    """What people's verdicts make of the predictions of the last run of the labels stage."""
 
     def __init__(self, last: LastPredictions, image_ids: np.ndarray) -> None:
         """`image_ids` (N,) object: of all rows of the manifest."""
+        super().__init__()
         self._last, self._num_rows = last, len(image_ids)
         self._number = {name: number for number, name in enumerate(last.classes)}
         self._positions: dict[str, list[int]] = {}
         for position, image_id in enumerate(image_ids[last.rows]):
             self._positions.setdefault(str(image_id), []).append(position)
-        self._lock = threading.Lock()
-        self.last_fit: LabelFit | None = None
-        """None before the first `follow`."""
-        self.version = -1
-        """The `seq` of the last decision that the fit knows."""
 
     @classmethod
     def open(cls, workspace: Workspace, catalogue: Catalogue) -> LabelRefit | None:
@@ -61,13 +57,13 @@ class LabelRefit:
         last = LastPredictions.read(workspace.stage_dir("labels"))
         return None if last is None else cls(last, catalogue.rows["image_id"].to_numpy())
 
-    def follow(self, ledger: Ledger) -> LabelFit:
-        """The fit to all that people have decided so far; no work if nothing was decided since the last one."""
-        with self._lock:
-            version = ledger.version
-            if self.last_fit is None or version != self.version:
-                self.last_fit, self.version = self.fit(self._read_verdicts(ledger)), version
-            return self.last_fit
+    @property
+    def last_fit(self) -> LabelFit | None:
+        """The last fit; None before the first `follow`."""
+        return self._fit
+
+    def _make_fit(self, ledger: Ledger) -> LabelFit:
+        return self.fit(self._read_verdicts(ledger))
 
     def _read_verdicts(self, ledger: Ledger) -> np.ndarray:
         """(n,) int64: the class that a person gave, else UNDECIDED or NO_CLASS, as the stage would read them."""

@@ -5,7 +5,6 @@ Loads torch; only `cleaner review noise` and `cleaner queue noise` need it.
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +14,7 @@ from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.events import Event
 from cleaner.dataset.workspace import MANIFEST, Workspace
 from cleaner.errors import BadInputError
+from cleaner.review.follower import Follower
 from cleaner.review.ledger import Ledger
 from cleaner.scoring.noise_left import estimate_share_left
 from cleaner.scoring.noise_looks import (
@@ -61,8 +61,8 @@ class NoiseFit:
         return (self.left is not None and self.left <= GOAL) or self.bound <= GOAL
 
 
-class NoiseRefit:
-    """The images that a page of looks may ask about, and the model that orders them. Threads may share it.
+class NoiseRefit(Follower[NoiseFit]):
+    """The images that a page of looks may ask about, and the model that orders them.
 
     They are those that the scan kept in the splits that are cleaned, each content once, without the seeds of a file.
     """
@@ -73,6 +73,7 @@ class NoiseRefit:
         Raises StaleStageError without a current scan, BadInputError for seeds that cannot be used or an image that
         changed since the scan.
         """
+        super().__init__()
         run = StageRun.open(workspace, "noise", settings, options)
         manifest = run.read_parent()
         judged = manifest[manifest["keep"]].reset_index(drop=True)
@@ -92,10 +93,6 @@ class NoiseRefit:
         self._position = {key: i for i, key in enumerate(self.keys)}
         self._order = random_order(self.keys, options.seed)
         self._num_normal_given = int((cleaned & (given.kind[: len(judged)] == 0)).sum())
-        self._fit: NoiseFit | None = None
-        self._lock = threading.Lock()
-        self.version = -1
-        """The `seq` of the last decision that the fit knows."""
 
     @classmethod
     def open(cls, workspace: Workspace, settings: NoiseSettings, options: RunOptions) -> NoiseRefit:
@@ -117,15 +114,6 @@ class NoiseRefit:
         """The last fit; `follow` makes it."""
         assert self._fit is not None, "there is no fit before `follow`"
         return self._fit
-
-    def follow(self, ledger: Ledger) -> NoiseFit:
-        """The fit to all that people have decided so far; no work if nothing was decided since the last one."""
-        with self._lock:
-            version = ledger.version
-            if self._fit is None or version != self.version:
-                self._fit = self._make_fit(ledger)
-                self.version = version
-            return self._fit
 
     def choose(self, fit: NoiseFit, num: int) -> Looks:
         """The `num` images, numbers among `keys`, to ask about next."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from cleaner.scoring.out_of_fold import OutOfFold
+from cleaner.scoring.unit_rows import unit_rows
 
 _SHARPNESS = 4.0
 """The kernel of two images is exp(4 (cosine - 1))."""
@@ -34,8 +35,7 @@ def teach(predictions: OutOfFold, features: np.ndarray, groups: np.ndarray, deci
     rows = rows[np.unique(groups[rows], return_index=True)[1]]  # a copy would vouch for its copy
     if not len(rows) or not features.shape[1]:
         return predictions
-    unit = features.astype(np.float32)
-    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), _TINY)
+    unit = unit_rows(features.astype(np.float32))
     errors = _find_errors(predictions.take(rows), decided[rows])
     inverse = np.linalg.inv(_kernel(unit[rows], unit[rows]).astype(np.float64) + _RIDGE * np.eye(len(rows)))
     weights = inverse @ errors

@@ -14,6 +14,7 @@ import numpy as np
 
 from cleaner.scoring.confidence_sequence import ConfidenceSequence
 from cleaner.scoring.noise_model import FEWEST_OF_A_KIND, Features, NoiseEstimate, NoiseModel, NoiseSeeds, Sight
+from cleaner.scoring.unit_rows import unit_rows
 
 LIKELY, TELLING, RANDOM = "likely", "telling", "random"
 RANDOM_BLOCK = 10
@@ -131,7 +132,7 @@ def _unlike(x: np.ndarray, rows: np.ndarray, num: int) -> np.ndarray:
     """`num` of `rows` (n,), the first and then always the one least like those taken; `x` (n, D) their features."""
     if num >= len(rows):
         return rows
-    unit = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+    unit = unit_rows(x)
     taken, nearest = [0], np.full(len(rows), -np.inf)
     while len(taken) < num:
         nearest = np.maximum(nearest, unit @ unit[taken[-1]])

@@ -13,6 +13,7 @@ import numpy as np
 from cleaner.scoring.kernel_logistic import fit_kernel_logistic
 from cleaner.scoring.noise_evidence import EVIDENCE, estimate_share, strongest_default, to_probability
 from cleaner.scoring.noise_posterior import compute_answer_posterior, compute_noise_posterior
+from cleaner.scoring.unit_rows import unit_rows
 
 Features = Callable[[np.ndarray], np.ndarray]
 """Row numbers (n,) int64 to standardised features (n, D) float32."""
@@ -130,7 +131,7 @@ class NoiseModel:
 
     def _content_kernels(self, rows: np.ndarray, others: np.ndarray) -> list[np.ndarray]:
         """Likeness (n, m) float32, 0 .. 1, of what `rows` (n,) and `others` (m,) show; one for each kind of content."""
-        return [np.exp((_unit(kind(rows)) @ _unit(kind(others)).T - 1) / 2) for kind in self._sight.contents]
+        return [np.exp((unit_rows(kind(rows)) @ unit_rows(kind(others)).T - 1) / 2) for kind in self._sight.contents]
 
     def _evidence_kernel(self, ranks: np.ndarray, others: np.ndarray) -> np.ndarray:
         """Likeness (n, m) float32, 0 .. 1, of evidence `ranks` (n, E) to that of rows `others` (m,)."""
@@ -166,11 +167,6 @@ class _Taught:
     """(N, K + 1): what each kind of content and the evidence add to the score, above the middle image."""
     scores: np.ndarray
     """(N,) log odds at equal shares; held out for `rows`."""
-
-
-def _unit(x: np.ndarray) -> np.ndarray:
-    unit: np.ndarray = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)
-    return unit
 
 
 def _balanced_loss(log_odds: np.ndarray, is_noise: np.ndarray) -> float:

@@ -10,6 +10,7 @@ import pandas as pd
 from cleaner.config import BalanceSettings
 from cleaner.random_streams import Stream, open_stream
 from cleaner.scoring.class_quality import compute_coherence_p, compute_rank_p, draw_coherences
+from cleaner.scoring.unit_rows import unit_rows
 from cleaner.stages.inputs import embed_for
 from cleaner.stages.stage_run import Machine, StageRun
 
@@ -47,8 +48,7 @@ def examine_classes(
     rows = np.union1d(pool_rows, mine)
     embeddings, machine = embed_for(run, full.iloc[rows])
     # not centred: pictures that are merely unusual would look alike relative to the mean
-    views = embeddings.mean(slice(None))
-    units = views / np.maximum(np.linalg.norm(views, axis=1, keepdims=True), 1e-9)
+    units = unit_rows(embeddings.mean(slice(None)))
     pool = units[np.searchsorted(rows, pool_rows)]
     rank = full["given_rank"].to_numpy() if "given_rank" in full else np.full(len(full), -1)
     all_hits = rank[alive & (rank >= 0)] == 0
