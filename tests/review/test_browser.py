@@ -33,6 +33,29 @@ def verdicts(workspace: Workspace) -> list[tuple[str, str]]:
     return list(zip(frame["verdict"], frame["label"], strict=True))
 
 
+def test_a_page_on_its_way_counts_what_is_saved_meanwhile(page: Page, workspace: Workspace) -> None:
+    """The server puts the next page together before it gets the last decision, and that is confirmed before the page."""
+    with Server(workspace.root, "labels", "--annotator", "ann") as server:
+        page.open(server.url)
+        num = page.num_open()
+        page.press(*"k" * (num - 1))
+        page.saved()
+        page.press("z")  # what was fetched ahead is out of date
+        page.saved()
+        page.until(lambda: page.num_open() == 2)
+        page.js(
+            "const wait = (ms) => new Promise((done) => setTimeout(done, ms)); const plain = window.fetch;"
+            "window.fetch = async (where, how) => {"
+            " if (where === '/api/decide') await wait(300);"
+            " const answer = await plain(where, how);"
+            " if (String(where).startsWith('/api/page')) await wait(1200);"
+            " return answer; }"
+        )
+        page.press("k", "k")
+        page.saved()
+        assert page.text("#count").startswith(f"{num} of") and len(verdicts(workspace)) == num
+
+
 def test_forty_images_by_keyboard_alone_through_undo_reload_and_a_killed_server(page: Page, tmp_path: Path) -> None:
     """From a bare scan: seeds on the page, a server killed in the middle, and the noise stage takes them up."""
     from cleaner.stages.noise import run_noise

@@ -28,6 +28,7 @@ async function showPage(from, { focus = null, last = false, held = null }) {
   remember();
   const asked = JSON.stringify(parameters(from));
   const mine = ++view.numLoads;
+  const doneBefore = currentQueue()?.done;
   let next;
   try {
     next = held && held.asked === asked ? await held.page : await getJson("/api/page", parameters(from));
@@ -41,7 +42,8 @@ async function showPage(from, { focus = null, last = false, held = null }) {
   if (mine !== view.numLoads) return false; // another page was asked for meanwhile
   view.page = next;
   view.isWaiting = false;
-  const gained = held ? currentQueue().done - view.page.done : 0; // a page fetched ahead does not count what was decided since
+  // a page does not count what was decided after the server had put it together, ahead or on the way here
+  const gained = held || currentQueue().done !== doneBefore ? currentQueue().done - view.page.done : 0;
   view.page.done += gained;
   view.page.matching_done += gained;
   if (held && currentQueue().hint !== undefined) view.page.hint = currentQueue().hint;
