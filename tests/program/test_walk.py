@@ -46,8 +46,14 @@ def focused(page: Page) -> Card | None:
     return card
 
 
+def is_open(page: Page, key: str) -> bool:
+    """The page shows this picture, and nothing has been decided about it."""
+    cards = "document.querySelectorAll('.card:not(.decided) .picture')"
+    return bool(page.js(f"return [...{cards}].some((i) => i.src.split('/').at(-2) === arguments[0])", key))
+
+
 def decide(page: Page, num: int, answer: Callable[[Card], None]) -> int:
-    """Answer `num` items, or all if there are fewer, page by page; returns how many."""
+    """Answer `num` items, or all if there are fewer, page by page, each key once it is seen; returns how many."""
     for done in range(num):
         page.ready()
         card = focused(page)
@@ -58,6 +64,7 @@ def decide(page: Page, num: int, answer: Callable[[Card], None]) -> int:
             card = focused(page)
         assert card is not None
         answer(card)
+        page.until(lambda key=card["key"]: not is_open(page, key))
     page.saved()
     return num
 
