@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
-import secrets
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +15,9 @@ from typing import Literal
 
 from cleaner.dataset.locations import read_bytes
 from cleaner.dataset.pixels import read_picture, sniff_format
-from cleaner.dataset.store import require_digest, sha256_file
-from cleaner.errors import BadInputError, CleanerError
+from cleaner.dataset.store import digest_of, require_digest, sha256_file
+from cleaner.errors import BadInputError, CleanerError, WorkspaceLockedError
+from cleaner.system_errors import explain_failure
 
 Mode = Literal["hardlink", "symlink", "copy"]
 # errors of file systems and devices on which a hard link is not possible
@@ -40,22 +42,46 @@ class ExportedFile:
 def new_folder(out: Path) -> Iterator[Path]:
     """A temporary folder that becomes `out` when the block succeeds, and is removed otherwise.
 
-    Raises CleanerError if it cannot be written.
+    Its name is that of `out` alone, so that the next export there removes what a killed one left. Raises CleanerError
+    if it cannot be written, WorkspaceLockedError while another process writes it.
     """
+    temporary = out.parent / f".cleaner-export-{digest_of(out.name)[:12]}.tmp"
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = out.parent / f".cleaner-export-{secrets.token_hex(6)}.tmp"
-        temporary.mkdir()  # not tempfile's, which are private whatever the umask says
+        temporary.mkdir(parents=True, exist_ok=True)  # not tempfile's, which are private whatever the umask says
         try:
-            yield temporary
-            temporary.rename(out)
+            with _owned(temporary, out):
+                for left in temporary.iterdir():
+                    shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+                yield temporary
+                temporary.rename(out)
+        except WorkspaceLockedError:
+            raise
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
     except OSError as error:
-        raise CleanerError(
+        raise explain_failure(error, out) or CleanerError(
             f"{out}: the export cannot be written", found=str(error), next_step="check permissions and free disk space"
         ) from error
+
+
+@contextmanager
+def _owned(folder: Path, out: Path) -> Iterator[None]:
+    """Hold a folder as a lock for the block; no lock is held if the file system has none."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise WorkspaceLockedError(
+            f"{out}: another cleaner is exporting to it", next_step="wait until it ends, or name another folder"
+        ) from error
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def place_file(root: Path, file: ExportedFile, mode: Mode) -> int:

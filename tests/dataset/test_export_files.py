@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
+from cleaner.dataset.export_files import new_folder
 from cleaner.dataset.exporters import export_csv, export_folder
-from cleaner.errors import BadInputError, CleanerError
+from cleaner.errors import BadInputError, CleanerError, WorkspaceLockedError
 from tests.support.exports import files_of, make_set
 
 
@@ -132,3 +133,27 @@ def test_across_devices_hard_links_become_copies(small_export: pd.DataFrame, ima
         result = export_folder(small_export, images_root, Path(folder) / "out")
         assert result.num_copied == 7
         assert len(ImageFolder(f"{folder}/out")) == 7
+
+
+def test_the_next_export_removes_what_a_killed_one_left(
+    small_export: pd.DataFrame, images_root: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    if (process := os.fork()) == 0:
+        with new_folder(out) as temporary:
+            (temporary / "cat").mkdir()
+            (temporary / "cat" / "half.jpg").write_bytes(b"half")
+            os._exit(9)
+    os.waitpid(process, 0)
+    assert len(list(tmp_path.glob(".cleaner-export-*.tmp"))) == 1
+    export_folder(small_export, images_root, out)
+    assert not list(tmp_path.glob(".*")) and not (out / "cat" / "half.jpg").exists() and len(ImageFolder(str(out))) == 7
+
+
+def test_two_exports_to_one_folder_do_not_meet(small_export: pd.DataFrame, images_root: Path, tmp_path: Path) -> None:
+    with new_folder(tmp_path / "out") as temporary:
+        (temporary / "mine").touch()
+        with pytest.raises(WorkspaceLockedError, match="another cleaner is exporting"):
+            export_folder(small_export, images_root, tmp_path / "out")
+        export_folder(small_export, images_root, tmp_path / "other")
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["mine"]

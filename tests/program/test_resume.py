@@ -22,6 +22,7 @@ OUTPUTS = [
     *(f"{stage}/manifest.parquet" for stage in STAGES),
     "noise/rounds.parquet",
     "labels/rounds.parquet",
+    "labels/predictions.safetensors",
     "balance/classes.parquet",
     "balance/class_priors.json",
     *(f"labels/models/fold_{k}.safetensors" for k in range(5)),

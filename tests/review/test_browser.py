@@ -34,7 +34,7 @@ def verdicts(workspace: Workspace) -> list[tuple[str, str]]:
 
 
 def test_a_page_on_its_way_counts_what_is_saved_meanwhile(page: Page, workspace: Workspace) -> None:
-    """The server puts the next page together before it gets the last decision, and that is confirmed before the page."""
+    """The server puts a page together before it gets the last decision, and that is confirmed before the page."""
     with Server(workspace.root, "labels", "--annotator", "ann") as server:
         page.open(server.url)
         num = page.num_open()

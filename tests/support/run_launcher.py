@@ -1,14 +1,17 @@
 """Starts `cleaner` many times for one import of torch: a process that forks a child for each run. Not a test.
 
 Reads orders from stdin, one JSON document a line, and answers each with one line:
-`{"code": exit code or minus the signal, "stderr": text}`. An order holds `argv`, and may hold `kill_at`, the event at
-which the child gets SIGKILL, or `interrupt_at`, the same with SIGINT:
+`{"code": exit code or minus the signal, "stderr": text}`. An order holds `argv`, and may hold `count_below`, a folder
+(the answer then has `operations`, their number below it), and `kill_at`, the event at which the child gets SIGKILL, or
+`interrupt_at`, the same with SIGINT:
 
 - {"task": beginning of a task's name, "after": n}: n units of it are done;
 - {"say": beginning of a message}: the message is about to be shown;
 - {"record": stage}: the stage's files are written, and its record is about to be put in its place;
 - {"stage": stage, "operation": n}: the n-th operation on a file of the workspace is about to happen, counted from the
   first in the stage's folder;
+- {"below": folder, "operation": n}: the n-th operation on a file below the folder, or statement to a database, is about
+  to happen;
 - {"step": n}: the n-th step of an optimizer is about to be taken.
 
 All of them are events in the run itself, so that none depends on how fast the machine is.
@@ -24,6 +27,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 
@@ -42,16 +46,17 @@ def serve() -> None:
 
 
 def _run(order: dict[str, Any]) -> dict[str, Any]:
-    with tempfile.TemporaryFile() as stderr:
+    with tempfile.TemporaryFile() as stderr, tempfile.TemporaryFile() as count:
         pid = os.fork()
         if pid == 0:
-            _child(order, stderr.fileno())
+            _child(order, stderr.fileno(), count.fileno())
         status = os.waitpid(pid, 0)[1]
         stderr.seek(0)
-        return {"code": os.waitstatus_to_exitcode(status), "stderr": stderr.read().decode()}
+        answer = {"code": os.waitstatus_to_exitcode(status), "stderr": stderr.read().decode()}
+        return answer | ({"operations": os.fstat(count.fileno()).st_size} if "count_below" in order else {})
 
 
-def _child(order: dict[str, Any], stderr: int) -> None:
+def _child(order: dict[str, Any], stderr: int, count: int) -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(nothing, 1)
@@ -63,6 +68,8 @@ def _child(order: dict[str, Any], stderr: int) -> None:
         for name, number in (("kill_at", signal.SIGKILL), ("interrupt_at", signal.SIGINT)):
             if name in order:
                 _arm(order[name], number, order["argv"])
+        if "count_below" in order:
+            _at_each_operation(f"{order['count_below']}/", lambda path: os.write(count, b"."))
         sys.argv = ["cleaner", *order["argv"]]
         main()
         code = 0
@@ -87,6 +94,8 @@ def _arm(point: dict[str, Any], number: signal.Signals, argv: list[str]) -> None
         _strike_at_message(point["say"], strike)
     elif "task" in point:
         _strike_in_task(point["task"], point["after"], strike)
+    elif "below" in point:
+        _strike_at_operation(point["below"], "", point["operation"], strike)
     else:
         workspace = argv[argv.index("-C") + 1]
         if "record" in point:
@@ -148,16 +157,33 @@ def _strike_at_record(record: str, strike: Callable[[], None]) -> None:
     sys.addaudithook(hook)
 
 
-def _strike_at_operation(workspace: str, stage: str, operation: int, strike: Callable[[], None]) -> None:
+def _strike_at_operation(folder: str, first: str, operation: int, strike: Callable[[], None]) -> None:
+    """Count from the first operation below `folder`/`first` on."""
     num_seen = 0
 
-    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+    def operate(path: str) -> None:
         nonlocal num_seen
-        path = _changed_path(event, arguments)
-        if path.startswith(f"{workspace}/") and (num_seen or path.startswith(f"{workspace}/{stage}")):
+        if num_seen or path.startswith(f"{folder}/{first}"):
             num_seen += 1
             if num_seen == operation:
                 strike()
+
+    _at_each_operation(f"{folder}/", operate)
+
+
+def _at_each_operation(beginning: str, operate: Callable[[str], object]) -> None:
+    """Call `operate(path)` before each change of a file whose path begins so, or statement to a database there."""
+    databases: list[str] = []
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "sqlite3.connect":
+            databases.append(str(arguments[0]).removeprefix("file:"))
+        elif event == "sqlite3.connect/handle" and databases[-1].startswith(beginning):
+            arguments[0].set_trace_callback(partial(lambda path, _: operate(path), databases[-1]))
+        else:
+            path = _changed_path(event, arguments)
+            if path.startswith(beginning):
+                operate(path)
 
     sys.addaudithook(hook)
 

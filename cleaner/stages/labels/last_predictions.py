@@ -14,6 +14,7 @@ from cleaner.dataset.store import write_atomic
 from cleaner.scoring.out_of_fold import OutOfFold
 
 FILE = "predictions.safetensors"
+_ABOUT = "about"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class LastPredictions:
             "features": self.features,
         }
         about = {"classes": self.classes, "merged": self.merged, "trusted": self.trusted}
-        metadata = {name: json.dumps(value) for name, value in about.items()}
+        metadata = {_ABOUT: json.dumps(about)}  # one entry: safetensors writes several in any order
         data = save_tensors({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata)
         write_atomic(folder / FILE, data)
         return FILE
@@ -52,10 +53,12 @@ class LastPredictions:
         """What a run has written to `folder`; None if that was an older version, or a rule without probabilities."""
         try:
             with safe_open(folder / FILE, framework="numpy") as file:
-                about = {name: json.loads(value) for name, value in file.metadata().items()}
+                about = json.loads(file.metadata().get(_ABOUT, "null"))
                 names = file.keys()
                 tensors = {name: file.get_tensor(name) for name in names}
         except (FileNotFoundError, SafetensorError):
+            return None
+        if about is None:
             return None
         rows, given, groups, features = (tensors.pop(name) for name in ("row", "given", "group", "features"))
         return cls(rows, OutOfFold.from_arrays(given, tensors), groups, features, **about)
