@@ -53,9 +53,14 @@ class _Aside:
         return getattr(sys.stderr, name)
 
 
+def _stdout() -> TextIO:
+    """The stdout that `keep_stdout` keeps, or the plain one before it was called."""
+    return cast(TextIO, getattr(sys.stdout, "results", sys.stdout))
+
+
 def write_result(text: str) -> None:
-    """Write text and a line feed to the stdout that `keep_stdout` keeps, or to the plain one before it was called."""
-    print(text, file=getattr(sys.stdout, "results", sys.stdout), flush=True)
+    """Write text and a line feed to stdout, where only results go."""
+    print(text, file=_stdout(), flush=True)
 
 
 def write_document(document: dict[str, Any] | list[dict[str, Any]]) -> None:
@@ -112,8 +117,12 @@ class Console:
             self._line(message, "warning")
 
     def result(self, lines: list[str]) -> None:
-        """Write lines of result to stdout; nothing with `quiet` or `as_json`."""
-        if not (self.quiet or self.as_json):
+        """Write lines of result to stdout, on a terminal folded and in colour; nothing with `quiet` or `as_json`."""
+        if self.quiet or self.as_json:
+            return
+        if _stdout().isatty():
+            self._show("\n".join(lines).split("\n"))
+        else:
             write_result("\n".join(lines))
 
     def document(self, document: dict[str, Any]) -> None:
@@ -155,6 +164,16 @@ class Console:
         shown = f"{level}: {text}" if level in ("warning", "error") else text
         # markup off: file names may hold square brackets; soft_wrap: the terminal breaks lines, not rich
         self.stderr.print(shown, style=_STYLES.get(level), markup=False, soft_wrap=True)
+
+    def _show(self, lines: list[str]) -> None:
+        from rich.console import Console as RichConsole
+
+        from cleaner.cli.layout import fold, highlighter, theme
+
+        shown = RichConsole(file=_stdout(), theme=theme(), highlighter=highlighter())
+        for line in lines:
+            for part in fold(line, shown.width):
+                shown.print(part, markup=False, emoji=False, soft_wrap=True)
 
     @contextmanager
     def _bar(self, name: str, total: int) -> Iterator[Task]:

@@ -8,6 +8,7 @@ import typer
 from cleaner.cli.command_line import CommandLine, takes
 from cleaner.cli.console import Console
 from cleaner.cli.session import open_session
+from cleaner.cli.summaries import counted
 
 
 @takes(run=("seed",), but=("verbose", "log_format"))
@@ -34,13 +35,14 @@ def recipes(
     if show is None:
         console = Console(quiet=line.quiet, as_json=line.as_json)
         for learner, those in listed.items():
-            console.result([f"{learner}", *(f"  {recipe['name']:<16}{_line(recipe)}" for recipe in those)])
+            width = max(len(recipe["name"]) for recipe in those)
+            console.result([learner, *(f"  {recipe['name']:<{width}}  {_line(recipe)}" for recipe in those)])
     else:
         session = open_session(line)
         console, path = session.console, out or line.workspace / "recipes.png"
         num = write_contact_sheet(session.workspace, path, show, session.options.seed)
         sheet = str(path)
-        console.result([f"{path}: {num} images under each augmentation and each recipe"])
+        console.result([f"{path}: {counted({'images': num})}, under each augmentation and each recipe"])
     console.document({"recipes": listed, "contact_sheet": sheet})
 
 

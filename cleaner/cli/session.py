@@ -15,11 +15,11 @@ import typer
 from cleaner.cli.command_line import CommandLine
 from cleaner.cli.console import Console
 from cleaner.cli.options import LOG_FORMATS, check_choice
+from cleaner.cli.summaries import counted, listed, summarize
 from cleaner.config import Config, RunOptions
 from cleaner.config_sources import TABLES, Key, foreign_variables, resolve_config
 from cleaner.dataset.locations import locate
 from cleaner.dataset.stage_inputs import command_after
-from cleaner.diagnostics.expected_wrong import about_wrong
 from cleaner.errors import BadInputError, CleanerError
 
 if TYPE_CHECKING:
@@ -56,6 +56,11 @@ class Session:
         name, _, rest = command.partition(" ")
         return f"cleaner {name}{where}{' ' if rest else ''}{rest}"
 
+    def next_line(self, command: str, *, starts_cold: bool = False) -> str:
+        """The last line of a result; a noise stage that `starts_cold` does better after looks by a person."""
+        before = f"{self.next_command('review noise')}, then " if starts_cold else ""
+        return f"next: {before}{self.next_command(command)}"
+
     def report(self, result: StageResult) -> None:
         """Report the one stage that a command ran."""
         self.show(result)
@@ -68,20 +73,25 @@ class Session:
         if result.would_run:
             self.console.result([f"{result.record.stage:<8}would run: {result.would_run}"])
         else:
-            self.console.result(_summary(result, self.workspace.manifest_path(result.record.stage)))
+            self.console.result(summarize(result, self.workspace.manifest_path(result.record.stage)))
 
     def finish(self, results: list[StageResult]) -> None:
         """Write what to do next, and with --json the document of the stages that ran.
 
         Raises BadInputError if a scan kept no image.
         """
+        from cleaner.dataset.verdicts import read_verdicts
+        from cleaner.diagnostics.status import starts_cold
+
         if self.options.dry_run:
             self._finish_dry_run(results)
             return
         last = results[-1].record
-        following = "" if is_empty_scan(last) else self.next_command(command_after(last.stage))
-        if following:
-            self.console.result([f"next: {following}"])
+        command = "" if is_empty_scan(last) else command_after(last.stage)
+        if command:
+            cold = starts_cold(command, self.config, read_verdicts(self.workspace))
+            self.console.result([self.next_line(command, starts_cold=cold)])
+        following = self.next_command(command) if command else ""
         stages = [{"was_current": r.was_current} | dataclasses.asdict(r.record) for r in results]
         body = stages[0] if len(stages) == 1 else {"stages": stages}
         self.console.document({"workspace": str(self.workspace.root.resolve())} | body | {"next": following})
@@ -120,7 +130,7 @@ class Session:
         for warning in warnings:
             self.console.warn(warning)
         dry_run = self.options.dry_run
-        self.console.result([what, f"  {listed(counts)}", *(["dry run: nothing was changed"] if dry_run else [])])
+        self.console.result([what, f"  {counted(counts)}", *(["dry run: nothing was changed"] if dry_run else [])])
         following = self.next_command(following) if following and not dry_run else ""
         if following:
             self.console.result([f"next: {following}"])
@@ -166,36 +176,6 @@ def _run_options(typed: Mapping[str, Any], console: Console) -> RunOptions:
     return RunOptions(**values)
 
 
-def _summary(result: StageResult, manifest: Path) -> list[str]:
-    record, counts = result.record, result.record.counts
-    networks = " + ".join(backbone["name"] for backbone in record.backbones)
-    head = [f"{counts['rows']:,} files", f"{counts['kept']:,} kept", *filter(None, [networks])]
-    head += [record.device, f"{record.seconds:,.1f} s"]
-    if result.was_current:
-        head.append("up to date, nothing done (--force runs it again)")
-    lines = [f"{record.stage:<8}{' · '.join(head)}"]
-    if counts["dropped"]:
-        lines.append(f"  dropped here: {listed(counts['dropped'])}")
-    rest = {k: v for k, v in counts.items() if k not in ("rows", "kept", "dropped")}
-    lines += [f"  {_words(k)}: {listed(v)}" for k, v in rest.items() if isinstance(v, dict) and v]
-    plain = {k: v for k, v in rest.items() if not isinstance(v, dict | list)}
-    if plain:
-        lines.append(f"  {listed(plain)}")
-    expected = counts.get("expected_wrong", {}).get("for_people")
-    if words := about_wrong(expected, counts.get("for_people", 0)):
-        lines.append(f"  {counts['for_people']:,} labels to look at, {words}")
-    return [*lines, f"  {manifest}"]
-
-
 def is_empty_scan(record: StageRecord) -> bool:
     """Whether a record is of a scan that kept no image: there is nothing for the other stages to do."""
     return record.stage == "scan" and record.counts.get("kept") == 0
-
-
-def _words(name: str) -> str:
-    return name if name.startswith("_") else name.removeprefix("num_").replace("_", " ")
-
-
-def listed(values: dict[str, Any]) -> str:
-    """Counts by name, as people read them: `kept 1,472 · dropped 50`."""
-    return " · ".join(f"{_words(k)} {f'{v:,}' if type(v) is int else v}" for k, v in values.items())

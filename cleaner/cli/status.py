@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cleaner.cli.command_line import CommandLine, takes
-from cleaner.cli.session import Session, listed, open_session
+from cleaner.cli.session import Session, open_session
+from cleaner.cli.summaries import listed
 from cleaner.diagnostics.expected_wrong import about_wrong
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def _lines(found: Status, session: Session) -> list[str]:
         what = ", ".join(filter(None, [waiting.what, about_wrong(waiting.expected_wrong, waiting.num)]))
         lines.append(f"  {waiting.num:,} {what}  ·  {session.next_command(waiting.command)}")
         lines += [f"    {name}" for name in waiting.examples]
-    return [*lines, f"next: {session.next_command(found.next_command)}"]
+    return [*lines, session.next_line(found.next_command, starts_cold=found.starts_cold)]
 
 
 def _counts(state: StageState) -> str:

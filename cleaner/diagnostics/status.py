@@ -61,6 +61,8 @@ class Status:
     num_decisions: int
     """Images and classes with a verdict in force."""
     next_command: str
+    starts_cold: bool
+    """Whether that is a noise stage for which nobody has looked at images yet."""
 
 
 def read_status(
@@ -82,6 +84,7 @@ def read_status(
             stages.append(_state_without_record(workspace, stage))
         else:
             stages.append(_stage_state(workspace, record, config, verdicts, above, check_images))
+    following = _next_command(stages)
     return Status(
         workspace=str(workspace.root.resolve()),
         images_root=scan.images_root if scan else "",
@@ -89,7 +92,8 @@ def read_status(
         stages=stages,
         waiting=_find_waiting(workspace, records, verdicts, num_examples),
         num_decisions=len(verdicts.images) + len(verdicts.classes),
-        next_command=_next_command(stages),
+        next_command=following,
+        starts_cold=starts_cold(following, config, verdicts),
     )
 
 
@@ -133,6 +137,12 @@ def _next_command(stages: list[StageState]) -> str:
         if state.state != "complete" and not skipped:
             return state.command
     return command_after(STAGES[-1])
+
+
+def starts_cold(command: str, config: Config, verdicts: Verdicts) -> bool:
+    """Whether `command` is a noise stage without seeds: looks by a person beforehand would help it most."""
+    looked = any(said.verdict in ("noise", "normal") for said in verdicts.images.values())
+    return command.partition(" ")[0] == "noise" and not config.noise.seeds and not looked
 
 
 def _find_waiting(

@@ -146,7 +146,7 @@ def train_network(
     rows = np.arange(task.num_train)
     sample = Sample(learner.pixels, rows, task.targets[rows], np.ones(task.num_train, np.float32), task.repeats)
     held_out = np.arange(task.num_train, len(task.targets))
-    with progress.task(f"training ({task.recipe.name})", task.num_steps) as bar:
+    with progress.task(f"training ({task.recipe.name}), steps", task.num_steps) as bar:
         run = Run(
             workers=task.workers,
             compile=settings.compile,

@@ -115,7 +115,7 @@ class _Looks:
         if fresh:
             batches = [tuple(fresh[at : at + BATCH_PAIRS]) for at in range(0, len(fresh), BATCH_PAIRS)]
             tasks = [(digest_of(b"".join(map(_key, batch)))[:32], batch) for batch in batches]
-            with self._options.progress.task("near duplicates", len(fresh)) as task:
+            with self._options.progress.task("second look at likely copies, images", len(fresh)) as task:
                 for arrays in open_engine(self._options).map(look_at_batch, tasks, store=self._store):
                     found = _unpack(arrays)
                     self._known |= found

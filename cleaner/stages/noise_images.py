@@ -153,5 +153,5 @@ def _round_note(r: NoiseRound) -> dict[str, Any]:
 
 
 def _round_line(r: NoiseRound) -> str:
-    counts = f"found {int(r.found.sum()):,}  new {r.num_new:,}  left {r.num_left:,}"
-    return f"  round {r.number}  {counts}  noise share {r.prior:.1%}"
+    counts = f"noise {int(r.found.sum()):,}  new {r.num_new:,}  no longer {r.num_left:,}"
+    return f"  round {r.number}  {counts}  share estimated {r.prior:.1%}"

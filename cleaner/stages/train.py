@@ -146,7 +146,10 @@ def _fit(task: TrainTask, blueprint: Blueprint, pixels: Pixels | None, options: 
         trained = train_network(task, blueprint, pixels, options.progress)
         assert trained is not None
         return trained
-    with options.progress.task(f"training ({task.recipe.name})", task.num_steps) as bar, _followed(task.folder, bar):
+    with (
+        options.progress.task(f"training ({task.recipe.name}), steps", task.num_steps) as bar,
+        _followed(task.folder, bar),
+    ):
         arrays = engine.run_group(
             train_elsewhere,
             (task.key, task),

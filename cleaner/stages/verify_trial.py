@@ -124,7 +124,7 @@ def train_all(
     for one in trial.sets:
         right[one.name] = np.zeros((len(trial.seeds), len(trial.targets)), bool)
         num_epochs = len(trial.seeds) * opened.learner.final_recipe.epochs
-        with run.options.progress.task(f"learning {one.name}", num_epochs) as task:
+        with run.options.progress.task(f"learning {one.name}, epochs", num_epochs) as task:
             for i, seed in enumerate(trial.seeds):
                 right[one.name][i, trial.asked] = course.predict(one, seed, task) == trial.targets[trial.asked]
     return opened, right

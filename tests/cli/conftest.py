@@ -22,5 +22,5 @@ def scanned(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(path)
     done = cleaner("scan", "images", "-C", "work", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert "6 files · 6 kept" in done.stdout and "next: cleaner noise -C work" in done.stdout
+    assert "6 files · 6 kept" in done.stdout and "then cleaner noise -C work" in done.stdout
     return folder / "work"

@@ -249,8 +249,9 @@ def test_how_many_wrong_labels_are_to_be_expected(small_copy: Path, program: Pro
     assert isinstance(counts, dict)
     assert counts["expected_wrong"]["for_people"] == round(expected, 1) and counts["expected_wrong"]["dropped"] == 0
     assert counts["expected_wrong"]["all"] == pytest.approx(after["label_issue_prob"].sum(), abs=0.06)
-    words = f"about {round(counts['expected_wrong']['for_people'])} of them wrong"
-    assert f"{num} labels to look at, {words}" in done.out
+    about = round(counts["expected_wrong"]["for_people"])
+    words = f"about {about} of them wrong"
+    assert f"{num} labels for people to judge" in done.out and f"{about} of the {num} for people" in done.out
     assert f"label issues that are kept, {words}" in program("status", "-C", small_copy, "--no-images").out
     surest = waiting.sort_values("label_issue_prob").iloc[-1]
     assert program("decide", surest.name, "--drop", "-C", small_copy, "-q").exit_code == 0

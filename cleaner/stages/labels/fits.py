@@ -55,7 +55,7 @@ class StoredFits:
         key = digest_of("cross-training", labels.identity, *arguments)
 
         def compute(checkpoint_dir: Path) -> Arrays:
-            with self.progress.task(f"{title} cross-training ({recipe.name})", recipe.epochs) as task:
+            with self.progress.task(f"{title} cross-training ({recipe.name}), epochs", recipe.epochs) as task:
                 predictions, models = cross_train(
                     self.learner, images, recipe, seed=seed, checkpoint_dir=checkpoint_dir, on_epoch=task.advance
                 )
@@ -75,7 +75,7 @@ class StoredFits:
         key = digest_of("round", self.labels.identity, learned, targets, rows, given, asdict(recipe), seed)
 
         def compute(checkpoint_dir: Path) -> Arrays:
-            with self.progress.task(f"{title} ({recipe.name})", recipe.epochs) as task:
+            with self.progress.task(f"{title} ({recipe.name}), epochs", recipe.epochs) as task:
                 job = FitJob(
                     rows=learned,
                     targets=targets,
