@@ -125,6 +125,11 @@ class Console:
         else:
             write_result("\n".join(lines))
 
+    def snippet(self, code: str) -> None:
+        """Write lines of Python to stdout, in colours on a terminal; nothing with `quiet` or `as_json`."""
+        if not (self.quiet or self.as_json):
+            write_result(_coloured(code))
+
     def document(self, document: dict[str, Any]) -> None:
         """With `as_json`, write the result as JSON to stdout; call it once in a run."""
         if self.as_json:
@@ -200,6 +205,19 @@ class _ToConsole(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Show one record."""
         self._console.log(record.getMessage(), record.levelname.lower())
+
+
+def _coloured(code: str) -> str:
+    """Lines of Python, indented, with the colours that stdout shows."""
+    from rich.console import Console as RichConsole
+    from rich.syntax import Syntax
+
+    shown = RichConsole(file=getattr(sys.stdout, "results", sys.stdout), soft_wrap=True)
+    if not shown.is_terminal or shown.no_color:
+        return "\n".join(f"  {line}" for line in code.splitlines())
+    with shown.capture() as capture:
+        shown.print(Syntax(code, "python", theme="ansi_dark", background_color="default").highlight(code), end="")
+    return "\n".join(f"  {line}" for line in capture.get().splitlines())
 
 
 def json_line(message: str, level: str) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cleaner.cli import options as o
 from cleaner.cli.command_line import CommandLine, takes
 from cleaner.cli.session import open_session
 from cleaner.errors import first_few
@@ -27,24 +28,36 @@ def import_(
             help="Table: image_id, file_name or class; verdict; optional label, annotator.", show_default=False
         ),
     ],
+    from_: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            **o.choice("table", "label-studio"),
+            help="What FILE is: a table, or Label Studio's JSON export of tasks that `cleaner export` wrote for it.",
+        ),
+    ] = "table",
 ) -> None:
     """Add the decisions of a CSV, TSV or Parquet file: all of them, or none if a row is invalid.
 
     Verdicts on images: label (with the right class in `label`), noise, normal, drop, unsure; on classes: keep, drop,
     merge (into `label`). Rows that are already recorded are skipped.
 
-    Example: `cleaner decisions import looked_at.csv`
+    Example: `cleaner decisions import looked_at.csv`, `cleaner decisions import answers.json --from label-studio`
     """
     session = open_session(line)
     from cleaner.dataset.decision_files import import_decisions
     from cleaner.dataset.decisions import DecisionStore
+    from cleaner.dataset.label_studio import read_annotations
+    from cleaner.dataset.tables import read_table
 
+    read = read_annotations if from_ == "label-studio" else read_table
     place = session.workspace
     with session.lock():
         manifest = (
             place.read("scan", ["file_name", "image_id", "label", "clean_label"]) if place.record("scan") else None
         )
-        result = import_decisions(file, DecisionStore(place.decisions_path), manifest, dry_run=session.options.dry_run)
+        store, dry_run = DecisionStore(place.decisions_path), session.options.dry_run
+        result = import_decisions(file, store, manifest, read=read, dry_run=dry_run)
     warnings = []
     if result.num_overruled:
         warnings.append(

@@ -124,17 +124,20 @@ class Session:
         raise typer.Exit(error.exit_code)
 
     def report_counts(
-        self, what: str, counts: dict[str, int], *, warnings: Iterable[str] = (), following: str = ""
+        self, what: str, counts: dict[str, int], *, warnings: Iterable[str] = (), following: str = "", use: str = ""
     ) -> None:
-        """Report a command that runs no stage: what it did, counted, and what to do next."""
+        """Report a command that runs no stage: what it did, counted; the Python that can `use` it; what is next."""
         for warning in warnings:
             self.console.warn(warning)
         dry_run = self.options.dry_run
         self.console.result([what, f"  {counted(counts)}", *(["dry run: nothing was changed"] if dry_run else [])])
+        if use and not dry_run:
+            self.console.snippet(use)
         following = self.next_command(following) if following and not dry_run else ""
         if following:
             self.console.result([f"next: {following}"])
-        self.console.document({"did": what, "dry_run": dry_run, "counts": counts, "next": following})
+        document = {"did": what, "dry_run": dry_run, "counts": counts, "next": following}
+        self.console.document(document | ({"use": use} if use else {}))
 
 
 def open_session(line: CommandLine, *, creates: bool = False, images: Path | None = None) -> Session:

@@ -1,1 +1,1 @@
-"""Files in and out: the workspace, manifests, decisions, images, imports and exports."""
+"""Files in and out: the workspace, manifests, decisions, images, imports."""

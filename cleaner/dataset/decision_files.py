@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,9 +34,14 @@ class ImportResult:
 
 
 def import_decisions(
-    path: Path, store: DecisionStore, manifest: pd.DataFrame | None, *, dry_run: bool = False
+    path: Path,
+    store: DecisionStore,
+    manifest: pd.DataFrame | None,
+    *,
+    read: Callable[[Path], pd.DataFrame] = read_table,
+    dry_run: bool = False,
 ) -> ImportResult:
-    """Add the decisions of a table to the store: all of them, or none if a row is wrong.
+    """Add the decisions in a file, a table unless `read` says otherwise: all of them, or none if a row is wrong.
 
     Columns: what is decided on (`image_id`, `file_name` or `class`; or `kind` and `key`, as exports have them) and
     `verdict`; optional label, queue, annotator, time_utc, seq, undoes_seq. `manifest` (columns file_name, image_id,
@@ -45,8 +51,8 @@ def import_decisions(
     """
     if dry_run:
         with tempfile.TemporaryDirectory() as folder:
-            return import_decisions(path, _copy(store, Path(folder)), manifest)
-    frame = read_table(path)
+            return import_decisions(path, _copy(store, Path(folder)), manifest, read=read)
+    frame = read(path)
     events = _events(path, frame, manifest)
     try:
         counts = store.merge(events)

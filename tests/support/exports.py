@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
+
+from cleaner.exports.cleaned import Cleaned
+from cleaner.exports.export import Exported, export
+from cleaner.exports.kind import ExportOptions, load_kind
 
 FORMATS = {".jpg": "JPEG", ".png": "PNG", ".gif": "GIF", ".dat": "JPEG"}
 
@@ -46,3 +51,10 @@ def gone(stage: str, reason: str) -> dict[str, object]:
 
 def files_of(out: Path) -> list[str]:
     return sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file())
+
+
+def write_to(
+    kind: str, manifest: pd.DataFrame, root: Path, out: Path, *, dry_run: bool = False, **options: Any
+) -> Exported:
+    """Export a manifest, as `--to KIND` does with `options`."""
+    return export(Cleaned.of(manifest, root), load_kind(kind), out, ExportOptions(**options), dry_run=dry_run)

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.datasets import ImageFolder
 
-from cleaner.dataset.export_names import FreeNames, folder_names
-from cleaner.dataset.exporters import export_csv, export_folder, labels_changed_by_pandas
 from cleaner.dataset.files import list_files
 from cleaner.dataset.tables import read_table
-from tests.support.exports import files_of, make_set
+from cleaner.exports.names import FreeNames, folder_names
+from cleaner.exports.tables import labels_changed_by_pandas
+from tests.support.exports import files_of, make_set, write_to
 from tests.support.scanned import scan
 
 ODD = ["NA", "007", "+1", "a/b", "../../x", "ü日本", "x" * 300, ".", "..", ".h", "@eaDir"]
@@ -52,7 +52,7 @@ def check_folder(tmp_path: Path, labels: list[str]) -> None:
     rows = [{"file_name": f"{i:02}.png", "label": label} for i, label in enumerate(labels)]
     manifest = make_set(tmp_path / "images", rows)
     out = tmp_path / "out"
-    result = export_folder(manifest, tmp_path / "images", out)
+    result = write_to("folder", manifest, tmp_path / "images", out)
     assert (out / "classes.txt").read_text().splitlines() == ImageFolder(str(out)).classes == result.classes
     named = out / "classes.csv"
     back, _ = scan(out, tmp_path / "work", class_names=str(named) if named.exists() else "")
@@ -72,8 +72,9 @@ def test_labels_come_back_from_every_table(
     folder = tmp_path_factory.mktemp("table")
     names = [f"-{i}{label}" for i, label in enumerate(labels)]
     rows = pd.DataFrame({"file_name": names, "clean_label": labels, "label": labels, "split": "train", "image_id": "0"})
-    manifest = rows.assign(keep=True, drop_stage="", drop_reason="", repeats=1)
-    export_csv(manifest, folder / f"t{suffix}", spreadsheet_safe=safe)
+    manifest = rows.assign(keep=True, drop_stage="", drop_reason="", repeats=1, fault="", format="")
+    kind = {".tsv": "csv"}.get(suffix, suffix[1:])
+    write_to(kind, manifest, folder, folder / f"t{suffix}", spreadsheet_safe=safe)
     back = read_table(folder / f"t{suffix}").set_index("file_name")
     assert back["clean_label"].to_dict() == dict(zip(names, labels, strict=True))
     if suffix == ".csv" and not safe:
@@ -95,8 +96,8 @@ def test_long_names_are_cut_and_stay_apart(tmp_path: Path) -> None:
     assert all(len(path.name.encode()) <= 255 for path in free) and len(set(free)) == len(free)
     assert free[1].name.endswith("~2") and free[3].name.endswith("é.jpg") and free[5].suffix == ".jpg"
     manifest = make_set(tmp_path / "images", [{"file_name": f"owl/{'w' * 251}.jpg", "repeats": 3}])
-    export_folder(manifest, tmp_path / "images", tmp_path / ("o" * 250))
-    assert len(files_of(tmp_path / ("o" * 250))) == 4
+    write_to("folder", manifest, tmp_path / "images", tmp_path / ("o" * 250), repeats="files")
+    assert len(files_of(tmp_path / ("o" * 250))) == 5
 
 
 def test_folder_names_are_seen_by_a_listing(tmp_path: Path) -> None:

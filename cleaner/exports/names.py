@@ -14,6 +14,7 @@ _MAX_SUFFIX_BYTES = 20
 # torchvision.datasets.folder.IMG_EXTENSIONS; ImageFolder ignores files with any other
 _READ_BY_IMAGE_FOLDER = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
 _EXTENSION_OF = {"JPEG": ".jpg", "PNG": ".png", "BMP": ".bmp", "TIFF": ".tif", "WEBP": ".webp"}
+_OTHER_EXTENSIONS = {"GIF": ".gif", "AVIF": ".avif", "HEIF": ".heic", "JXL": ".jxl"}
 
 
 class FreeNames:
@@ -47,6 +48,11 @@ def name_with_extension(name: PurePosixPath, image_format: str) -> str:
     return name.name if is_read_by_image_folder(name) else name.name + _EXTENSION_OF.get(image_format, "")
 
 
+def extension_of(image_format: str) -> str:
+    """The usual extension of a format, such as `.jpg`; '' for one that scan does not read."""
+    return (_EXTENSION_OF | _OTHER_EXTENSIONS).get(image_format, "")
+
+
 def folder_names(labels: Iterable[str], reserved: Collection[str] = ()) -> dict[str, str]:
     """A folder for each label: the label itself where that is a name which every reader takes for a class.
 
@@ -66,13 +72,15 @@ def folder_names(labels: Iterable[str], reserved: Collection[str] = ()) -> dict[
 
 
 def _is_plain(label: str) -> bool:
-    """Whether a label can be a folder, and a scan of it would find the same label."""
-    fits = bool(label) and "/" not in label and len(label.encode()) <= _MAX_NAME_BYTES
+    """Whether a label can be a folder in which every reader finds the same label; timm cuts blanks off its ends."""
+    fits = bool(label) and label == label.strip() and "/" not in label and len(label.encode()) <= _MAX_NAME_BYTES
     return fits and is_printable(label) and to_file_name(label) == label and not why_passed_over(label)
 
 
 def _encoded(label: str, reserved: Collection[str]) -> str:
-    name = "".join(_percent(c) if c in "/%\\" or not is_printable(c) else c for c in label)
+    inner = slice(len(label) - len(label.lstrip()), len(label.rstrip()))
+    odd = [c in "/%\\" or not is_printable(c) or not inner.start <= i < inner.stop for i, c in enumerate(label)]
+    name = "".join(_percent(c) if is_odd else c for c, is_odd in zip(label, odd, strict=True))
     if not name or name in reserved or why_passed_over(name):
         name = (_percent(name[0]) + name[1:]) if name else "%"
     return name

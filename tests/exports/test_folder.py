@@ -1,4 +1,4 @@
-"""Exports: folders for ImageFolder, and tables."""
+"""Folders for ImageFolder, and tables."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ import pandas as pd
 import pytest
 from torchvision.datasets import ImageFolder
 
-from cleaner.dataset.exporters import export_csv, export_folder
 from cleaner.errors import BadInputError, UsageError
-from tests.support.exports import files_of, gone, make_set
+from tests.support.exports import files_of, gone, make_set, write_to
 
 
 def test_image_folder_reads_it_in_the_order_of_classes_txt(
     small_export: pd.DataFrame, images_root: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    result = export_folder(small_export, images_root, out)
+    result = write_to("folder", small_export, images_root, out, repeats="files")
     assert files_of(out) == [
         "cat/1.jpg",
         "classes.txt",
@@ -27,6 +26,7 @@ def test_image_folder_reads_it_in_the_order_of_classes_txt(
         "dog/1~3.jpg",
         "dog/2.png",
         "dog/2~2.png",
+        "images.csv",
         "Éclair, ü/1.jpg",
     ]
     data = ImageFolder(str(out))
@@ -49,12 +49,12 @@ def test_splits_have_folders_and_number_classes_alike(images_root: Path, tmp_pat
         ],
     )
     out = tmp_path / "out"
-    result = export_folder(manifest, images_root, out, repeats="csv")
+    result = write_to("folder", manifest, images_root, out, repeats="column")
     train, val = ImageFolder(str(out / "train")), ImageFolder(str(out / "val"), allow_empty=True)
     assert train.classes == val.classes == result.classes == ["cat", "dog"]
     assert [val.classes[t] for t in val.targets] == ["dog"]
     assert any("owl" in w for w in result.warnings) and any("val/cat" in w for w in result.warnings)
-    table = pd.read_csv(out / "repeats.csv")
+    table = pd.read_csv(out / "images.csv")
     assert table.loc[table["repeats"] == 2, "path"].tolist() == ["train/dog/1.jpg"]
 
 
@@ -62,7 +62,7 @@ def test_dropped_ones_by_reason(small_export: pd.DataFrame, images_root: Path, t
     lost = small_export.iloc[[0]].assign(file_name="cat/lost.jpg", fault="missing", **gone("scan", "unreadable"))
     odd = make_set(images_root, [{"file_name": "dog/odd.jpg", "label": "a/b", **gone("scan", "unreadable")}])
     out = tmp_path / "out"
-    result = export_folder(pd.concat([small_export, lost, odd]), images_root, out, dropped=True, repeats="ignore")
+    result = write_to("folder", pd.concat([small_export, lost, odd]), images_root, out, dropped=True, repeats="ignore")
     assert [f for f in files_of(out) if f.startswith("dropped")] == [
         "dropped/noise-noise_image/cat/map.png",
         "dropped/scan-unreadable/a%2Fb/odd.jpg",
@@ -75,19 +75,19 @@ def test_a_file_name_cannot_lead_out_of_the_root(small_export: pd.DataFrame, ima
     (tmp_path / "secret.jpg").write_bytes(b"x")
     small_export.loc[0, "file_name"] = "../secret.jpg"
     with pytest.raises(BadInputError, match="leads out"):
-        export_folder(small_export, images_root, tmp_path / "out")
+        write_to("folder", small_export, images_root, tmp_path / "out")
 
 
 def test_the_target_must_be_free_and_apart(small_export: pd.DataFrame, images_root: Path, tmp_path: Path) -> None:
     taken = tmp_path / "taken"
     taken.mkdir()
-    export_folder(small_export, images_root, taken)
+    write_to("folder", small_export, images_root, taken)
     with pytest.raises(UsageError, match="already exists"):
-        export_folder(small_export, images_root, taken)
+        write_to("folder", small_export, images_root, taken)
     with pytest.raises(UsageError, match="among the source images"):
-        export_folder(small_export, images_root, images_root / "out")
+        write_to("folder", small_export, images_root, images_root / "out")
     with pytest.raises(UsageError, match="already exists"):
-        export_csv(small_export, taken)
+        write_to("csv", small_export, images_root, taken)
 
 
 def test_sources_that_changed_are_named_and_nothing_is_left(
@@ -96,24 +96,22 @@ def test_sources_that_changed_are_named_and_nothing_is_left(
     (images_root / "cat" / "1.jpg").unlink()
     (images_root / "dog" / "1.jpg").write_bytes(b"shorter")
     with pytest.raises(BadInputError, match=r"2 images[\s\S]*cat/1.jpg[\s\S]*dog/1.jpg \(7 bytes instead of"):
-        export_folder(small_export, images_root, tmp_path / "out")
+        write_to("folder", small_export, images_root, tmp_path / "out")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["images"]
 
 
 def test_nothing_kept_is_an_error(small_export: pd.DataFrame, images_root: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="no image is kept"):
-        export_folder(small_export.assign(keep=False), images_root, tmp_path / "out")
+        write_to("folder", small_export.assign(keep=False), images_root, tmp_path / "out")
 
 
-def test_a_table(small_export: pd.DataFrame, tmp_path: Path) -> None:
-    result = export_csv(small_export, tmp_path / "kept.csv")
+def test_a_table(small_export: pd.DataFrame, images_root: Path, tmp_path: Path) -> None:
+    result = write_to("csv", small_export, images_root, tmp_path / "kept.csv")
     table = pd.read_csv(tmp_path / "kept.csv", keep_default_na=False)
-    assert list(table.columns) == ["file_name", "clean_label", "split", "label", "image_id", "repeats"]
+    assert list(table.columns) == ["file_name", "clean_label", "split", "label", "image_id", "repeats", "weight"]
     assert len(table) == result.num_files == 5
     assert table.set_index("file_name").loc["cat/2.png", ["clean_label", "label"]].tolist() == ["dog", "cat"]
-    export_csv(small_export, tmp_path / "rows.parquet", repeats="files", dropped=True)
+    write_to("parquet", small_export, images_root, tmp_path / "rows.parquet", repeats="files", dropped=True)
     rows = pd.read_parquet(tmp_path / "rows.parquet")
     assert len(rows) == 8 and (rows["file_name"] == "dog/1.jpg").sum() == 3
     assert rows.loc[~rows["keep"], "drop_reason"].tolist() == ["noise_image"]
-    with pytest.raises(UsageError, match="unknown kind of table"):
-        export_csv(small_export, tmp_path / "kept.xlsx")

@@ -1,27 +1,29 @@
-"""Files of an exported image folder: writing all of them or none."""
+"""The files of an export: all of them are written or none, images linked or copied."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
 import hashlib
+import io
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 from cleaner.dataset.locations import read_bytes
 from cleaner.dataset.pixels import read_picture, sniff_format
 from cleaner.dataset.store import digest_of, require_digest, sha256_file
 from cleaner.errors import BadInputError, CleanerError, WorkspaceLockedError
+from cleaner.exports.kind import Mode
 from cleaner.system_errors import explain_failure
 
-Mode = Literal["hardlink", "symlink", "copy"]
-# errors of file systems and devices on which a hard link is not possible
-_NO_HARDLINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
+# errors of file systems and devices on which a hard link, or a copy that shares its blocks, is not possible
+_NO_LINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
+_NO_REFLINK = _NO_LINK | {errno.EINVAL, errno.ENOTTY, errno.EOPNOTSUPP, errno.EBADF}
+_FICLONE = 0x40049409  # Linux: let a file share the blocks of another until one of them is changed
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,12 @@ class ExportedFile:
 
 
 @contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `out` when the block succeeds, and is removed otherwise.
+def new_place(out: Path, *, is_folder: bool) -> Iterator[Path]:
+    """A new folder, or the path of a file with the suffix of `out`, that becomes `out` when the block succeeds.
 
-    Its name is that of `out` alone, so that the next export there removes what a killed one left. Raises CleanerError
-    if it cannot be written, WorkspaceLockedError while another process writes it.
+    Otherwise it is removed. The folder that holds it meanwhile is called after `out` alone, so that the next export
+    there removes what a killed one left. Raises CleanerError if it cannot be written, WorkspaceLockedError while
+    another process writes it.
     """
     temporary = out.parent / f".cleaner-export-{digest_of(out.name)[:12]}.tmp"
     try:
@@ -52,8 +55,11 @@ def new_folder(out: Path) -> Iterator[Path]:
             with _owned(temporary, out):
                 for left in temporary.iterdir():
                     shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
-                yield temporary
-                temporary.rename(out)
+                place = temporary if is_folder else temporary / f"export{out.suffix}"
+                yield place
+                place.rename(out)
+                if not is_folder:
+                    temporary.rmdir()
         except WorkspaceLockedError:
             raise
         except BaseException:
@@ -85,7 +91,7 @@ def _owned(folder: Path, out: Path) -> Iterator[None]:
 
 
 def place_file(root: Path, file: ExportedFile, mode: Mode) -> int:
-    """Put one image below `root` under all its names; returns how many were copied because a hard link failed.
+    """Put one image below `root` under all its names; returns how many were copied because no link was possible.
 
     Raises BadInputError if what is copied has other bytes than what was scanned.
     """
@@ -98,32 +104,60 @@ def place_file(root: Path, file: ExportedFile, mode: Mode) -> int:
             source = path  # what repeats are linked to
         elif mode == "symlink" and not file.as_png:
             path.symlink_to(source)
-        elif mode == "copy" or not _hardlinked(source, path):
+        elif not _linked(source, path, mode):
             shutil.copy2(source, path)
             if source is file.source and file.image_id:
                 require_digest(source, sha256_file(path), file.image_id)
-            num_copied += mode == "hardlink"
+            num_copied += mode != "copy"
     return num_copied
 
 
-def _write_png(file: ExportedFile, path: Path) -> None:
-    """Write an image as scan sees it, upright and its first frame, as PNG."""
+def read_image_bytes(file: ExportedFile) -> bytes:
+    """The bytes of an image as they are exported: its own, or those of a PNG.
+
+    Raises BadInputError if the image has other bytes than what was scanned, or cannot be converted.
+    """
     data = read_bytes(file.source)
     if file.image_id:
         require_digest(file.source, hashlib.sha256(data).hexdigest(), file.image_id)
+    return _to_png(file, data) if file.as_png else data
+
+
+def _write_png(file: ExportedFile, path: Path) -> None:
+    path.write_bytes(read_image_bytes(file))
+
+
+def _to_png(file: ExportedFile, data: bytes) -> bytes:
+    """An image as scan sees it, upright and its first frame, as PNG."""
+    png = io.BytesIO()
     try:
-        read_picture(data, sniff_format(data[:4096])).image.save(path, "PNG")
+        read_picture(data, sniff_format(data[:4096])).image.save(png, "PNG")
     except Exception as error:  # Pillow can raise nearly anything
         raise BadInputError(
             f"{file.source}: cannot be converted", found=str(error), next_step="run `cleaner scan --force IMAGES`"
         ) from error
+    return png.getvalue()
 
 
-def _hardlinked(source: Path, path: Path) -> bool:
+def _linked(source: Path, path: Path, mode: Mode) -> bool:
+    """Make `path` share the content of `source` without a copy, if `mode` asks for that and it is possible."""
     try:
-        path.hardlink_to(source)
+        if mode == "reflink":
+            _reflink(source, path)
+        elif mode != "copy":
+            path.hardlink_to(source)
+        return mode != "copy"
     except OSError as error:
-        if error.errno in _NO_HARDLINK:
+        if error.errno in (_NO_REFLINK if mode == "reflink" else _NO_LINK):
             return False
         raise
-    return True
+
+
+def _reflink(source: Path, path: Path) -> None:
+    try:
+        with source.open("rb") as old, path.open("xb") as new:
+            fcntl.ioctl(new, _FICLONE, old.fileno())
+        shutil.copystat(source, path)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise

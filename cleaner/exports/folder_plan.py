@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from cleaner.dataset.export_files import ExportedFile
-from cleaner.dataset.export_names import FreeNames, folder_names, is_read_by_image_folder, name_with_extension
-from cleaner.dataset.locations import read_bytes
 from cleaner.dataset.names import image_path
 from cleaner.errors import BadInputError, first_few
-from cleaner.progress import Progress
+from cleaner.exports.contents import find_sources, leads_out
+from cleaner.exports.files import ExportedFile
+from cleaner.exports.names import FreeNames, folder_names, is_read_by_image_folder, name_with_extension
 
 DROPPED = "dropped"
 CLASSES_FILE = "classes.txt"
 CLASS_NAMES_FILE = "classes.csv"
-REPEATS_FILE = "repeats.csv"
+IMAGES_FILE = "images.csv"
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ def plan_folder(
     """
     splits = sorted(set(kept["split"]))
     by_split = dropped is not None or len(splits) > 1
-    files = {CLASSES_FILE, CLASS_NAMES_FILE, REPEATS_FILE}
+    files = {CLASSES_FILE, CLASS_NAMES_FILE, IMAGES_FILE}
     of_class = folder_names(classes, () if by_split else files)
     of_split = folder_names(splits, {DROPPED, *files}) if by_split else dict.fromkeys(splits, "")
     targets = [
@@ -74,7 +72,7 @@ def _plan_kept(
     kept: pd.DataFrame, targets: Sequence[PurePosixPath], images_root: Path, names: FreeNames, *, convert: bool
 ) -> list[ExportedFile]:
     columns = [kept[name] for name in ("file_name", "format", "image_id")]
-    rows = zip(_sources(kept, images_root), targets, *columns, strict=True)
+    rows = zip(find_sources(kept, images_root), targets, *columns, strict=True)
     files = []
     for source, folder, file_name, image_format, image_id in rows:
         name = name_with_extension(PurePosixPath(file_name), image_format)
@@ -103,66 +101,18 @@ def _require_readable(planned: Sequence[ExportedFile]) -> None:
 
 def _plan_dropped(rows: pd.DataFrame, images_root: Path, names: FreeNames) -> list[ExportedFile]:
     """The dropped images whose files exist below the images root."""
-    rows = rows.loc[rows["fault"] != "outside_root"].sort_values("file_name", kind="stable")
+    rows = rows.loc[rows["fault"] != "outside_root"]
     of_label = folder_names(filter(None, rows["label"]))
     files = []
     columns = [rows[name] for name in ("file_name", "label", "drop_stage", "drop_reason", "image_id")]
     for file_name, label, stage, reason, image_id in zip(*columns, strict=True):
         name = PurePosixPath(file_name)
         source = image_path(images_root, file_name)
-        if _leads_out(name) or not source.is_file():
+        if leads_out(file_name) or not source.is_file():
             continue
         folder = PurePosixPath(DROPPED, f"{stage}-{reason}", of_label.get(label, ""))
         files.append(ExportedFile(source.resolve(), names.take(folder, name.name), image_id=image_id))
     return files
-
-
-def require_contents(rows: pd.DataFrame, images_root: Path, progress: Progress) -> None:
-    """Read the images of `rows` (file_name, image_id), and raise BadInputError for those that are not as scanned."""
-    wrong = []
-    with progress.task("verify", len(rows)) as task:
-        for name, image_id in zip(rows["file_name"], rows["image_id"], strict=True):
-            try:
-                found = hashlib.sha256(read_bytes(image_path(images_root, name))).hexdigest()
-            except OSError as error:
-                wrong.append(f"{name} ({error.strerror or error})")
-            else:
-                wrong += [name] * (found != image_id)
-            task.advance()
-    if wrong:
-        raise BadInputError(
-            f"{images_root}: {len(wrong):,} images are not as they were scanned",
-            found=first_few(wrong),
-            next_step="run `cleaner scan --force IMAGES`, then the stages after it",
-        )
-
-
-def _leads_out(name: PurePosixPath) -> bool:
-    return name.is_absolute() or ".." in name.parts
-
-
-def _sources(kept: pd.DataFrame, images_root: Path) -> list[Path]:
-    """The real file of every kept row. Raises BadInputError if any is missing or has another size."""
-    sources, wrong = [], []
-    for name, expected in zip(kept["file_name"], kept["file_bytes"], strict=True):
-        if _leads_out(PurePosixPath(name)):
-            raise BadInputError(f"file_name {name!r} leads out of {images_root}")
-        source = image_path(images_root, name)
-        try:
-            size = source.stat().st_size
-        except OSError as error:
-            wrong.append(f"{name} ({error.strerror})")
-            continue
-        if size != expected:
-            wrong.append(f"{name} ({size} bytes instead of {expected})")
-        sources.append(source.resolve())
-    if wrong:
-        raise BadInputError(
-            f"{images_root}: {len(wrong)} images have changed since the scan",
-            found=first_few(wrong),
-            next_step="run `cleaner scan IMAGES` and the stages after it again",
-        )
-    return sources
 
 
 def _warnings(plan: FolderPlan, num_gone: int, images_root: Path) -> list[str]:

@@ -1,0 +1,82 @@
+"""Answers from Label Studio: an export of tasks that `cleaner export --to label-studio` wrote, as decisions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cleaner.errors import BadInputError
+
+LABEL = "label"
+"""The name of the control in which people choose a class."""
+VERDICT = "verdict"
+"""The name of the control in which people say that no class is right, or that they cannot tell."""
+VERDICTS = ("noise", "drop", "unsure")
+_COLUMNS = ("image_id", "verdict", "label", "annotator", "time_utc")
+
+
+def read_annotations(path: Path) -> pd.DataFrame:
+    """The answers in a JSON or JSON-MIN export: image_id, verdict, label, annotator, time_utc, one row for each.
+
+    A verdict wins over a class. Skipped tasks and empty answers are left out. The index numbers the tasks from 1.
+    Raises BadInputError naming file and task.
+    """
+    try:
+        tasks = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadInputError(f"{path}: no such file", next_step="check the path") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadInputError(
+            f"{path}: not JSON", found=str(error), next_step="export as JSON from Label Studio"
+        ) from error
+    if not isinstance(tasks, list):
+        raise _bad(path, "not a list of tasks", type(tasks).__name__)
+    rows, numbers = [], []
+    for number, task in enumerate(tasks, 1):
+        try:
+            answers = list(_answers(task))
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            raise _bad(path, f"task {number} cannot be read", f"{type(error).__name__}: {error}") from error
+        rows += answers
+        numbers += [number] * len(answers)
+    return pd.DataFrame(rows, columns=list(_COLUMNS), index=pd.Index(numbers, name="task", dtype="int64"), dtype=object)
+
+
+def _answers(task: dict[str, Any]) -> Iterator[tuple[str, str, str, str, str]]:
+    if "annotations" not in task:  # JSON-MIN: a task for each annotation, with the controls' names as keys
+        chosen = {name: task.get(name) for name in (LABEL, VERDICT)}
+        if "annotation_id" in task:
+            yield from _answer(task["image_id"], chosen, task.get("annotator"), task.get("updated_at"))
+        return
+    for annotation in task["annotations"]:
+        if annotation.get("was_cancelled"):
+            continue
+        chosen = {
+            one["from_name"]: one["value"]["choices"][0] for one in annotation["result"] if one["type"] == "choices"
+        }
+        when = annotation.get("updated_at") or annotation.get("created_at")
+        yield from _answer(task["data"]["image_id"], chosen, annotation.get("completed_by"), when)
+
+
+def _answer(
+    image_id: str, chosen: dict[str, Any], annotator: Any, when: str | None
+) -> Iterator[tuple[str, str, str, str, str]]:
+    who = annotator.get("email") or annotator.get("id") if isinstance(annotator, dict) else annotator
+    name = "label-studio" if who in (None, "") else str(who)
+    if chosen.get(VERDICT):
+        yield image_id, chosen[VERDICT], "", name, when or ""
+    elif chosen.get(LABEL):
+        yield image_id, "label", chosen[LABEL], name, when or ""
+
+
+def _bad(path: Path, what: str, found: str) -> BadInputError:
+    return BadInputError(
+        f"{path}: {what}",
+        expected="a JSON or JSON-MIN export of tasks from `cleaner export --to label-studio`, with their image_id",
+        found=found,
+        next_step="nothing was imported",
+    )
