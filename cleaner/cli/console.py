@@ -212,7 +212,7 @@ def _coloured(code: str) -> str:
     from rich.console import Console as RichConsole
     from rich.syntax import Syntax
 
-    shown = RichConsole(file=getattr(sys.stdout, "results", sys.stdout), soft_wrap=True)
+    shown = RichConsole(file=_stdout(), soft_wrap=True)
     if not shown.is_terminal or shown.no_color:
         return "\n".join(f"  {line}" for line in code.splitlines())
     with shown.capture() as capture:
