@@ -139,7 +139,7 @@ def load(name: str, data: Path, work: Path) -> Set:
     judged = manifest[manifest["keep"]].reset_index(drop=True)
     backbones = load_backbones(EmbeddingSettings(), "cpu")
     embeddings = embed_rows(workspace, images, judged, backbones, options, with_style=True)
-    sight = gather_sight(embeddings, judged, 0)
+    sight, _ = gather_sight(embeddings, judged, 0)
     truth = truth.reindex(judged["file_name"])
     content = sight.contents[0](np.arange(len(judged)))
     return Set(

@@ -27,7 +27,7 @@ line.
 | 1 | failure: another process holds the workspace, no space, a fault of the program |
 | 2 | usage: the command line or a setting is not valid |
 | 3 | bad input: a file that cannot be used, a stage that is missing or stale |
-| 4 | a gate is not passed (`audit --fail-over`, `verify --fail-on-hurt`) |
+| 4 | a gate is not passed (`audit --fail-over`, `check --fail-over`, `verify --fail-on-hurt`) |
 | 130 | interrupted; the same command again goes on from there |
 
 **Settings**: the command line wins over `CLEANER_*` variables, these over `cleaner.toml` in the workspace (or

@@ -15,6 +15,7 @@ from cleaner import __version__
 from cleaner.cli import (
     audit,
     balance,
+    check,
     decide,
     decisions,
     diff,
@@ -60,6 +61,7 @@ _COMMANDS: list[Callable[..., None]] = [
     status.status,
     explain.explain,
     diff.diff,
+    check.check,
     decide.decide,
     review.review,
     queue.queue,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
@@ -31,14 +33,62 @@ class MeanViewFeatures:
         """The same as a tensor."""
         return standardise(self._embeddings.mean(rows), self._mean, self._std)
 
+    @property
+    def moments(self) -> np.ndarray:
+        """(2, D) float32: mean and deviation by which they are standardised."""
+        return torch.stack([self._mean, self._std]).numpy()
+
+
+@dataclass(frozen=True)
+class ClassFit:
+    """How well N images fit classes, and the ridge head that says so of images that were not among them."""
+
+    scores: np.ndarray
+    """(N, 2) float32: of the given class (NaN without one) and of the best, standardised over the N; higher is better.
+    """
+    head: np.ndarray
+    """(D + 1, K) float32: weights, the constant's last, of the head that learned from all labelled rows."""
+    moments: np.ndarray
+    """(2, 2) float32: mean and deviation of the two scores before they were standardised."""
+
+    def judge(self, features: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Scores (n, 2) float32 of other images with `features` (n, D) under `targets` (n,), -1: no class."""
+        return (_two_scores(features @ self.head[:-1] + self.head[-1], targets) - self.moments[0]) / self.moments[1]
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The labelled images among which those nearest to another one are looked for."""
+
+    directions: np.ndarray
+    """(m, D) int8: features in steps of a 127th of each row's largest: only their direction counts."""
+    labels: np.ndarray
+    """(m,) int64."""
+
+    @classmethod
+    def of(cls, features: MeanViewFeatures, targets: np.ndarray) -> Neighbours:
+        """Those of images with these `targets` (N,), -1 where an image is nobody's neighbour."""
+        rows = _references(targets)
+        parts = [features(part) for part in _chunks(rows)]
+        steps = [np.rint(x * (127 / np.maximum(np.abs(x).max(1, keepdims=True), 1e-9))).astype(np.int8) for x in parts]
+        return cls(np.concatenate([np.zeros((0, features.moments.shape[1]), np.int8), *steps]), targets[rows])
+
+    def judge(self, features: np.ndarray) -> np.ndarray:
+        """As `compute_neighbour_agreement`, for other images with `features` (n, D)."""
+        if len(self.labels) <= 2 * _NUM_NEIGHBOURS:
+            return np.full(len(features), np.nan, np.float32)
+        known = _unit(torch.from_numpy(self.directions).float())
+        cosines = _unit(torch.from_numpy(features)) @ known.T
+        return _agreement(cosines, torch.from_numpy(self.labels)).numpy()
+
 
 def compute_class_evidence(
     features: MeanViewFeatures, targets: np.ndarray, fold: np.ndarray, num_classes: int, learns: np.ndarray
-) -> np.ndarray:
+) -> ClassFit:
     """Out-of-fold ridge scores of the given class and of the best class, each standardised over all rows.
 
     `targets` (N,) class numbers, -1 for a row without one (its own-class score is NaN); `fold` (N,) from 0;
-    `learns` (N,) bool: rows to learn from; the others are only scored. Returns (N, 2) float32, higher fits better.
+    `learns` (N,) bool: rows to learn from; the others are only scored.
     Normal equations are summed once and each fold's share is subtracted, so memory is D x D per fold, never
     images x classes.
     """
@@ -51,18 +101,25 @@ def compute_class_evidence(
     gram, cross = sum(p[0] for p in parts), sum(p[1] for p in parts)
     result = np.full((len(targets), 2), np.nan, np.float32)
     for f in range(num_folds):
-        g, c = gram - parts[f][0], cross - parts[f][1]
-        penalty = _RIDGE * max(1.0, float(g[-1, -1])) * torch.eye(len(g), dtype=g.dtype)
-        weights = torch.linalg.solve(g + penalty, c).float()
+        weights = _solve(gram - parts[f][0], cross - parts[f][1])
         rows = np.flatnonzero(fold == f)
         for start in range(0, len(rows), _CHUNK):
             part = rows[start : start + _CHUNK]
-            scores = (_with_one(features.tensor(part)) @ weights).numpy()
-            own = targets[part]
-            result[part, 0] = np.where(own >= 0, scores[np.arange(len(part)), np.maximum(own, 0)], np.nan)
-            result[part, 1] = scores.max(1)
-    standard: np.ndarray = (result - np.nanmean(result, axis=0)) / np.maximum(np.nanstd(result, axis=0), 1e-6)
-    return standard
+            result[part] = _two_scores((_with_one(features.tensor(part)) @ weights).numpy(), targets[part])
+    moments = np.stack([np.nanmean(result, axis=0), np.maximum(np.nanstd(result, axis=0), 1e-6)])
+    return ClassFit((result - moments[0]) / moments[1], _solve(gram, cross).numpy(), moments)
+
+
+def _two_scores(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """(n, 2) float32: of `scores` (n, K), that of the own class, NaN for a target of -1, and the best."""
+    own = np.where(targets >= 0, scores[np.arange(len(targets)), np.maximum(targets, 0)], np.nan)
+    return np.column_stack([own, scores.max(1)]).astype(np.float32)
+
+
+def _solve(gram: torch.Tensor, cross: torch.Tensor) -> torch.Tensor:
+    penalty = _RIDGE * max(1.0, float(gram[-1, -1])) * torch.eye(len(gram), dtype=gram.dtype)
+    weights: torch.Tensor = torch.linalg.solve(gram + penalty, cross).float()
+    return weights
 
 
 def compute_neighbour_agreement(features: MeanViewFeatures, targets: np.ndarray, groups: np.ndarray) -> np.ndarray:
@@ -72,9 +129,7 @@ def compute_neighbour_agreement(features: MeanViewFeatures, targets: np.ndarray,
     nobody's neighbour; `groups` (N,): rows that share a number are copies, and no neighbours. NaN where a set is too
     small.
     """
-    labelled = np.flatnonzero(targets >= 0)
-    spaced = np.linspace(0, len(labelled) - 1, min(len(labelled), _MAX_REFERENCES)).astype(np.int64)
-    references = labelled[spaced]
+    references = _references(targets)
     if len(references) <= 2 * _NUM_NEIGHBOURS:
         return np.full(len(targets), np.nan, np.float32)
     known = torch.cat([_unit(features.tensor(part)) for part in _chunks(references)])
@@ -83,10 +138,21 @@ def compute_neighbour_agreement(features: MeanViewFeatures, targets: np.ndarray,
     for part in _chunks(np.arange(len(targets))):
         cosines = _unit(features.tensor(part)) @ known.T
         cosines[torch.from_numpy(groups[part])[:, None] == group] = -2
-        nearest = labels[cosines.topk(_NUM_NEIGHBOURS).indices]  # (B, 10)
-        shares.append((nearest[:, :, None] == nearest[:, None, :]).sum(2).amax(1) / _NUM_NEIGHBOURS)
-    agreement: np.ndarray = torch.cat(shares).float().numpy()
+        shares.append(_agreement(cosines, labels))
+    agreement: np.ndarray = torch.cat(shares).numpy()
     return agreement
+
+
+def _references(targets: np.ndarray) -> np.ndarray:
+    labelled = np.flatnonzero(targets >= 0)
+    spaced = np.linspace(0, len(labelled) - 1, min(len(labelled), _MAX_REFERENCES)).astype(np.int64)
+    return labelled[spaced]
+
+
+def _agreement(cosines: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """(B,) float32 from cosines (B, m) to images with `labels` (m,)."""
+    nearest = labels[cosines.topk(_NUM_NEIGHBOURS).indices]  # (B, 10)
+    return ((nearest[:, :, None] == nearest[:, None, :]).sum(2).amax(1) / _NUM_NEIGHBOURS).float()
 
 
 def _chunks(rows: np.ndarray) -> list[np.ndarray]:

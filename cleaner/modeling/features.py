@@ -96,6 +96,11 @@ class StyleFeatures:
         """Features (n, S) float32 of `rows` (n,)."""
         return standardise(self._style[rows], self._mean, self._std).numpy()
 
+    @property
+    def moments(self) -> np.ndarray:
+        """(2, S) float32: mean and deviation by which they are standardised."""
+        return torch.stack([self._mean, self._std]).numpy()
+
 
 def feature_moments(embeddings: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and standard deviation (D,) float32 of the square-rooted embeddings (N, D); chunks are summed in float64."""
@@ -113,6 +118,12 @@ def feature_moments(embeddings: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]
 def standardise(values: np.ndarray, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
     """Features (n, D) float32 of embeddings or style (n, D), by the moments (D,) of their square roots."""
     return hellinger(torch.from_numpy(values).float()).sub_(mean).div_(std)
+
+
+def standardise_by(moments: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """`standardise` by `moments` (2, D) that were kept, of `values` (n, D): (n, D) float32."""
+    mean, std = torch.from_numpy(moments)
+    return standardise(values, mean, std).numpy()
 
 
 def hellinger(x: torch.Tensor) -> torch.Tensor:

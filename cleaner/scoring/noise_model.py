@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -71,6 +72,10 @@ class NoiseEstimate:
     """Log loss over the seeds with both kinds counting the same, held out; infinite without both kinds."""
     explain: Callable[[np.ndarray], np.ndarray] = say_nothing
     """Row numbers (n,) to what speaks most for noise in each (n,) object: content, style, or a name of EVIDENCE."""
+    taught: Taught | None = None
+    """The model behind it; None for the default weights."""
+    log_odds: np.ndarray | None = None
+    """(N,) float: its scores, of which `noise_prob` is a rising curve."""
 
 
 class NoiseModel:
@@ -84,7 +89,10 @@ class NoiseModel:
         log_odds, ranks = self._sight.default_log_odds, self._sight.ranks
         share = estimate_share(log_odds[self._sight.countable & ~self._seeds.is_seed])
         return NoiseEstimate(
-            to_probability(log_odds, share), share, explain=lambda rows: strongest_default(ranks[rows])
+            to_probability(log_odds, share),
+            share,
+            explain=lambda rows: strongest_default(ranks[rows]),
+            log_odds=log_odds,
         )
 
     def learn(self, positive: np.ndarray, negative: np.ndarray) -> NoiseEstimate:
@@ -97,7 +105,8 @@ class NoiseModel:
         likely = None if noise_seeds.any() else positive
         posterior = compute_noise_posterior(taught.scores, noise_seeds, normal_seeds, sight.countable, likely)
         loss = _balanced_loss(taught.scores[seeds.is_seed], seeds.is_noise[seeds.is_seed])
-        return NoiseEstimate(posterior.probs, posterior.prior, loss, lambda rows: self._explain(taught, rows))
+        explain = partial(self._explain, taught)
+        return NoiseEstimate(posterior.probs, posterior.prior, loss, explain, taught, taught.scores)
 
     def by_answers(self) -> NoiseEstimate:
         """The estimate from seeds that are answers to looks, at least one of each kind; its share is of all rows."""
@@ -108,7 +117,7 @@ class NoiseModel:
         likely = np.where(seeds.is_seed, seeds.is_noise, probs)[countable]
         return NoiseEstimate(probs, float(likely.mean()), explain=lambda rows: self._explain(taught, rows))
 
-    def _teach(self, rows: np.ndarray, y: np.ndarray) -> _Taught:
+    def _teach(self, rows: np.ndarray, y: np.ndarray) -> Taught:
         """Models that learned `rows` (n,) with kinds `y` (n,), one for each weight of the evidence, and their mean."""
         contents, evident = self._content_kernels(rows, rows), self._evidence_kernel(self._sight.ranks[rows], rows)
         like, groups = np.mean(contents, 0), self._sight.groups[rows]
@@ -118,6 +127,7 @@ class NoiseModel:
         share /= share.sum()
         weights = np.stack([m.weights for m in models])
         of_content, of_evidence = share @ weights / len(contents), (share * _EVIDENCE_WEIGHTS) @ weights
+        intercept = float(share @ [m.intercept for m in models])
         parts = np.empty((len(self._sight.groups), len(contents) + 1))
         for start in range(0, len(parts), _CHUNK):
             part = np.arange(start, min(start + _CHUNK, len(parts)))
@@ -125,9 +135,10 @@ class NoiseModel:
             parts[part] = np.column_stack(
                 [*(k @ of_content for k in self._content_kernels(part, rows)), evident @ of_evidence]
             )
-        scores = parts.sum(1) + share @ [m.intercept for m in models]
+        scores = parts.sum(1) + intercept
         scores[rows] = share @ np.stack([m.held_out for m in models])
-        return _Taught(rows, of_evidence, parts - np.median(parts[self._sight.countable], axis=0), scores)
+        middle = np.median(parts[self._sight.countable], axis=0)
+        return Taught(rows, of_content, of_evidence, intercept, parts - middle, scores)
 
     def _content_kernels(self, rows: np.ndarray, others: np.ndarray) -> list[np.ndarray]:
         """Likeness (n, m) float32, 0 .. 1, of what `rows` (n,) and `others` (m,) show; one for each kind of content."""
@@ -140,7 +151,7 @@ class NoiseModel:
         kernel: np.ndarray = np.exp(-squared / (2 * ranks.shape[1]))
         return kernel
 
-    def _explain(self, taught: _Taught, rows: np.ndarray) -> np.ndarray:
+    def _explain(self, taught: Taught, rows: np.ndarray) -> np.ndarray:
         names: np.ndarray = np.array([*_CONTENT_NAMES[: len(self._sight.contents)], ""], object)[
             taught.parts[rows].argmax(1)
         ]
@@ -157,12 +168,15 @@ class NoiseModel:
 
 
 @dataclass(frozen=True)
-class _Taught:
+class Taught:
     """What models learned from n rows, and what they say of N."""
 
     rows: np.ndarray
+    of_content: np.ndarray
+    """(n,) float64: weights of the kernel of each kind of content."""
     of_evidence: np.ndarray
     """(n,) float64: weights of the evidence's kernel."""
+    intercept: float
     parts: np.ndarray
     """(N, K + 1): what each kind of content and the evidence add to the score, above the middle image."""
     scores: np.ndarray

@@ -57,6 +57,10 @@ class NoiseResult:
     """stable, repeats, worse or max_rounds."""
     explain: Callable[[np.ndarray], np.ndarray] = say_nothing
     """`NoiseEstimate.explain` of the last round that was taken."""
+    estimates: tuple[NoiseEstimate, ...] = ()
+    """Of the first round and of the last that was taken; none without a round."""
+    has_seeds: bool = False
+    """Whether seeds made the first round."""
 
 
 def run_rounds(
@@ -91,8 +95,7 @@ def run_rounds(
             estimate = model.learn(positive, negative)
             if estimate.seed_loss > first.seed_loss:
                 return replace(result, stopped="worse")
-        probs = _between(first.noise_prob, estimate.noise_prob) if has_seeds else estimate.noise_prob
-        probs = _at_most(threshold, probs, first.noise_prob < (_ANCHOR if has_seeds else _COLD_ANCHOR))
+        probs = settle(first.noise_prob, estimate.noise_prob, has_seeds, threshold)
         now = (probs > threshold) & countable & ~seeds.is_seed
         cycle = next((i for i, r in enumerate(rounds[:-1]) if np.array_equal(now, r.found)), None)
         if cycle is not None:  # it goes round in circles: only what each of these rounds found is sure
@@ -100,7 +103,7 @@ def run_rounds(
             probs, now = _at_most(threshold, probs, now & ~sure), sure
         num_new, num_left = int((now & ~found).sum()), int((found & ~now).sum())
         rounds.append(NoiseRound(number, probs, now, num_new, num_left, estimate.share))
-        result = NoiseResult(rounds, "max_rounds", estimate.explain)
+        result = NoiseResult(rounds, "max_rounds", estimate.explain, (first, estimate), bool(has_seeds))
         on_round(rounds[-1])
         if cycle is not None:
             return replace(result, stopped="repeats")
@@ -108,6 +111,12 @@ def run_rounds(
             return replace(result, stopped="stable")
         found = now
     return result
+
+
+def settle(first: np.ndarray, later: np.ndarray, has_seeds: bool, threshold: float) -> np.ndarray:
+    """Probabilities (N,) float32 from those of the first and of a later round, anchored by the first."""
+    probs = _between(first, later) if has_seeds else later
+    return _at_most(threshold, probs, first < (_ANCHOR if has_seeds else _COLD_ANCHOR))
 
 
 def _between(first: np.ndarray, later: np.ndarray) -> np.ndarray:

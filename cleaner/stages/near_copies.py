@@ -67,7 +67,7 @@ def find_near_copies(pictures: Pictures, radius: int, workspace: Workspace, opti
 
     Comparisons are kept in the workspace's cache by the contents of the two files.
     """
-    looks = _Looks(workspace, options)
+    looks = Looks(workspace, options)
 
     def confirm(pairs: Sequence[Pair]) -> list[Placing | None]:
         sides = list(zip(pictures.paths, pictures.image_ids, strict=True))
@@ -97,7 +97,7 @@ def propose_pairs(pictures: Pictures, radius: int) -> list[Pair]:
     return [(i, j, placing) for (i, j), placing in sorted(proposed.items(), key=lambda item: item[0])]
 
 
-class _Looks:
+class Looks:
     """Looks at pairs with the run's engine, and remembers what they showed."""
 
     def __init__(self, workspace: Workspace, options: RunOptions) -> None:

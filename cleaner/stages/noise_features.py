@@ -10,12 +10,19 @@ import numpy as np
 import pandas as pd
 
 from cleaner.config import NoiseSettings
-from cleaner.modeling.class_evidence import MeanViewFeatures, compute_class_evidence, compute_neighbour_agreement
+from cleaner.modeling.class_evidence import (
+    ClassFit,
+    MeanViewFeatures,
+    Neighbours,
+    compute_class_evidence,
+    compute_neighbour_agreement,
+)
 from cleaner.modeling.embeddings import Embeddings
-from cleaner.modeling.features import StyleFeatures
+from cleaner.modeling.features import StyleFeatures, standardise_by
 from cleaner.random_streams import Stream, open_stream
 from cleaner.scoring.groups import assign_folds, duplicate_groups
 from cleaner.scoring.noise_evidence import EVIDENCE, default_log_odds, rank_evidence
+from cleaner.scoring.noise_judge import quantiles_of, rank_among
 from cleaner.scoring.noise_model import Features, Sight
 from cleaner.stages.inputs import embed_for
 from cleaner.stages.stage_run import Machine, StageRun
@@ -30,7 +37,29 @@ class NoiseFeatures:
     """What there is to see of the judged rows and of the images from outside, N in all."""
 
     sight: Sight
+    eye: Eye
     machine: Machine
+
+
+@dataclass(frozen=True)
+class Eye:
+    """What shows the classifier other images as it saw those of the run."""
+
+    moments: list[np.ndarray]
+    """(2, D) float32 for each kind of content: mean and deviation of its features."""
+    fit: ClassFit
+    neighbours: Neighbours
+    quantiles: np.ndarray
+    """(Q, E): see `quantiles_of`."""
+    classes: list[str]
+
+    def see(self, embeddings: Embeddings, rows: pd.DataFrame) -> tuple[list[np.ndarray], np.ndarray]:
+        """Features (n, D) of the n manifest `rows` for each kind of content, and ranks (n, E) of their evidence."""
+        sources = [embeddings.mean(slice(None)), embeddings.style]
+        contents = [standardise_by(m, x) for m, x in zip(self.moments, sources, strict=False) if x is not None]
+        targets = pd.Index(self.classes).get_indexer(rows["clean_label"])
+        evidence = [self.fit.judge(contents[0], targets), self.neighbours.judge(contents[0]), _file_evidence(rows)]
+        return contents, rank_among(np.column_stack(evidence), self.quantiles)
 
 
 def compute_features(
@@ -38,27 +67,39 @@ def compute_features(
 ) -> NoiseFeatures:
     """Embed the judged rows, followed by `outside` images (image_id, path), and gather the evidence."""
     embeddings, machine = embed_for(run, judged, outside, with_style=True)
-    return NoiseFeatures(gather_sight(embeddings, judged, run.options.seed), machine)
+    return NoiseFeatures(*gather_sight(embeddings, judged, run.options.seed), machine)
 
 
-def gather_sight(embeddings: Embeddings, judged: pd.DataFrame, seed: int) -> Sight:
-    """What the classifier sees of M judged rows and of the images from outside that follow them in `embeddings`."""
+def gather_sight(embeddings: Embeddings, judged: pd.DataFrame, seed: int) -> tuple[Sight, Eye]:
+    """What the classifier sees of M judged rows and of the images from outside that follow them in `embeddings`, and
+    what sees others alike.
+    """
     content = MeanViewFeatures(embeddings)
     num_outside = len(embeddings.plain) - len(judged)
     groups = duplicate_groups(judged)
     groups = np.concatenate([groups, groups.max(initial=-1) + 1 + np.arange(num_outside)])
     evidence = np.full((len(groups), len(EVIDENCE)), np.nan)
-    evidence[: len(judged), :3] = _class_evidence(content, judged, groups, seed)[: len(judged)]  # others have no class
+    fit, learned, classes = _fit_classes(content, judged, groups, seed)
+    agreement = compute_neighbour_agreement(content, learned, groups)
+    evidence[: len(judged), :3] = np.column_stack([fit.scores, agreement])[: len(judged)]  # others have no class
     evidence[: len(judged), 3:] = _file_evidence(judged)
     ranks = rank_evidence(evidence)
     contents: list[Features] = [content]
+    moments = [content.moments]
     if embeddings.style is not None and embeddings.style.shape[1]:
-        contents.append(StyleFeatures(embeddings.style))
-    return Sight(contents, ranks, default_log_odds(ranks), groups, np.arange(len(groups)) < len(judged))
+        style = StyleFeatures(embeddings.style)
+        contents.append(style)
+        moments.append(style.moments)
+    eye = Eye(moments, fit, Neighbours.of(content, learned), quantiles_of(evidence), classes)
+    return Sight(contents, ranks, default_log_odds(ranks), groups, np.arange(len(groups)) < len(judged)), eye
 
 
-def _class_evidence(content: MeanViewFeatures, judged: pd.DataFrame, groups: np.ndarray, seed: int) -> np.ndarray:
-    """(N, 3): fit to the given and to the best class, agreement of the neighbours."""
+def _fit_classes(
+    content: MeanViewFeatures, judged: pd.DataFrame, groups: np.ndarray, seed: int
+) -> tuple[ClassFit, np.ndarray, list[str]]:
+    """The fit of N images to the classes, the class numbers (N,) of those that models learn from, else -1, and the
+    classes.
+    """
     num_outside = len(groups) - len(judged)
     labels, classes = pd.factorize(judged["clean_label"], sort=True)
     rng = open_stream(seed, Stream.NOISE_EVIDENCE_FOLDS)
@@ -68,7 +109,7 @@ def _class_evidence(content: MeanViewFeatures, judged: pd.DataFrame, groups: np.
     folds = np.concatenate([fold, np.zeros(num_outside, np.int64)])
     learns = np.concatenate([learns, np.zeros(num_outside, bool)])
     fit = compute_class_evidence(content, targets, folds, len(classes), learns)
-    return np.column_stack([fit, compute_neighbour_agreement(content, np.where(learns, targets, -1), groups)])
+    return fit, np.where(learns, targets, -1), list(classes)
 
 
 def _file_evidence(judged: pd.DataFrame) -> np.ndarray:

@@ -13,9 +13,11 @@ from cleaner.dataset.manifest import drop_rows, with_stage_columns, write_table
 from cleaner.errors import BadInputError
 from cleaner.random_streams import Stream, open_stream
 from cleaner.scoring.groups import exact_groups
+from cleaner.scoring.noise_judge import NoiseJudge
 from cleaner.scoring.noise_model import NoiseModel
 from cleaner.scoring.noise_rounds import NoiseResult, NoiseRound, run_rounds
 from cleaner.stages.noise_features import compute_features
+from cleaner.stages.noise_kept import KeptNoise
 from cleaner.stages.noise_seeds import PickedSeeds, find_labelled, pick_seeds, read_given
 from cleaner.stages.stage_run import StageResult, StageRun
 
@@ -53,13 +55,15 @@ def find_noise(run: StageRun[NoiseSettings]) -> StageResult:
     full = _into_manifest(manifest, _with_scores(run, judged, result, picked), settings)
     rounds = _rounds_table(judged["file_name"].to_numpy(), result, settings)
     write_table(folder / "rounds.parquet", rounds, _ROUNDS_SCHEMA)
+    kept = KeptNoise(features.eye, NoiseJudge.of(result, features.sight, settings.threshold))
+    files = ["rounds.parquet", kept.write(folder)]
     doubtful = (full["noise_prob"] > settings.doubtful) & ~full["is_noise"] & full["keep"]
     notes, warnings = _notes(result, picked)
     if not full["is_noise"].any():
         warnings.append(_NOTHING_FOUND)
     return run.complete(
         full,
-        files=["rounds.parquet"],
+        files=files,
         counts={"noise_images": int(full["is_noise"].sum()), "doubtful": int(doubtful.sum())},
         machine=features.machine,
         notes=notes,

@@ -20,6 +20,7 @@ from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.files import FoundFile, is_inside, list_files
 from cleaner.dataset.images import ImageFacts
 from cleaner.dataset.inspection import Limits
+from cleaner.dataset.kept_looks import write_looks
 from cleaner.dataset.label_lists import VOTES_FILE
 from cleaner.dataset.locations import is_remote
 from cleaner.dataset.manifest import drop_rows, write_table
@@ -87,7 +88,8 @@ def _scan(
     warnings = [*chosen.warnings, *copies.warnings, *_leak_warnings(manifest, counts["split_leaks"])]
     for message in warnings:
         options.progress.warn(message)
-    files = [VOTES_FILE] if chosen.votes is not None else []
+    files = [write_looks(place.parent, [f.name for f in chosen.files], facts)]
+    files += [VOTES_FILE] if chosen.votes is not None else []
     return run.complete(manifest, counts=counts, files=files, warnings=warnings)
 
 
@@ -123,7 +125,7 @@ def _judge(
     chosen: ScanSet, facts: list[ImageFacts], copies: Copies, settings: ScanSettings, *, yes: bool
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The manifest and the counts of its record. Unless `yes`, raises UsageError as `SetQuality.require_rare` does."""
-    manifest = _facts_frame(chosen, facts)
+    manifest = facts_frame(chosen, facts)
     readable = manifest["readable"].to_numpy()
     manifest["duplicate_group"] = copies.group
     kind = np.where(copies.is_near, "near", "exact")
@@ -180,7 +182,8 @@ def _leak_warnings(manifest: pd.DataFrame, leaks: dict[str, int]) -> list[str]:
     return [f"pictures shared by splits: {listed}, such as {', '.join(leak_examples(manifest, 3))}{advice}"]
 
 
-def _facts_frame(chosen: ScanSet, facts: list[ImageFacts]) -> pd.DataFrame:
+def facts_frame(chosen: ScanSet, facts: list[ImageFacts]) -> pd.DataFrame:
+    """The manifest's columns that say what each file is, all rows kept."""
     num = len(facts)
     text = partial(pd.Series, dtype=object)
     columns: dict[str, Any] = {

@@ -41,8 +41,10 @@ class ScanSet:
         return find_alike(Counter(label for file, label in zip(self.files, self.labels, strict=True) if not file.fault))
 
 
-def choose_files(root: Path, found: list[FoundFile], settings: ScanSettings) -> ScanSet:
+def choose_files(root: Path, found: list[FoundFile], settings: ScanSettings, *, adds: bool = False) -> ScanSet:
     """The set that `settings` make of the files `found` below `root`, with warnings about what looks odd in it.
+
+    `adds`: it is to be added to another one, so it may well have one class, and no training images.
 
     Raises BadInputError for a tree without class folders, an image outside of them, or a list or names that cannot be
     used; UsageError for a folder of `--splits` that holds no files.
@@ -62,6 +64,8 @@ def choose_files(root: Path, found: list[FoundFile], settings: ScanSettings) -> 
         chosen.warnings.append(
             f"classes whose names read alike: {first_few(pairs)}; if they are one, add --normalize-labels"
         )
+    if adds:
+        return chosen
     if len(set(filter(None, chosen.labels))) == 1:
         chosen.warnings.append("one class only: noise and copies can be found, but no label can be told to be wrong")
     if TRAIN not in chosen.splits:

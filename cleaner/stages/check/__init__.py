@@ -1,0 +1,1 @@
+"""`cleaner check`: new images judged by what an earlier run left behind."""
