@@ -10,7 +10,8 @@ import typer
 
 from cleaner.cli import options as o
 from cleaner.cli.command_line import CommandLine, keys, takes
-from cleaner.cli.session import listed, open_session
+from cleaner.cli.session import open_session
+from cleaner.cli.summaries import listed
 from cleaner.errors import GateError, UsageError
 
 if TYPE_CHECKING:

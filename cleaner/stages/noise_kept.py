@@ -52,7 +52,7 @@ class KeptNoise:
             "has_seeds": judge.has_seeds,
             "threshold": judge.threshold,
         }
-        metadata = {name: json.dumps(value) for name, value in about.items()}
+        metadata = {"about": json.dumps(about)}  # one entry: safetensors writes several in any order
         write_atomic(folder / FILE, save_tensors({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata))
         return FILE
 
@@ -61,7 +61,7 @@ class KeptNoise:
         """What a run has written to `folder`; None if that was an older version."""
         try:
             with safe_open(folder / FILE, framework="numpy") as file:
-                about = {name: json.loads(value) for name, value in file.metadata().items()}
+                about = json.loads(file.metadata()["about"])
                 names = file.keys()
                 tensors = {name: file.get_tensor(name) for name in names}
         except (FileNotFoundError, SafetensorError):

@@ -20,7 +20,9 @@ from tests.support.launcher import KILLED, Launcher
 
 OUTPUTS = [
     *(f"{stage}/manifest.parquet" for stage in STAGES),
+    "scan/looks.safetensors",
     "noise/rounds.parquet",
+    "noise/model.safetensors",
     "labels/rounds.parquet",
     "labels/predictions.safetensors",
     "balance/classes.parquet",
