@@ -18,6 +18,7 @@ from cleaner.scoring.noise_judge import NoiseJudge, NoiseScorer
 from cleaner.stages.noise_features import Eye
 
 FILE = "model.safetensors"
+_ABOUT = "about"
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class KeptNoise:
             "has_seeds": judge.has_seeds,
             "threshold": judge.threshold,
         }
-        metadata = {"about": json.dumps(about)}  # one entry: safetensors writes several in any order
+        metadata = {_ABOUT: json.dumps(about)}  # one entry: safetensors writes several in any order
         write_atomic(folder / FILE, save_tensors({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata))
         return FILE
 
@@ -61,10 +62,12 @@ class KeptNoise:
         """What a run has written to `folder`; None if that was an older version."""
         try:
             with safe_open(folder / FILE, framework="numpy") as file:
-                about = json.loads(file.metadata()["about"])
+                about = json.loads((file.metadata() or {}).get(_ABOUT, "null"))
                 names = file.keys()
                 tensors = {name: file.get_tensor(name) for name in names}
         except (FileNotFoundError, SafetensorError):
+            return None
+        if about is None:
             return None
         moments, contents = ([tensors[f"{name}_{n}"] for n in range(about["kinds"])] for name in ("moments", "content"))
         fit = ClassFit(np.zeros((0, 2), np.float32), tensors["head"], tensors["fit_moments"])
