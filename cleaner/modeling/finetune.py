@@ -16,6 +16,7 @@ from cleaner.config import EmbeddingSettings, LearnerName
 from cleaner.dataset.store import Arrays, digest_of
 from cleaner.modeling.backbones import resolve_device
 from cleaner.modeling.batches import Sample
+from cleaner.modeling.decoding import FILE_TIMEOUT_S
 from cleaner.modeling.diagnosis import NormHealth, diagnose_norms
 from cleaner.modeling.learner import NEVER, FitJob, ModelJob, Predictor
 from cleaner.modeling.networks import Blueprint, classifier_of, load_blueprint
@@ -259,6 +260,8 @@ class LearnerPlan:
     device: str
     cache: str
     """Where the pixels are cached: a folder or, for other machines, a URL."""
+    file_timeout_s: float = FILE_TIMEOUT_S
+    """Seconds of CPU for decoding one image."""
 
 
 def load_learner(plan: LearnerPlan, *, workers: int, progress: Progress) -> FinetuneLearner:
@@ -267,7 +270,15 @@ def load_learner(plan: LearnerPlan, *, workers: int, progress: Progress) -> Fine
     Raises BackboneError for a network that is unknown or has no weights, BadInputError for an image that changed.
     """
     blueprint, size = load_blueprint(plan.settings, plan.device), plan.settings.image_size
-    pixels = load_pixels(plan.image_ids, plan.paths, size, Path(plan.cache), workers=workers, progress=progress)
+    pixels = load_pixels(
+        plan.image_ids,
+        plan.paths,
+        size,
+        Path(plan.cache),
+        workers=workers,
+        progress=progress,
+        file_timeout_s=plan.file_timeout_s,
+    )
     return FinetuneLearner(pixels, blueprint, plan.num_classes, workers=workers, progress=progress)
 
 

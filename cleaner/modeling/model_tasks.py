@@ -128,7 +128,8 @@ def load_cluster_learner(
     machine decodes for itself, this one into `own_cache`, and only if a model predicts here.
     """
     blueprint, size = load_blueprint(plan.settings, plan.device), plan.settings.image_size
-    load = functools.partial(load_pixels, plan.image_ids, plan.paths, size, progress=progress)
+    images = (plan.image_ids, plan.paths, size)
+    load = functools.partial(load_pixels, *images, progress=progress, file_timeout_s=plan.file_timeout_s)
     pixels: Pixels
     if is_remote(plan.cache):
         later = functools.partial(load, own_cache, workers=workers)

@@ -70,7 +70,7 @@ class PixelShard:
     size_px: int
     folder: Path
     """Where the shard is stored."""
-    workers: int
+    cost: Cost
 
     @property
     def path(self) -> Path:
@@ -87,12 +87,13 @@ def load_pixels(
     workers: int,
     progress: Progress,
     map_shards: Mapper | None = None,
+    file_timeout_s: float = FILE_TIMEOUT_S,
 ) -> MappedPixels:
     """Pixels of images, one row for each of `image_ids` (hex SHA-256, may repeat), squares of `size_px`.
 
     What `cache` holds is used; the rest is decoded and stored in shards, each whole or not at all, so that an
     interruption loses at most one shard. With `map_shards(function, tasks)` other machines do that in the same cache.
-    An image whose decoder crashes or hangs is a blank picture, with a warning.
+    An image whose decoder crashes, or takes more than `file_timeout_s` of CPU, is a blank picture, with a warning.
     Raises BadInputError, naming the file, for an image that cannot be decoded or whose bytes do not match its id.
     """
     folder = cache / "pixels" / f"{size_px}-v{PIXELS_VERSION}"
@@ -104,11 +105,11 @@ def load_pixels(
         with waiting_lock(folder / ".lock"):  # tasks of one machine that need the same images decode them once
             _open_shards(folder, wanted, place, shards)
             missing = {key: str(path) for key, path in zip(image_ids, paths, strict=True) if key not in place}
-            _decode(missing, size_px, folder, workers, progress, map_shards)
+            _decode(missing, size_px, folder, Cost(workers, file_timeout_s), progress, map_shards)
             _open_shards(folder, wanted, place, shards)
     blanks = {key: str(path) for key, path in zip(image_ids, paths, strict=True) if key not in place}
     if blanks:
-        progress.warn(about_blanks(list(blanks.values()), FILE_TIMEOUT_S))
+        progress.warn(about_blanks(list(blanks.values()), file_timeout_s))
         place |= dict.fromkeys(blanks, (len(shards), 0))
         shards.append(blank(size_px)[None])
     at = np.array([place[key] for key in image_ids], np.int64).reshape(-1, 2)
@@ -122,7 +123,7 @@ def digest_pixels(image_ids: Sequence[str], size_px: int) -> str:
 
 def decode_shard(shard: PixelShard) -> Arrays:
     """Decode the images of a shard and store them, but for those whose decoder dies; returns their number, `num`."""
-    with open_decoder(decode_rgb, shard.size_px, Cost(shard.workers), remote=any_remote(shard.paths)) as decoder:
+    with open_decoder(decode_rgb, shard.size_px, shard.cost, remote=any_remote(shard.paths)) as decoder:
         waiting = [decoder.submit(i, _as_it_is) for i in zip(shard.image_ids, shard.paths, strict=True)]
         images = {key: f.result() for key, f in zip(shard.image_ids, waiting, strict=True)}
     sound = {key: pixels for key, pixels in images.items() if pixels is not None}
@@ -144,12 +145,12 @@ def _store(shard: PixelShard, images: dict[str, np.ndarray]) -> None:
 
 
 def _decode(
-    missing: dict[str, str], size_px: int, folder: Path, workers: int, progress: Progress, map_shards: Mapper | None
+    missing: dict[str, str], size_px: int, folder: Path, cost: Cost, progress: Progress, map_shards: Mapper | None
 ) -> None:
     items, tasks = list(missing.items()), []
     for start in range(0, len(items), _SHARD_IMAGES):
         ids, paths = zip(*items[start : start + _SHARD_IMAGES], strict=True)
-        shard = PixelShard(ids, paths, size_px, folder, workers)
+        shard = PixelShard(ids, paths, size_px, folder, cost)
         tasks.append((shard.path.stem, shard))
     done = (decode_shard(shard) for _, shard in tasks) if map_shards is None else map_shards(decode_shard, tasks)
     with progress.task("decoding", len(items)) as task:

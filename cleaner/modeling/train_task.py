@@ -55,7 +55,9 @@ class TrainTask:
     threads: int
     """Threads of the arithmetic."""
     workers: int
-    """Decoding threads."""
+    """Decoding processes."""
+    file_timeout_s: float
+    """Seconds of CPU for decoding one image."""
     blueprint_key: str
     """`Blueprint.key` on the machine that asks; the worker's must be the same."""
     cache: str
@@ -181,7 +183,14 @@ def train_network(
 def open_pixels(task: TrainTask, cache: Path, progress: Progress, map_shards: Mapper | None = None) -> Pixels:
     """The pixels of all images of a task; see load_pixels."""
     images = (task.image_ids, task.paths, task.size_px)
-    return load_pixels(*images, cache, workers=task.workers, progress=progress, map_shards=map_shards)
+    return load_pixels(
+        *images,
+        cache,
+        workers=task.workers,
+        progress=progress,
+        map_shards=map_shards,
+        file_timeout_s=task.file_timeout_s,
+    )
 
 
 def _objective(task: TrainTask) -> Objective:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cleaner import __version__
+from cleaner.config import ScanSettings
 from cleaner.dataset.store import utc_now, write_atomic, write_json
+from cleaner.dataset.thumbnails import Shrinker
 from cleaner.dataset.workspace import Workspace
 from cleaner.progress import Progress, Silent
 from cleaner.report.audit_section import compute_audit, illustrate_audit
@@ -49,8 +52,11 @@ def write_report(workspace: Workspace, progress: Progress | None = None, out: Pa
     progress = progress or Silent()
     data = load_report_data(workspace)
     figures = compute_figures(data)
-    thumbnails = Thumbnails(data.images_root, int(data.setting("scan", "max_pixels", 100_000_000)))
-    illustrations = illustrate(figures, data, thumbnails, progress)
+    limits = {name: data.setting("scan", name, getattr(ScanSettings, name)) for name in ("max_pixels", "file_timeout")}
+    shrinker = Shrinker(1, max_pixels=limits["max_pixels"], file_timeout_s=limits["file_timeout"])
+    with closing(shrinker):
+        thumbnails = Thumbnails(data.images_root, shrinker)
+        illustrations = illustrate(figures, data, thumbnails, progress)
     warnings = []
     if data.stale:
         warnings.append(f"This result is out of date: {data.stale}.")

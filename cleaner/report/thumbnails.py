@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
-from PIL import Image
 
-from cleaner.dataset.decoding_memory import require_room
 from cleaner.dataset.locations import read_bytes
 from cleaner.dataset.names import image_path
-from cleaner.dataset.pixels import can_decode, on_white, read_picture, sniff_format
+from cleaner.dataset.thumbnails import Form, PictureError, Shrinker
+from cleaner.errors import CleanerError
 
 MAX_PICTURES = 640
 """More than anyone looks at in one page."""
@@ -23,7 +20,7 @@ MAX_BYTES = 11_000_000
 """Of all pictures as the page holds them: leaves room below 15 MB for the tables of 5,000 classes."""
 SIDE_PX = 192
 """Sharp at twice the size at which the galleries show them on a screen of usual density."""
-_QUALITY = 74
+_FORM = Form(enough_px=SIDE_PX, most_px=SIDE_PX, quality=74)
 _MAX_FILE_BYTES = 200_000_000
 
 
@@ -40,9 +37,9 @@ class Picture:
 class Thumbnails:
     """Encodes pictures until the budget is spent; after that, or where an image is gone, there are none."""
 
-    def __init__(self, images_root: Path, max_pixels: int) -> None:
+    def __init__(self, images_root: Path, shrinker: Shrinker) -> None:
         self._root = images_root
-        self._max_pixels = max_pixels
+        self._shrinker = shrinker
         self.num_shown = 0
         self.num_bytes = 0
         self.num_gone = 0
@@ -57,36 +54,24 @@ class Thumbnails:
         """The picture of one image, if `image_id` (hex SHA-256) is that of its bytes."""
         if self.is_spent:
             return Picture(missing="not shown: the page is full")
-        data = self._encode(file_name, image_id)
+        data = self._read(file_name, image_id)
         if data is None:
             self.num_gone += 1
             return Picture(missing="image is gone")
-        text = base64.b64encode(data).decode()
+        try:
+            text = base64.b64encode(self._shrinker.shrink(data, _FORM)).decode()
+        except PictureError as error:
+            return Picture(missing=str(error))
         self.num_shown += 1
         self.num_bytes += len(text)
         return Picture(Markup(f"data:image/jpeg;base64,{text}"))
 
-    def _encode(self, file_name: str, image_id: str) -> bytes | None:
+    def _read(self, file_name: str, image_id: str) -> bytes | None:
         try:
             path = image_path(self._root, file_name)
             if not image_id or path.stat().st_size > _MAX_FILE_BYTES:
                 return None
             data = read_bytes(path)
-            if hashlib.sha256(data).hexdigest() != image_id:
-                return None
-            kind = sniff_format(data[:4096])
-            if not can_decode(kind):
-                return None
-
-            def prepare(opened: Any) -> None:
-                require_room(opened, kind, len(data), self._max_pixels)
-                if kind == "JPEG":
-                    opened.draft(None, (SIDE_PX, SIDE_PX))
-
-            pixels = on_white(read_picture(data, kind, prepare).image)
-            pixels.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC, reducing_gap=2.0)
-            buffer = io.BytesIO()
-            pixels.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
-            return buffer.getvalue()
-        except Exception:  # a file that changed under us can make Pillow raise nearly anything
+        except (OSError, CleanerError):
             return None
+        return data if hashlib.sha256(data).hexdigest() == image_id else None

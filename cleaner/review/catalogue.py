@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cleaner.config import ScanSettings
 from cleaner.dataset.lineage import why_stale
 from cleaner.dataset.locations import locate
 from cleaner.dataset.manifest import STAGES, read_manifest
@@ -38,7 +39,6 @@ _NOISE = ("noise_prob", "is_noise", "noise_round")
 _LABELS = ("given_rank", "self_confidence", "label_issue_prob", "suggested_prob")
 _COLUMNS = (*_FACTS, *_TEXTS, *_PIXELS, *_NOISE, *_LABELS, "class_size")
 _NUM_TYPICAL = 24
-MAX_PIXELS = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class Catalogue:
     settings: dict[str, float]
     """Settings of the stages: threshold, doubtful, min_count."""
     max_pixels: int
+    file_timeout_s: float
+    """What a file may cost, as in the scan."""
     follows_links: bool
     findings: pd.DataFrame
     """Suspected classes (index: label): finding, overlaps_with, recognised_with, separability; docs/manifest.md."""
@@ -173,7 +175,8 @@ def _read(workspace: Workspace, stage: str, warning: str) -> Catalogue:
             "doubtful": float(_settings(workspace, "noise").get("doubtful", 0.5)),
             "min_count": float(_settings(workspace, "balance").get("min_count", 50)),
         },
-        max_pixels=int(scan.get("max_pixels", MAX_PIXELS)),
+        max_pixels=int(scan.get("max_pixels", ScanSettings.max_pixels)),
+        file_timeout_s=float(scan.get("file_timeout", ScanSettings.file_timeout)),
         follows_links=bool(scan.get("follow_symlinks", False)),
         findings=_findings(workspace, stage),
     )

@@ -15,12 +15,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from cleaner.dataset.thumbnails import PictureError
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, CleanerError, UsageError
 from cleaner.review.desk import Desk, UnknownItemError
 from cleaner.review.guard import Guard
 from cleaner.review.paging import PAGE_SIZES, STATUSES, PageRequest
-from cleaner.review.thumbnails import SIZES_PX, PictureError, Thumbnails
+from cleaner.review.thumbnails import FORMS, Thumbnails
 
 if TYPE_CHECKING:
     from cleaner.review.noise_refit import NoiseRefit
@@ -107,7 +108,10 @@ class _Endpoints:
         self.desk = desk
         self.queue = queue
         """The queue that the page opens with, or ''."""
-        self.thumbnails = Thumbnails(desk.workspace.cache / "thumbnails", desk.catalogue.max_pixels)
+        catalogue = desk.catalogue
+        self.thumbnails = Thumbnails(
+            desk.workspace.cache / "thumbnails", catalogue.max_pixels, catalogue.file_timeout_s
+        )
         self.files = _static_files()
 
     def application(self) -> Starlette:
@@ -160,7 +164,7 @@ class _Endpoints:
         catalogue = self.desk.catalogue
         row = catalogue.row_of.get(image_id)
         path = catalogue.path(row) if row is not None else None
-        if path is None or size not in SIZES_PX:
+        if path is None or size not in FORMS:
             return _failure(404, "no such picture")
         try:
             data = self.thumbnails.get(image_id, size, path)

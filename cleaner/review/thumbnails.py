@@ -1,46 +1,36 @@
-"""Pictures for the page: decoded, shrunk and re-encoded, so that no byte of a source file reaches a browser."""
+"""Pictures for the page, shrunk, and kept in memory and on disk."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import threading
 from collections import OrderedDict
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-from PIL import Image
-
-from cleaner.dataset.decoding_memory import require_room
 from cleaner.dataset.locations import read_bytes
-from cleaner.dataset.pixels import NotAdmittedError, can_decode, on_white, read_picture, sniff_format
+from cleaner.dataset.thumbnails import Form, PictureError, Shrinker
 
-SIZES_PX = {"thumb": (256, 512), "zoom": (1280, 1280)}
-"""The longer side: what is enough, and the most. Resizing takes three times as long as decoding, and a JPEG decoder can
-halve the size while it decodes: a result between the two is not resized. A thumbnail has 100 to 210 CSS pixels."""
-_JPEG_QUALITY = {"thumb": 80, "zoom": 88}
-_LARGE_PIXELS = 12_000_000  # such an image takes 36 MB and more to decode: one at a time
+FORMS = {"thumb": Form(enough_px=256, most_px=512, quality=80), "zoom": Form(enough_px=1280, most_px=1280, quality=88)}
+"""A thumbnail has 100 to 210 CSS pixels."""
+_DECODERS = 2
+"""Processes: each may take as much memory as a scan's."""
 _MEMORY_BYTES = 24 << 20
 _DISK_BYTES = 512 << 20
-
-
-class PictureError(Exception):
-    """The picture cannot be shown; the message says why."""
 
 
 class Thumbnails:
     """JPEGs by image_id and size, kept in memory (least recently used out first) and, the small ones, on disk."""
 
-    def __init__(self, folder: Path, max_pixels: int) -> None:
+    def __init__(self, folder: Path, max_pixels: int, file_timeout_s: float) -> None:
         self.folder = folder
-        self.max_pixels = max_pixels
+        self._shrinker = Shrinker(_DECODERS, max_pixels=max_pixels, file_timeout_s=file_timeout_s)
+        self._failed: dict[str, str] = {}
+        """Why pictures cannot be made, by image_id."""
         self._memory: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         self._num_bytes = 0
         self._disk_bytes: int | None = None
         self._lock = threading.Lock()
-        self._large = threading.RLock()  # a picture that is read twice takes it twice
 
     def get(self, image_id: str, size: str, path: Path) -> bytes:
         """The JPEG of the image whose bytes have the digest `image_id` and lie at `path`; raises PictureError."""
@@ -49,7 +39,7 @@ class Thumbnails:
             if key in self._memory:
                 self._memory.move_to_end(key)
                 return self._memory[key]
-        file = self.folder / image_id[:2] / f"{image_id}-{SIZES_PX[size][1]}.jpg"
+        file = self.folder / image_id[:2] / f"{image_id}-{FORMS[size].most_px}.jpg"
         data = _read(file) if size == "thumb" else None
         if data is None:
             data = self._make(image_id, size, path)
@@ -64,31 +54,19 @@ class Thumbnails:
         return data
 
     def _make(self, image_id: str, size: str, path: Path) -> bytes:
+        if image_id in self._failed:
+            raise PictureError(self._failed[image_id])
         try:
             source = read_bytes(path)
         except OSError as error:
             raise PictureError("the file is gone") from error
         if hashlib.sha256(source).hexdigest() != image_id:
             raise PictureError("the file has changed since it was scanned")
-        kind = sniff_format(source[:4096])
-        if not can_decode(kind):
-            raise PictureError("not an image")
-        enough, most = SIZES_PX[size]
-        with ExitStack() as held:
-
-            def prepare(opened: Any) -> None:
-                require_room(opened, kind, len(source), self.max_pixels)
-                if kind == "JPEG":
-                    opened.draft(None, _fit(opened.size, enough))
-                if opened.width * opened.height > _LARGE_PIXELS:
-                    held.enter_context(self._large)
-
-            try:
-                return _encode(read_picture(source, kind, prepare).image, most, _JPEG_QUALITY[size])
-            except NotAdmittedError as error:
-                raise PictureError(f"too large to decode: {error}") from error
-            except Exception as error:  # a damaged file can make Pillow raise nearly anything
-                raise PictureError("cannot be decoded") from error
+        try:
+            return self._shrinker.shrink(source, FORMS[size])
+        except PictureError as error:
+            self._failed[image_id] = str(error)  # a page that asks again does not wait again
+            raise
 
     def _store(self, file: Path, data: bytes) -> None:
         """Write a thumbnail; a full disk only costs time, and the folder stays below its limit."""
@@ -106,22 +84,6 @@ class Thumbnails:
                 self._disk_bytes += len(data)
             if self._disk_bytes > _DISK_BYTES:
                 self._disk_bytes = _prune(self.folder, _DISK_BYTES // 2)
-
-
-def _encode(pixels: Image.Image, side: int, quality: int) -> bytes:
-    size = _fit(pixels.size, side)
-    small = pixels.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0) if size != pixels.size else pixels
-    out = io.BytesIO()
-    clean = Image.new("RGB", size)  # a new image holds pixels alone: no comment, profile or EXIF comes along
-    clean.paste(on_white(small))
-    clean.save(out, "JPEG", quality=quality)
-    return out.getvalue()
-
-
-def _fit(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """`size` shrunk, if it must be, until its longer side is `side`."""
-    scale = min(1.0, side / max(size))
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def _read(file: Path) -> bytes | None:

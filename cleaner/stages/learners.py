@@ -19,7 +19,7 @@ from cleaner.modeling.finetune import FinetuneLearner, LearnerPlan, choose_learn
 from cleaner.modeling.learner import Learner
 from cleaner.modeling.model_tasks import ClusterLearner, load_cluster_learner
 from cleaner.modeling.probe import ProbeLearner
-from cleaner.stages.inputs import embed_for, image_paths, machine_of, task_cache
+from cleaner.stages.inputs import embed_for, image_paths, machine_of, scan_limits, task_cache
 from cleaner.stages.stage_run import Machine, StageRun
 
 
@@ -47,7 +47,9 @@ def open_learner(
     if choose_learner(run.settings.learner, options.device) == "finetune":
         ids, paths = image_paths(run.parent.images_root, rows, outside)
         cache, trained = task_cache(workspace, options), trained_network(embedding)
-        plan = LearnerPlan(tuple(ids), tuple(map(str, paths)), num_classes, trained, options.device, str(cache))
+        images = (tuple(ids), tuple(map(str, paths)), num_classes)
+        timeout_s = scan_limits(workspace).file_timeout_s
+        plan = LearnerPlan(*images, trained, options.device, str(cache), timeout_s)
         return _open_finetune(workspace, plan, options)
     embeddings, machine = embed_for(run, rows, outside)
     precision = resolve_precision(embedding.precision, resolve_device("cpu"))  # heads are trained on the CPU

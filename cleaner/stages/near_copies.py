@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from cleaner.config import RunOptions
+from cleaner.config import RunOptions, ScanSettings
 from cleaner.dataset.images import decode_upright, read_image
 from cleaner.dataset.near_features import KEYPOINT, NUM_HASHES, TURNS
 from cleaner.dataset.store import Arrays, ArrayStore, digest_of
@@ -21,6 +21,7 @@ from cleaner.scoring.duplicates import HASH_BITS, find_near_pairs
 from cleaner.scoring.keypoint_matches import match_keypoints
 from cleaner.scoring.second_look import LOOK_PX, Comparison, compare
 from cleaner.stages.inputs import task_cache
+from cleaner.worker_pool import Rescue, WorkerDiedError, restart_clock
 
 MOST_CANDIDATES = 8
 """Each picture is compared with so many earlier ones by its hashes, and with so many by its keypoints, the likest."""
@@ -62,12 +63,15 @@ class Pictures:
     """(N,) float64, width over height."""
 
 
-def find_near_copies(pictures: Pictures, radius: int, workspace: Workspace, options: RunOptions) -> NearCopies:
+def find_near_copies(
+    pictures: Pictures, radius: int, file_timeout_s: float, workspace: Workspace, options: RunOptions
+) -> NearCopies:
     """The near duplicates among `pictures`, as `group_copies` groups them.
 
-    Comparisons are kept in the workspace's cache by the contents of the two files.
+    Comparisons are kept in the workspace's cache by the contents of the two files. Two pictures whose comparison
+    crashes, or takes more than `file_timeout_s` of CPU, are no copies.
     """
-    looks = Looks(workspace, options)
+    looks = Looks(workspace, options, file_timeout_s)
 
     def confirm(pairs: Sequence[Pair]) -> list[Placing | None]:
         sides = list(zip(pictures.paths, pictures.image_ids, strict=True))
@@ -100,8 +104,11 @@ def propose_pairs(pictures: Pictures, radius: int) -> list[Pair]:
 class Looks:
     """Looks at pairs with the run's engine, and remembers what they showed."""
 
-    def __init__(self, workspace: Workspace, options: RunOptions) -> None:
+    def __init__(
+        self, workspace: Workspace, options: RunOptions, file_timeout_s: float = ScanSettings.file_timeout
+    ) -> None:
         self._options = options
+        self._rescue = Rescue(_each_look, _give_up, _join, file_timeout_s)
         self._store = ArrayStore(task_cache(workspace, options) / "near" / f"v{LOOK_VERSION}")
         self._known: dict[bytes, Comparison] = {}
         for key in self._store.stored_keys():
@@ -115,8 +122,9 @@ class Looks:
         if fresh:
             batches = [tuple(fresh[at : at + BATCH_PAIRS]) for at in range(0, len(fresh), BATCH_PAIRS)]
             tasks = [(digest_of(b"".join(map(_key, batch)))[:32], batch) for batch in batches]
+            engine = open_engine(self._options)
             with self._options.progress.task("second look at likely copies, images", len(fresh)) as task:
-                for arrays in open_engine(self._options).map(look_at_batch, tasks, store=self._store):
+                for arrays in engine.map(look_at_batch, tasks, store=self._store, rescue=self._rescue):
                     found = _unpack(arrays)
                     self._known |= found
                     task.advance(len(found))
@@ -141,7 +149,22 @@ def look_at_batch(batch: tuple[Look, ...]) -> Arrays:
     }
 
 
+def _each_look(batch: tuple[Look, ...]) -> list[tuple[Look, ...]]:
+    return [(look,) for look in batch]
+
+
+def _give_up(batch: tuple[Look, ...], error: WorkerDiedError) -> Arrays:
+    keys = np.frombuffer(b"".join(map(_key, batch)), dtype=np.uint8)
+    unlike = (0.0, 1.0, *_WHOLE, 1.0)
+    return {"keys": keys.reshape(len(batch), -1), "found": np.array([unlike for _ in batch])}
+
+
+def _join(parts: Sequence[Arrays]) -> Arrays:
+    return {name: np.concatenate([part[name] for part in parts]) for name in ("keys", "found")}
+
+
 def _look_at(look: Look, load: Callable[[tuple[str, str]], Image.Image]) -> Comparison:
+    restart_clock()
     side, other, placing = look
     first, second, turn = load(side), load(other), TURNS[placing.turn]
     if turn is not None:

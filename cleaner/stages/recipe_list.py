@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from cleaner.dataset.images import load_rgb
+from cleaner.dataset.images import decode_rgb
 from cleaner.dataset.lineage import open_parent
-from cleaner.dataset.names import image_path
 from cleaner.dataset.store import write_atomic
 from cleaner.dataset.workspace import Workspace
+from cleaner.engine.local import count_workers
 from cleaner.errors import BadInputError
 from cleaner.modeling.contact_sheet import TILE_PX, draw_contact_sheet
+from cleaner.modeling.decoding import Cost, any_remote, blank, open_decoder
 from cleaner.modeling.recipes import FINETUNE_RECIPES, PROBE_RECIPES
 from cleaner.random_streams import Stream, open_stream
+from cleaner.stages.inputs import image_paths, scan_limits
 
 
 def list_recipes() -> dict[str, list[dict[str, Any]]]:
@@ -41,10 +43,11 @@ def write_contact_sheet(workspace: Workspace, out: Path, num_images: int, seed: 
         raise BadInputError("no image is kept: there is nothing to show", next_step="see drop_reason in the manifest")
     rng = open_stream(seed, Stream.CONTACT_SHEET)
     rows = kept.iloc[np.sort(rng.choice(len(kept), min(len(kept), num_images), replace=False))]
-    images = [
-        load_rgb(image_path(parent.images_root, name), TILE_PX, image_id=key)
-        for name, key in zip(rows["file_name"], rows["image_id"], strict=True)
-    ]
+    ids, paths = image_paths(parent.images_root, rows)
+    cost = Cost(count_workers(0), scan_limits(workspace).file_timeout_s)
+    with open_decoder(decode_rgb, TILE_PX, cost, remote=any_remote(paths)) as decoder:
+        waiting = [decoder.submit(image, lambda pixels: pixels) for image in zip(ids, paths, strict=True)]
+        images = [pixels if (pixels := one.result()) is not None else blank(TILE_PX) for one in waiting]
     buffer = io.BytesIO()
     Image.fromarray(draw_contact_sheet(np.stack(images), FINETUNE_RECIPES, seed)).save(buffer, "PNG")
     write_atomic(out, buffer.getvalue())

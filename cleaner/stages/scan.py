@@ -74,7 +74,7 @@ def _scan(
     chosen = choose_files(root, found, settings)
     folder = f"scan/{digest_of(str(root))[:16]}"
     facts = inspect_with_engine(run.workspace, chosen.files, "scan", folder, limits, options)
-    copies = find_copies(chosen.files, facts, settings.near_radius, run.workspace, options)
+    copies = find_copies(chosen.files, facts, settings, run.workspace, options)
     manifest, counts = _judge(chosen, facts, copies, settings, yes=options.yes)
     place = run.begin() / VOTES_FILE  # not before: an earlier scan stays as it is if this one is refused
     place.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from cleaner.config import RunOptions
+from cleaner.config import RunOptions, ScanSettings
 from cleaner.dataset.files import FoundFile
 from cleaner.dataset.images import UNIFORM_STD, ImageFacts
 from cleaner.dataset.near_features import KEYPOINT
@@ -32,12 +32,16 @@ class Copies:
 
 
 def find_copies(
-    files: Sequence[FoundFile], facts: Sequence[ImageFacts], near_radius: int, workspace: Workspace, options: RunOptions
+    files: Sequence[FoundFile],
+    facts: Sequence[ImageFacts],
+    settings: ScanSettings,
+    workspace: Workspace,
+    options: RunOptions,
 ) -> Copies:
     """Exact copies (equal upright pixels) and near ones of `files`, whose facts `facts` are, in the order of both.
 
-    Near duplicates are searched among the first files of pictures, nearly uniform ones aside, unless `near_radius` is
-    0; exact copies follow their picture.
+    Near duplicates are searched among the first files of pictures, nearly uniform ones aside, unless the setting
+    near_radius is 0; exact copies follow their picture.
     """
     picture = number_pictures([f.pixel_id for f in facts])
     rows = np.flatnonzero(picture >= 0)
@@ -51,8 +55,9 @@ def find_copies(
     relations = ["exact"] * len(first)
     warnings = []
     asked = [p for p, row in enumerate(first) if facts[row].pixel_std >= UNIFORM_STD]
-    if near_radius > 0 and asked:
-        found = find_near_copies(pictures_of(files, facts, first[asked]), near_radius, workspace, options)
+    if settings.near_radius > 0 and asked:
+        pictures = pictures_of(files, facts, first[asked])
+        found = find_near_copies(pictures, settings.near_radius, settings.file_timeout, workspace, options)
         leader[asked] = np.array(asked)[found.leader]
         for member, placing in found.placings.items():
             relations[asked[member]] = placing.relation

@@ -32,7 +32,7 @@ from cleaner.modeling.recipes import FinetuneRecipe, find_recipe
 from cleaner.modeling.teachers import CLASS_MAP
 from cleaner.modeling.train_task import Trained, TrainTask, open_pixels, train_elsewhere, train_network
 from cleaner.progress import Task
-from cleaner.stages.inputs import machine_of, task_cache
+from cleaner.stages.inputs import machine_of, scan_limits, task_cache
 from cleaner.stages.stage_run import StageResult, StageRun
 from cleaner.stages.train_figures import METRICS, Figures, write_figures
 from cleaner.stages.train_sets import ImageSet, training_images, validation_images
@@ -123,6 +123,7 @@ def _task(run: StageRun[TrainSettings], images: _Set, recipe: FinetuneRecipe) ->
         device=blueprint.device.type if is_cluster else str(blueprint.device),
         threads=num_threads(),
         workers=num_threads() if is_cluster else count_workers(options.workers),
+        file_timeout_s=scan_limits(run.workspace).file_timeout_s,
         blueprint_key=blueprint.key,
         cache=str(cache),
         folder=cache / "training",

@@ -13,10 +13,11 @@ import pytest
 from cleaner.dataset.images import inspect_image, load_rgb
 from cleaner.dataset.locations import read_bytes
 from cleaner.dataset.store import sha256_file
+from cleaner.dataset.thumbnails import PictureError
 from cleaner.errors import BadInputError
 from cleaner.report.thumbnails import Thumbnails as ReportThumbnails
-from cleaner.review.thumbnails import PictureError, Thumbnails
-from tests.support.pictures import MAX, encoded, picture
+from cleaner.review.thumbnails import Thumbnails
+from tests.support.pictures import MAX, NO_PICTURES, encoded, picture
 from tests.support.waiting import within_patience
 
 
@@ -51,8 +52,8 @@ def test_what_is_no_regular_file_is_an_error_at_once(place: Path) -> None:
             load_rgb(place, 32, image_id="0" * 64)
         assert "cleaner scan" in caught.value.next_step
         with pytest.raises(PictureError):
-            Thumbnails(place.parent / "thumbnails", MAX).get("0" * 64, "thumb", place)
-        assert not ReportThumbnails(place.parent, MAX).picture("a.png", "0" * 64).source
+            Thumbnails(place.parent / "thumbnails", MAX, 30).get("0" * 64, "thumb", place)
+        assert not ReportThumbnails(place.parent, NO_PICTURES).picture("a.png", "0" * 64).source
 
 
 def test_a_regular_file_and_a_link_to_one_are_read(tmp_path: Path) -> None:

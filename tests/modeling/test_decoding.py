@@ -61,12 +61,11 @@ def test_an_embedding_goes_on_past_a_decoder_that_crashes_or_hangs(
 def test_pixels_for_training_go_on_likewise(
     images: tuple[list[str], list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pixels, "FILE_TIMEOUT_S", 0.2)
-    monkeypatch.setattr(pixels, "Cost", lambda workers: embeddings.Cost(workers, 0.2))
     monkeypatch.setattr(pixels, "decode_rgb", fragile.decode_rgb)
     told, rows = Warned(), np.arange(5)
-    found = pixels.load_pixels(*images, SIDE, tmp_path / "fragile", workers=1, progress=told).take(rows)
-    assert len(told.warnings) == 1 and "1.png" in told.warnings[0]
+    options = {"workers": 1, "progress": told, "file_timeout_s": 0.2}
+    found = pixels.load_pixels(*images, SIDE, tmp_path / "fragile", **options).take(rows)
+    assert len(told.warnings) == 1 and "1.png" in told.warnings[0] and "0.2 s" in told.warnings[0]
     monkeypatch.undo()
     whole = pixels.load_pixels(*images, SIDE, tmp_path / "whole", workers=1, progress=told).take(rows)
     assert np.array_equal(found[[0, 2, 4]], whole[[0, 2, 4]]) and (found[[1, 3]] == 255).all()

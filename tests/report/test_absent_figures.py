@@ -17,6 +17,7 @@ from cleaner.report.render import render_page
 from cleaner.report.thumbnails import Thumbnails
 from cleaner.report.wording import decimal, percent, points
 from tests.report.conftest import VERIFIED, make_small_report
+from tests.support.pictures import NO_PICTURES
 from tests.support.report_page import Page
 
 _SETTINGS = ("threshold", "doubtful", "residual_noise", "seconds")
@@ -39,7 +40,7 @@ def test_a_page_is_written_whichever_figures_are_absent(tmp_path: Path) -> None:
     for section in ("noise", "classes", "audit", "verify"):
         known = figures | {section: without(figures[section])}
         assert known[section] != figures[section]
-        illustrations = illustrate(known, data, Thumbnails(tmp_path / "gone", 0), Silent())
+        illustrations = illustrate(known, data, Thumbnails(tmp_path / "gone", NO_PICTURES), Silent())
         page = Page(render_page(known, illustrations, []))
         assert len(page.all("section")) == len(figures["sections"])
         assert not any("None" in text or "nan" in text.split() for text in page.text), section

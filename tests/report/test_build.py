@@ -26,6 +26,7 @@ from cleaner.report.galleries import Evidence, make_tile
 from cleaner.report.labels import compute_labels
 from cleaner.report.render import load_templates
 from cleaner.report.thumbnails import Thumbnails
+from tests.support.pictures import NO_PICTURES
 from tests.support.places import SCHEMAS
 from tests.support.program import Program
 from tests.support.report_page import Page
@@ -109,7 +110,7 @@ def test_hostile_labels_and_names_stay_text(hostile: Path) -> None:
 def test_a_hostile_file_name_is_text_in_every_place(tmp_path: Path) -> None:
     name = f"cat/{EVIL_NAME}"
     row = SimpleNamespace(file_name=name, image_id="0" * 64, label=EVIL_LABEL)
-    tile = make_tile(row, Evidence([EVIL_LABEL], [name]), Thumbnails(tmp_path, 1))
+    tile = make_tile(row, Evidence([EVIL_LABEL], [name]), Thumbnails(tmp_path, NO_PICTURES))
     page = Page(load_templates().get_template("pictures.html.j2").module.tile(tile))  # type: ignore[attr-defined]
     assert [n for n, _ in page.tags] == ["figure", "button", "span", "figcaption", "b", "wbr", "span", "span"]
     shown = name  # a line break does no harm; scan shows it as \x0a

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from cleaner.dataset.store import ArrayStore
 from cleaner.stages import near_copies
-from cleaner.stages.near_copies import look_at_batch
+from cleaner.stages.near_copies import LOOK_VERSION
+from tests.support import fragile
 from tests.support.alike import cut, jpeg, photo, product
 from tests.support.scanned import Recorder, save, scan
 
@@ -110,25 +112,40 @@ def test_leaks_are_named_and_dropped_on_request(tmp_path: Path, work: Path) -> N
     assert not any("shared by splits" in w for w in result.warnings)
 
 
-def test_pairs_are_looked_at_once(tmp_path: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def num_looks(work: Path) -> int:
+    store = ArrayStore(work / "cache" / "near" / f"v{LOOK_VERSION}")
+    return sum(len(arrays["keys"]) for key in store.stored_keys() if (arrays := store.get(key)) is not None)
+
+
+def test_pairs_are_looked_at_once(tmp_path: Path, work: Path) -> None:
     root = plant(tmp_path / "images")
     save(root / "a/small.jpg", photo(0).resize((130, 98)), quality=60)
-    looked: list[int] = []
-
-    def count(batch: tuple[near_copies.Look, ...]) -> object:
-        looked.append(len(batch))
-        return look_at_batch(batch)
-
-    monkeypatch.setattr(near_copies, "look_at_batch", count)
     first, _ = scan(root, work)
-    num = sum(looked)
+    num = num_looks(work)
     assert num >= 1
     save(root / "b/more.jpg", photo(1).resize((140, 105)), quality=60)
     again, _ = scan(root, work)
-    assert sum(looked) == num + 1
+    assert num_looks(work) == num + 1
     assert again.loc["a/small.jpg", "duplicate_group"] == first.loc["a/small.jpg", "duplicate_group"] >= 0
     scan(root, work, near_radius=0, force=True)
-    assert sum(looked) == num + 1
+    assert num_looks(work) == num + 1
+
+
+@pytest.mark.parametrize("size", [fragile.CRASHING, fragile.HANGING])
+def test_pictures_whose_second_look_ends_its_worker_are_no_copies(
+    tmp_path: Path, work: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, odd = tmp_path / "images", photo(3).resize(size)
+    save(root / "a/0.png", photo(0))
+    save(root / "a/1.jpg", photo(0), quality=70)
+    save(root / "b/2.png", odd)
+    save(root / "b/3.jpg", odd, quality=80)
+    with monkeypatch.context() as patch:
+        patch.setattr(near_copies, "look_at_batch", fragile.look_at_batch)
+        rows, _ = scan(root, work, file_timeout=4)  # loading what compares takes a second of it
+    assert rows["duplicate_group"].tolist() == [0, 0, -1, -1] and rows["readable"].all()
+    rows, _ = scan(root, tmp_path / "sound")
+    assert rows["duplicate_group"].tolist() == [0, 0, 1, 1]
 
 
 def test_a_crowd_is_compared_in_part_and_said_so(tmp_path: Path, work: Path) -> None:

@@ -1,14 +1,17 @@
-"""A decoder that crashes or hangs over pictures of chosen sizes; workers import it from here."""
+"""A decoder that crashes or hangs over pictures of chosen sizes, in worker processes or in a whole program."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cleaner import worker_pool
 from cleaner.dataset import images, inspection, pixels
 from cleaner.dataset.store import Arrays
 
@@ -41,3 +44,44 @@ def inspect_batch(batch: inspection.Batch) -> Arrays:
     """`inspection.inspect_batch` in a worker, whose decoder it replaces."""
     images.read_picture = fragile_read  # type: ignore[assignment]
     return inspection.inspect_batch(batch)
+
+
+def look_at_batch(batch: Any) -> Arrays:
+    """`near_copies.look_at_batch`, likewise."""
+    from cleaner.stages import near_copies  # slow to load, and the clock of the other functions runs
+
+    images.read_picture = fragile_read  # type: ignore[assignment]
+    return near_copies.look_at_batch(batch)
+
+
+def spoil() -> None:
+    """Replace the decoder in all modules of this process."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("cleaner.") and name != pixels.__name__ and hasattr(module, "read_picture"):
+            module.read_picture = fragile_read  # type: ignore[attr-defined]
+
+
+def spoiled(function: Callable[..., Any], *arguments: Any) -> Any:
+    """`function(*arguments)`, in a worker whose decoder is replaced."""
+    spoil()
+    return function(*arguments)
+
+
+def spoil_workers() -> Callable[..., Any]:
+    """Have every worker of this process decode so; returns what `_Worker.call` was."""
+    call = worker_pool._Worker.call
+
+    def call_spoiled(self: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        return call(self, spoiled, (function, *arguments))
+
+    worker_pool._Worker.call = call_spoiled  # type: ignore[method-assign]
+    return call
+
+
+def main() -> None:
+    """The command line, whose own process and workers decode so."""
+    from cleaner.cli import app
+
+    spoil_workers()
+    spoil()
+    app.main()

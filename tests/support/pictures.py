@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from cleaner.dataset.thumbnails import Shrinker
+
 MAX = 100_000_000
 
 
@@ -28,3 +30,7 @@ def write(path: Path, data: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return path
+
+
+NO_PICTURES = Shrinker(1, max_pixels=1, file_timeout_s=30)
+"""Refuses all."""
