@@ -51,7 +51,7 @@ class Recorder:
 
     @contextmanager
     def task(self, name: str, total: int) -> Iterator[Recorder]:
-        assert name in ("scan", "near duplicates")
+        assert name in ("scan", "second look at likely copies, images")
         self.total = total
         yield self
 
