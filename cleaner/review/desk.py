@@ -18,6 +18,7 @@ from cleaner.dataset.events import VERDICTS, Event
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, CleanerError
 from cleaner.review.catalogue import Catalogue, load_catalogue, signature
+from cleaner.review.class_page import describe_class
 from cleaner.review.ledger import Key, Ledger
 from cleaner.review.paging import PAGE_SIZES, PageRequest, find_matching, find_page
 from cleaner.review.queue import CLASS_ACTIONS, GIVEN, Queue, Sources
@@ -105,6 +106,7 @@ class Desk:
             "question": queue.kind.question,
             "applied_by": queue.kind.applied_by,
             "is_blind": queue.kind.is_audit,
+            "fills_when": queue.kind.fills_when,
             "is_grouped": queue.kind.is_grouped,
             "is_open_ended": queue.kind.is_open_ended,
             "shows_given": queue.kind.shows_given,
@@ -113,6 +115,22 @@ class Desk:
             "done": len(queue.find_done(self.ledger)),
             "is_reached": queue.kind.is_open_ended and bool((queue.left() or {}).get("is_reached")),
         }
+
+    def news(self, after: int) -> dict[str, Any]:
+        """What other annotators decided on, or took back, after event `after`; `seq` is what to ask with next.
+
+        Nothing of that is said before an audit's images are judged: the page shows no one else's marks there.
+        """
+        self.ledger.refresh()
+        said = self.ledger.news(after)
+        return {
+            "seq": self.ledger.version,
+            "said": [{"kind": k, "key": v, "others": _others(events)} for (k, v), events in said.items()],
+        }
+
+    def describe_class(self, label: str) -> dict[str, Any]:
+        """What the page of a class shows beside its images."""
+        return describe_class(self.catalogue, label)
 
     def _agreements(self) -> list[dict[str, Any]]:
         return [
@@ -149,6 +167,8 @@ class Desk:
         items = queue.items
         return {
             "name": name,
+            "queue": self._queue_state(queue),
+            "seq": self.ledger.version,
             "items": [self._item(queue, p, catalogue, why.get(p, "")) for p in positions],
             "is_chosen": bool(why),
             "learns": queue.learns and request.status in ("todo", "nobody"),
@@ -175,6 +195,7 @@ class Desk:
         kind, key = queue.keys[position]
         item = {"position": position, "kind": kind, "key": key, "given": str(row["given"])}
         item["mine"] = self._answer(queue, (kind, key))
+        item["others"] = [] if queue.kind.is_audit else _others(self.ledger.said_by_others((kind, key)))
         if queue.kind.is_audit:
             return item | {"suggested": "", "reason": "", "file": "", "choices": [], "facts": [], "pictures": []}
         rows, at, score = catalogue.rows, int(row["row"]), float(row["score"])
@@ -253,3 +274,7 @@ class Desk:
         if key in queue.position_of:
             return str(queue.items["given"].iloc[queue.position_of[key]])
         return str(self.catalogue.rows["label"].iloc[self.catalogue.row_of[key[1]]])
+
+
+def _others(events: list[Event]) -> list[dict[str, str]]:
+    return [{"annotator": e.annotator, "verdict": e.verdict, "label": e.label} for e in events]

@@ -57,6 +57,7 @@ class Ledger:
         """Keys that another annotator has decided on."""
         self.disputed: dict[Key, list[Event]] = {}
         """The standing decisions on each key on which annotators differ."""
+        self._latest_by_others: dict[Key, int] = {}
         self._events: dict[Key, list[Event]] = defaultdict(list)
         self._answers: dict[str, dict[Hashable, Hashable]] = defaultdict(dict)
         self._agreements: tuple[int, list[Agreement]] = (0, [])
@@ -68,10 +69,22 @@ class Ledger:
             fresh = self.store.events_after(self.version)
             for event in fresh:
                 self._events[event.kind, event.key].append(event)
+                if event.annotator != self.annotator:
+                    self._latest_by_others[event.kind, event.key] = event.seq or 0
             for key in {(e.kind, e.key) for e in fresh}:
                 self._judge(key)
             if fresh:
                 self.version = fresh[-1].seq or self.version
+
+    def news(self, seq: int) -> dict[Key, list[Event]]:
+        """What other annotators now say of the keys that one of them decided on after event `seq`, or took back."""
+        with self._lock:
+            touched = [key for key, latest in self._latest_by_others.items() if latest > seq]
+        return {key: self.said_by_others(key) for key in touched}
+
+    def said_by_others(self, key: Key) -> list[Event]:
+        """Each other annotator's last decision on a key, if it still holds."""
+        return [e for e in self.answers[key].last if e.annotator != self.annotator] if key in self.answers else []
 
     def agreements(self) -> list[Agreement]:
         """How annotators agree by their decisions before anything was settled; `unsure` is no answer."""

@@ -76,6 +76,8 @@ class QueueKind:
     """The queue that decisions record, if it is not `name`."""
     is_audit: bool = False
     """Shows pictures and given labels alone, takes decisions on its own items alone, and counts no others."""
+    fills_when: str = ""
+    """What has to happen before there are items, in words that follow `It fills when`."""
     applied_by: str = "status"
     """The command that applies the decisions; `status`, which names it, if that depends."""
     is_open_ended: bool = False

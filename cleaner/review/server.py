@@ -124,6 +124,8 @@ class _Endpoints:
                 Route("/api/state", _reading(self.state)),
                 Route("/api/page", _reading(self.page)),
                 Route("/api/typical", _reading(self.typical)),
+                Route("/api/class", _reading(self.of_class)),
+                Route("/api/news", _reading(self.news)),
                 Route("/api/decide", _writing(self.decide), methods=["POST"]),
                 Route("/api/undo", _writing(self.undo), methods=["POST"]),
                 Route("/picture/{image_id}/{size}", self.picture),
@@ -158,6 +160,12 @@ class _Endpoints:
     def typical(self, request: Request) -> dict[str, Any]:
         label = _short(request.query_params.get("label", ""))
         return {"label": label, "pictures": self.desk.catalogue.typical(label)}
+
+    def of_class(self, request: Request) -> dict[str, Any]:
+        return self.desk.describe_class(_short(request.query_params.get("label", "")))
+
+    def news(self, request: Request) -> dict[str, Any]:
+        return self.desk.news(_integer(request.query_params.get("after", "0"), "after"))
 
     def picture(self, request: Request) -> Response:
         image_id, size = request.path_params["image_id"], request.path_params["size"]

@@ -267,7 +267,7 @@ def test_hostile_label_and_file_name_stay_text(page: Page, workspace: Workspace)
             assert page.js("return document.querySelectorAll('img[src=x], #grid script, #panel script').length") == 0
         page.go(server.url, "queue=noise-seeds&status=all&search=newline")
         assert page.num_open() == 1
-        assert EVIL_NAME in page.js("return document.querySelector('.card').getAttribute('aria-label')")
+        assert EVIL_NAME in page.js("return document.querySelector('.card .described').textContent")
         assert seen == {True} or seen == {True, False}
         assert page.js("return window.pwned ?? null") is None
     assert page.errors() == []
@@ -280,7 +280,7 @@ def test_mouse_classes_and_what_a_screen_reader_hears(page: Page, workspace: Wor
         assert len(cards) == 4
         assert page.js("return document.getElementById('grid').getAttribute('role')") == "listbox"
         assert all(
-            c.get_attribute("role") == "option" and "not decided" in c.get_attribute("aria-label") for c in cards
+            c.get_attribute("role") == "option" and "not decided" in c.get_attribute("textContent") for c in cards
         )
         cards[1].click()
         next(b for b in page.driver.find_elements(By.CSS_SELECTOR, "#actions button") if "Keep class" in b.text).click()

@@ -2,7 +2,8 @@
 
 import { pickLabel } from "./dialogs.js";
 import { $, announce, say } from "./dom.js";
-import { drawPager } from "./footer.js";
+import { drawActions, drawPager } from "./footer.js";
+import { wordFor } from "./grid.js";
 import { drawCount, drawQueues, trouble } from "./header.js";
 import { newRequestId } from "./outbox.js";
 import { load, turnPage } from "./pages.js";
@@ -29,7 +30,9 @@ function decide(pick) {
     item.mine = { verdict, label: label === "=" ? item.given : label };
     grid.mark(index, true);
   }
-  view.done.push(body.request_id);
+  const [first] = decisions;
+  const words = decisions.length > 1 ? `${decisions.length} decisions` : `${wordFor(first.item, first.item.mine)} (${first.item.given})`;
+  view.done.push({ target: body.request_id, words });
   view.outbox.put({ path: "/api/decide", body });
   const last = decisions.at(-1);
   if (decisions.length > 1) say(`${decisions.length} decided`);
@@ -51,8 +54,9 @@ function refuses() {
 }
 
 export function undo() {
-  const target = view.done.pop() ?? "";
-  view.outbox.put({ path: "/api/undo", body: { queue: view.name, request_id: newRequestId(), target } });
+  const { target, words } = view.done.pop() ?? { target: "", words: "your last decision" };
+  view.outbox.put({ path: "/api/undo", words, body: { queue: view.name, request_id: newRequestId(), target } });
+  drawActions();
 }
 
 export function act(key) {
@@ -81,6 +85,7 @@ export async function pickAny() {
 
 export function saved(entry, answer) {
   let seen = -1;
+  if (entry.path === "/api/decide") view.times.push(...entry.body.decisions.map(() => Date.now()));
   for (const { kind, key, mine } of answer.saved) {
     const index = grid.find(kind, key);
     if (index < 0 || entry.body.queue !== view.name) continue;
@@ -91,7 +96,7 @@ export function saved(entry, answer) {
   if (entry.path === "/api/undo") {
     view.ahead = null;
     view.isWaiting = false;
-    say("undone");
+    say(`undone: ${entry.words ?? "your last decision"}`);
     if (seen >= 0) grid.focus(seen);
     else if (entry.body.queue === view.name) load(view.starts.pop() ?? 0, { focus: answer.saved[0] });
   }

@@ -1,6 +1,7 @@
 // What opens over the page: a large picture, the keys, the choice of any label.
 
 import { $, el, kbd, picture } from "./dom.js";
+import { toneOf, wordFor } from "./grid.js";
 
 export const isOpen = () => Boolean(document.querySelector("dialog[open]"));
 
@@ -8,17 +9,24 @@ for (const dialog of document.querySelectorAll("dialog")) {
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 }
 
-export function openZoom(item, blind) {
+// A large picture with what is known of it, what was decided, and the `buttons` that decide.
+export function openZoom(item, blind, buttons = []) {
   const dialog = $("zoom");
   const close = el("button", { type: "button", onclick: () => dialog.close() }, "Close ", kbd("Esc"));
+  const decided = item.mine && el("span", { class: "mark", "data-tone": toneOf(item.mine.verdict, item.mine.label === item.given) }, wordFor(item, item.mine));
   const facts = blind ? item.given : [item.given, item.suggested && `→ ${item.suggested}`, item.file, ...item.facts].filter(Boolean).join(" · ");
   const face = item.kind === "class"
     ? el("div", { class: "many" }, ...item.pictures.map((id) => picture(id)))
     : picture(item.key, { class: "large", alt: item.given }, "zoom");
   delete dialog.dataset.small;
   if (item.kind === "image") face.addEventListener("load", () => { if (face.naturalWidth < 400) dialog.dataset.small = ""; });
-  dialog.replaceChildren(face, el("div", { class: "under" }, el("p", {}, facts), close));
+  dialog.replaceChildren(
+    face,
+    el("div", { class: "under" }, decided || null, el("p", {}, facts)),
+    el("div", { class: "under" }, el("div", { class: "decide", role: "toolbar", "aria-label": "Decide" }, ...buttons), close),
+  );
   if (!dialog.open) dialog.showModal();
+  close.focus(); // Enter and Space close it; a button that decides must not have the keys by chance
 }
 
 export function openHelp(actions) {

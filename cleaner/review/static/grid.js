@@ -21,6 +21,7 @@ export function describe(item) {
   if (item.file) parts.push(item.file);
   parts.push(...item.facts);
   parts.push(item.mine ? `decided: ${item.mine.verdict} ${item.mine.label}` : "not decided");
+  parts.push(...(item.others ?? []).map((said) => `${said.annotator} decided: ${said.verdict} ${said.label}`));
   return parts.join(", ");
 }
 
@@ -61,6 +62,8 @@ export class Grid {
       if (!groups.length || groups.at(-1).title !== title) groups.push({ title, items: [] });
       groups.at(-1).items.push(item);
     }
+    this.root.setAttribute("role", "listbox");
+    this.root.setAttribute("aria-multiselectable", "true");
     this.root.replaceChildren(...groups.map((group) => this.group(group, grouped)));
     this.root.scrollTop = 0;
     this.focused = 0;
@@ -88,7 +91,8 @@ export class Grid {
       "div", { class: `card ${item.kind}`, role: "option", tabindex: index === 0 ? "0" : "-1", "aria-selected": "false", "data-index": index },
       face,
       el("div", { class: "caption" }, el("div", {}, ...[first].flat()), el("div", { class: "second", title: this.scoreName }, ...second)),
-      el("button", { class: "tick", type: "button", tabindex: "-1", "aria-hidden": "true", title: "select (x)" }, "✓"),
+      el("span", { class: "tick", "aria-hidden": "true", title: "select (x)" }, "✓"),
+      el("span", { class: "hidden described" }),
     );
     this.cards.push(card);
     this.mark(index);
@@ -117,16 +121,18 @@ export class Grid {
   mark(index, pending = false) {
     const item = this.items[index];
     const card = this.cards[index];
-    card.querySelector(".mark")?.remove();
+    for (const old of card.querySelectorAll(".mark, .others")) old.remove();
     card.classList.toggle("decided", Boolean(item.mine));
     card.classList.toggle("pending", pending);
-    card.setAttribute("aria-label", describe(item));
+    card.querySelector(".described").textContent = describe(item);
     if (item.mine) {
       card.dataset.tone = toneOf(item.mine.verdict, item.mine.verdict === "label" && item.mine.label === item.given);
       card.append(el("span", { class: "mark" }, wordFor(item, item.mine)));
     } else {
       delete card.dataset.tone;
     }
+    const others = (item.others ?? []).map((said) => `${said.annotator || "someone"}: ${wordFor(item, said)}`);
+    if (others.length) card.append(el("span", { class: "others", title: others.join("\n") }, others.join(", ")));
   }
 
   indexOf(node) {

@@ -38,7 +38,8 @@ function numLeft(q) {
 }
 
 export function drawQueues() {
-  $("queues").replaceChildren(...view.state.queues.map((q) => el(
+  const own = view.own && view.own.name === view.name ? [{ ...view.own, title: `All of ${view.own.title}` }] : [];
+  $("queues").replaceChildren(...[...view.state.queues, ...own].map((q) => el(
     "button", { type: "button", "aria-current": q.name === view.name ? "page" : null, disabled: Boolean(q.absent), title: q.absent || q.question, onclick: () => commands.choose(q.name) },
     q.title, el("small", {}, numLeft(q)),
   )));
@@ -62,7 +63,20 @@ export function drawCount() {
   $("hint").textContent = view.page.hint;
   $("progress").hidden = view.page.is_chosen;
   if (view.page.is_chosen) $("count").textContent = `${view.page.done.toLocaleString("en")} looked at`;
+  $("pace").textContent = pace();
   drawLeft(view.page.left);
+}
+
+// How fast it goes, over the last decisions without a pause of a minute, and how long the rest takes.
+function pace() {
+  const times = view.times.slice(-100);
+  const pause = times.findLastIndex((time, i) => i > 0 && time - times[i - 1] > 60000);
+  const steady = times.slice(Math.max(0, pause));
+  if (steady.length < 10) return "";
+  const perMinute = (60000 * (steady.length - 1)) / Math.max(1, steady.at(-1) - steady[0]);
+  const left = view.page.is_chosen ? 0 : (view.page.matching - view.page.matching_done) / perMinute;
+  const rest = left >= 90 ? ` · about ${Math.round(left / 60)} h left` : left > 0 ? ` · about ${Math.ceil(left)} min left` : "";
+  return `${Math.round(perMinute).toLocaleString("en")} a minute${rest}`;
 }
 
 const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;

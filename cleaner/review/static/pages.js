@@ -1,10 +1,10 @@
 // Pages of a queue: shown, fetched ahead, turned.
 
-import { $, pictureUrl, say } from "./dom.js";
+import { $, el, pictureUrl, say } from "./dom.js";
 import { drawActions, drawEmpty, drawPager } from "./footer.js";
 import { drawCount, drawFilter, drawQueues, trouble } from "./header.js";
 import { getJson } from "./outbox.js";
-import { currentQueue, grid, parameters, remember, view, zoomIn } from "./view.js";
+import { CLASS_PAGE, currentQueue, DEFAULTS, FILTERS, grid, parameters, queueOf, remember, view, zoomIn } from "./view.js";
 
 const REACTION_MS = 250; // nobody reacts sooner to what has appeared
 
@@ -23,9 +23,9 @@ export async function load(from, options = {}) {
   }
 }
 
-async function showPage(from, { focus = null, last = false, held = null }) {
+async function showPage(from, { focus = null, last = false, held = null, isNew = false }) {
   view.start = from;
-  remember();
+  remember(isNew);
   const asked = JSON.stringify(parameters(from));
   const mine = ++view.numLoads;
   const doneBefore = currentQueue()?.done;
@@ -41,6 +41,8 @@ async function showPage(from, { focus = null, last = false, held = null }) {
   }
   if (mine !== view.numLoads) return false; // another page was asked for meanwhile
   view.page = next;
+  view.seq = next.seq;
+  if (!queueOf(view.name)) view.own = next.queue;
   view.isWaiting = false;
   // a page does not count what was decided after the server had put it together, ahead or on the way here
   const gained = held || currentQueue().done !== doneBefore ? currentQueue().done - view.page.done : 0;
@@ -49,6 +51,7 @@ async function showPage(from, { focus = null, last = false, held = null }) {
   if (held && currentQueue().hint !== undefined) view.page.hint = currentQueue().hint;
   applyWaiting();
   grid.show(view.page, currentQueue(), $("limit").value);
+  drawQueues();
   drawFilter();
   drawCount();
   drawPager();
@@ -120,17 +123,32 @@ async function loadRest() {
 }
 
 export function choose(which) {
+  if (which.startsWith(CLASS_PAGE) || view.name.startsWith(CLASS_PAGE)) $("status").value = which.startsWith(CLASS_PAGE) ? "all" : DEFAULTS.status;
   view.name = which;
+  view.own = null;
   view.starts = [];
   for (const id of ["class", "reason", "lowest", "highest", "search"]) $(id).value = "";
   $("reason").replaceChildren();
-  drawQueues();
-  load(0);
+  load(0, { isNew: true });
+}
+
+// What the address asks for, after a link, a reload or Back: the queue and its filter; returns where its page begins.
+export function readAddress() {
+  const asked = new URLSearchParams(location.hash.slice(1));
+  for (const id of FILTERS) if (id !== "reason") $(id).value = asked.get(id) ?? DEFAULTS[id] ?? "";
+  $("reason").replaceChildren(...(asked.has("reason") ? [el("option", {}, asked.get("reason"))] : []));
+  const there = (name) => name?.startsWith(CLASS_PAGE) || (queueOf(name) && !queueOf(name).absent);
+  const work = view.state.queues.filter((q) => !q.absent);
+  const name = [asked.get("queue"), view.name, view.state.queue].find(there);
+  if (view.name !== name) view.own = null;
+  view.name = name ?? (work.find((q) => q.done < q.num) ?? work[0]).name;
+  view.starts = [];
+  return Number(asked.get("start") ?? 0) || 0;
 }
 
 // The filter keeps the keyboard while it changes what is shown.
 export async function reload() {
   const held = document.activeElement;
-  await load(0);
+  await load(0, { isNew: true });
   if (held?.closest?.("#filter")) held.focus();
 }
