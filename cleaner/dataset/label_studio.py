@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,19 @@ LABEL = "label"
 VERDICT = "verdict"
 """The name of the control in which people say that no class is right, or that they cannot tell."""
 VERDICTS = ("noise", "drop", "unsure")
+_UNSHOWN = re.compile(r"[\\\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]|^\s|\s$")
+_ESCAPE = re.compile(r"\\u([0-9a-f]{4})")
 _COLUMNS = ("image_id", "verdict", "label", "annotator", "time_utc")
+
+
+def to_choice(label: str) -> str:
+    """A class as the value of a choice: what XML cannot hold, a page would not show or a program cut off is escaped."""
+    return _UNSHOWN.sub(lambda found: f"\\u{ord(found[0]):04x}", label)
+
+
+def from_choice(value: str) -> str:
+    """The class that a choice stands for."""
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), value)
 
 
 def read_annotations(path: Path) -> pd.DataFrame:
@@ -70,7 +83,7 @@ def _answer(
     if chosen.get(VERDICT):
         yield image_id, chosen[VERDICT], "", name, when or ""
     elif chosen.get(LABEL):
-        yield image_id, "label", chosen[LABEL], name, when or ""
+        yield image_id, "label", from_choice(chosen[LABEL]), name, when or ""
 
 
 def _bad(path: Path, what: str, found: str) -> BadInputError:

@@ -19,6 +19,7 @@ from cleaner.exports.cleaned import Cleaned
 from cleaner.stages.labels.last_predictions import LastPredictions
 
 CHUNK = 4096
+_CHUNK_CELLS = 1 << 22  # 32 MB of probabilities at once
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,9 @@ class Judged:
 
     def chunks(self) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """Slices of the rows with their probabilities (B, K) float32, which sum to 1, and features (B, D) float32."""
-        for start in range(0, len(self.rows), CHUNK):
-            part = slice(start, min(start + CHUNK, len(self.rows)))
+        num = min(CHUNK, max(1, _CHUNK_CELLS // len(self._last.classes)))
+        for start in range(0, len(self.rows), num):
+            part = slice(start, min(start + num, len(self.rows)))
             lines = self._lines[part]
             yield part, self._probabilities(lines), self._last.features[lines].astype(np.float32)
 
@@ -89,9 +91,8 @@ class Judged:
         share = left / np.maximum(missing.sum(1), 1)
         dense = np.where(missing, share[:, None], dense)
         found = np.zeros((len(lines), len(self.classes)))
-        for old, new in enumerate(self._column_of):
-            if new >= 0:
-                found[:, new] += dense[:, old]
+        known = self._column_of >= 0
+        np.add.at(found.T, self._column_of[known], dense.T[known])  # merged classes have one column
         total = found.sum(1, keepdims=True)
         found = np.where(total > 0, found / np.where(total > 0, total, 1), 1 / len(self.classes))
         return found.astype(np.float32)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
+import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 from torchvision.datasets import ImageFolder
 
+from cleaner.dataset.label_studio import read_annotations
 from cleaner.dataset.tables import read_table
 from cleaner.exports.snippets import read_table_line
 
@@ -90,8 +96,7 @@ def by_pandas(out: Path) -> list[Sample]:
     names = {"pd": pd}
     exec(read_table_line(out), names)
     table = names["table"]
-    files = [out.parent / "images" / name for name in table["file_name"]]
-    return [(label, digest(path.read_bytes())) for label, path in zip(table["clean_label"], files, strict=True)]
+    return _below_images(out, table["clean_label"], table["file_name"])
 
 
 def by_fiftyone_rules(out: Path) -> list[Sample]:
@@ -109,6 +114,52 @@ def by_fiftyone_rules(out: Path) -> list[Sample]:
     ]
 
 
+def _below_images(out: Path, labels: Iterable[str], names: Iterable[str]) -> list[Sample]:
+    return [
+        (label, digest((out.parent / "images" / name).read_bytes())) for label, name in zip(labels, names, strict=True)
+    ]
+
+
+def by_numpy(out: Path) -> list[Sample]:
+    """As Datalab gets them; it reads real ones in test_judged.py."""
+    classes, numbers = json.loads((out / "classes.json").read_text()), np.load(out / "labels.npy")
+    assert np.load(out / "pred_probs.npy").shape == (len(numbers), len(classes))
+    images = pd.read_csv(out / "images.csv", dtype=str, keep_default_na=False)
+    return _below_images(out, [classes[number] for number in numbers], images["file_name"])
+
+
+def by_pyarrow(out: Path) -> list[Sample]:
+    table = pq.read_table(out)
+    assert set(json.loads(table.schema.metadata[b"classes"])) == set(table["clean_label"].to_pylist())
+    return _below_images(out, table["clean_label"].to_pylist(), table["file_name"].to_pylist())
+
+
+def by_label_studio_and_back(out: Path) -> list[Sample]:
+    """Every pre-annotation submitted as it is, and read back as a decision."""
+    tasks, answers = json.loads((out / "tasks.json").read_text()), out.parent / "answers.json"
+    config = ElementTree.parse(out / "interface.xml")
+    choices = {one.get("value") for one in config.iterfind("Choices[@name='label']/Choice")}
+    assert all(task["predictions"][0]["result"][0]["value"]["choices"][0] in choices for task in tasks)
+    answers.write_text(json.dumps([answered(number, task) for number, task in enumerate(tasks)]))
+    said = read_annotations(answers)
+    begin = "/data/local-files/?d=images/"
+    names = [unquote(task["data"]["image"].removeprefix(begin)) for task in tasks]
+    assert said["image_id"].tolist() == [task["data"]["image_id"] for task in tasks]
+    return _below_images(out, said["label"], names)
+
+
+def answered(number: int, task: dict[str, Any]) -> dict[str, Any]:
+    """A task whose pre-annotation a person submitted, as Label Studio's documentation shows its export."""
+    annotation = {
+        "id": number,
+        "completed_by": {"id": 1, "email": "ann@example.org"} if number % 2 else 7,
+        "result": [dict(one, id="a1", origin="manual") for one in task["predictions"][0]["result"]],
+        "was_cancelled": False,
+        "created_at": "2026-01-02T03:04:05.000000Z",
+    }
+    return {"id": number, "data": task["data"], "annotations": [annotation], "predictions": []}
+
+
 READERS: dict[str, tuple[str, Callable[[Path], list[Sample]]]] = {
     "ImageFolder": ("folder", by_image_folder),
     "timm": ("folder", by_timm),
@@ -118,5 +169,9 @@ READERS: dict[str, tuple[str, Callable[[Path], list[Sample]]]] = {
     "pandas csv": ("csv", by_pandas),
     "pandas jsonl": ("jsonl", by_pandas),
     "pandas parquet": ("parquet", by_pandas),
+    "pandas weights": ("weights", by_pandas),
+    "Datalab's arrays": ("datalab", by_numpy),
+    "pyarrow": ("pred-probs", by_pyarrow),
     "FiftyOne's format": ("fiftyone", by_fiftyone_rules),
+    "Label Studio's format": ("label-studio", by_label_studio_and_back),
 }

@@ -13,8 +13,9 @@ import pytest
 from cleaner.dataset.decision_files import import_decisions
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.events import agreed
-from cleaner.dataset.label_studio import read_annotations
+from cleaner.dataset.label_studio import from_choice, read_annotations, to_choice
 from cleaner.errors import BadInputError
+from tests.exports.readers import answered
 from tests.exports.test_readers import ODD_LABELS
 from tests.support.exports import gone, make_set, write_to
 
@@ -29,41 +30,23 @@ def doubted(images_root: Path) -> pd.DataFrame:
     return manifest
 
 
-def answered(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What Label Studio exports when a person has submitted every pre-annotation, as its documentation shows it."""
-    return [
-        {
-            "id": number,
-            "data": task["data"],
-            "annotations": [
-                {
-                    "id": number,
-                    "completed_by": {"id": 1, "email": "ann@example.org"} if number % 2 else 7,
-                    "result": [dict(one, id="a1", origin="manual") for one in task["predictions"][0]["result"]],
-                    "was_cancelled": False,
-                    "created_at": "2026-01-02T03:04:05.000000Z",
-                }
-            ],
-            "predictions": [],
-        }
-        for number, task in enumerate(tasks)
-    ]
-
-
 def test_every_label_goes_there_and_comes_back(doubted: pd.DataFrame, images_root: Path, tmp_path: Path) -> None:
     result = write_to("label-studio", doubted, images_root, tmp_path / "out")
     tasks = json.loads((tmp_path / "out/tasks.json").read_text())
     assert len(tasks) == result.num_files == len(ODD_LABELS)
     config = ElementTree.parse(tmp_path / "out/interface.xml")
     controls = {c.get("name"): [x.get("value") for x in c.iter("Choice")] for c in config.iter("Choices")}
-    assert controls == {"label": sorted(ODD_LABELS), "verdict": ["noise", "drop", "unsure"]}
+    assert controls == {
+        "label": [to_choice(label) for label in sorted(ODD_LABELS)],
+        "verdict": ["noise", "drop", "unsure"],
+    }
     by_id = {task["data"]["image_id"]: task for task in tasks}
     first, *_, last = doubted.sort_values("file_name", key=lambda names: names.str.len()).to_dict("records")
     assert by_id[first["image_id"]]["predictions"][0]["score"] == 0.5, "the suggested label's"
     assert "score" not in by_id[last["image_id"]]["predictions"][0], "it was not judged"
     assert {t["data"]["image"] for t in tasks} == {f"/data/local-files/?d=images/{i}.png" for i in range(len(tasks))}
     answers = tmp_path / "answers.json"
-    answers.write_text(json.dumps(answered(tasks)))
+    answers.write_text(json.dumps([answered(number, task) for number, task in enumerate(tasks)]))
     store = DecisionStore(tmp_path / "decisions.sqlite")
     assert import_decisions(answers, store, doubted, read=read_annotations).num_added == len(tasks)
     assert import_decisions(answers, store, doubted, read=read_annotations).num_present == len(tasks)
@@ -110,3 +93,9 @@ def test_another_file_is_refused(tmp_path: Path, text: str, what: str) -> None:
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(BadInputError, match=what):
         read_annotations(tmp_path / "a.json")
+
+
+def test_choices_hold_what_xml_cannot() -> None:
+    for label in (*ODD_LABELS, "\x00", "a\\u0041", r"caf\xe9", "\ta\n", "\uffff"):
+        assert from_choice(to_choice(label)) == label
+    assert to_choice("a b") == "a b" and to_choice(" a") == r"\u0020a" and to_choice("\\") == r"\u005c"

@@ -52,7 +52,8 @@ def _network(cleaned: Cleaned) -> tuple[EmbeddingSettings, str]:
     for stage in ("labels", "noise", "balance"):
         record = cleaned.workspace.record(stage) if cleaned.workspace is not None else None
         if record is not None and record.backbones:
-            return EmbeddingSettings(**record.settings["embedding"]), record.device
+            device = record.device if record.device == "cpu" else "auto"  # another machine may have no such chip
+            return EmbeddingSettings(**record.settings["embedding"]), device
     raise BadInputError(
         "no stage has looked at the images through a network", next_step="run `cleaner noise` or `cleaner labels` first"
     )

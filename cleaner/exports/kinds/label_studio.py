@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cleaner import __version__
-from cleaner.dataset.label_studio import LABEL, VERDICT, VERDICTS
+from cleaner.dataset.label_studio import LABEL, VERDICT, VERDICTS, to_choice
 from cleaner.dataset.names import to_path
 from cleaner.dataset.store import write_atomic
 from cleaner.exports.cleaned import Cleaned
@@ -63,9 +63,10 @@ def _task(row: Mapping[Hashable, Any], image_url: str) -> dict[str, Any]:
         choice, score = row["suggested_label"] or choice, row["suggested_prob"]
     elif "label_issue_prob" in row:
         score = 1 - row["label_issue_prob"]
+    value = {"choices": [to_choice(choice)]}
     prediction: dict[str, Any] = {
         "model_version": f"cleaner {__version__}",
-        "result": [{"from_name": LABEL, "to_name": _IMAGE, "type": "choices", "value": {"choices": [choice]}}],
+        "result": [{"from_name": LABEL, "to_name": _IMAGE, "type": "choices", "value": value}],
     }
     if score is not None and np.isfinite(score):
         prediction["score"] = round(float(score), 4)
@@ -78,7 +79,7 @@ def _interface(classes: list[str]) -> str:
     """The labelling configuration: one class, or a verdict that no class is right."""
 
     def choices(values: list[str]) -> str:
-        return "".join(f"    <Choice value={quoteattr(value)}/>\n" for value in values)
+        return "".join(f"    <Choice value={quoteattr(to_choice(value))}/>\n" for value in values)
 
     return (
         f'<View>\n  <Image name="{_IMAGE}" value="$image" zoom="true"/>\n  <Text name="given" value="$label"/>\n'
