@@ -82,20 +82,19 @@ class Judged:
     def _probabilities(self, lines: np.ndarray) -> np.ndarray:
         predictions = self._last.predictions
         classes, probs = predictions.classes[lines], predictions.probs[lines].astype(np.float64)
-        kept = classes >= 0
+        kept, num_classes = classes >= 0, len(self._last.classes)
         kept[:, 0] &= ~np.isnan(predictions.self_confidence[lines])
-        dense = np.full((len(lines), len(self._last.classes)), np.nan)
+        left, num_left = 1 - (probs * kept).sum(1), num_classes - kept.sum(1)
+        dense = np.repeat((np.clip(left, 0, 1) / np.maximum(num_left, 1))[:, None], num_classes, axis=1)
         at, which = np.nonzero(kept)
         dense[at, classes[at, which]] = probs[at, which]
-        left, missing = np.clip(1 - np.nansum(dense, 1), 0, 1), np.isnan(dense)
-        share = left / np.maximum(missing.sum(1), 1)
-        dense = np.where(missing, share[:, None], dense)
+        order = np.argsort(self._column_of, kind="stable")[(self._column_of < 0).sum() :]
+        columns, starts = np.unique(self._column_of[order], return_index=True)
         found = np.zeros((len(lines), len(self.classes)))
-        known = self._column_of >= 0
-        np.add.at(found.T, self._column_of[known], dense.T[known])  # merged classes have one column
+        found[:, columns] = np.add.reduceat(dense[:, order], starts, axis=1)  # merged classes have one column
         total = found.sum(1, keepdims=True)
-        found = np.where(total > 0, found / np.where(total > 0, total, 1), 1 / len(self.classes))
-        return found.astype(np.float32)
+        found[total[:, 0] <= 0], total[total <= 0] = 1, len(self.classes)
+        return np.asarray(found / total, np.float32)
 
 
 def about_missing(num: int) -> list[str]:
