@@ -31,7 +31,8 @@ from cleaner.dataset.files import list_files
 from cleaner.dataset.images import inspect_image
 from cleaner.dataset.workspace import Workspace
 from cleaner.scoring import second_look
-from cleaner.stages.near_copies import look_at_batch, propose_pairs
+from cleaner.stages.near_copies import propose_pairs
+from cleaner.stages.near_looks import look_at_batch
 from cleaner.stages.scan import run_scan
 from cleaner.stages.scan_copies import pictures_of
 

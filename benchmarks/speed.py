@@ -12,7 +12,7 @@ the photos are pictures of tiny50 enlarged to 533 x 400 as JPEG of quality 90: t
   embed2      the same, the product's default: two views of each image, on both sides
   embed       two views on our side, one on theirs
   network     one batch of 64 through the network at 224 px against OpenVINO in bf16 (fp32 where the chip has no bf16)
-  scan        the stage with all its checks against cleanvision's find_issues
+  scan        the stage with all its checks against cleanvision's find_issues, with as many processes as serve it best
   duplicates  the same stage against imagededup's perceptual hash and search alone
   labels      cached embeddings: rule auto and the recipe's fine pass, all their rounds, 5 folds, against sklearn's
               cross_val_predict(LogisticRegression) and cleanlab's find_label_issues, three runs; F1 of wrong labels too
@@ -21,10 +21,10 @@ the photos are pictures of tiny50 enlarged to 533 x 400 as JPEG of quality 90: t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import multiprocessing
 import os
-import resource
 import tempfile
 import time
 import warnings
@@ -140,9 +140,19 @@ def serve(connection: Connection, name: str, source: tuple[str, ...]) -> None:
 
 
 def core_seconds() -> float:
-    """Seconds of all cores in this process and its finished children."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(u.ru_utime + u.ru_stime for u in used)
+    """Seconds of all cores in this process, its living descendants, and what these have waited for (Linux)."""
+    parents, ticks = {}, {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended
+            fields = stat.read_text().rpartition(")")[2].split()
+            process = int(stat.parent.name)
+            parents[process], ticks[process] = int(fields[1]), sum(map(int, fields[11:15]))
+    total, family = 0, [os.getpid()]
+    while family:
+        member = family.pop()
+        total += ticks.get(member, 0)
+        family += [process for process, parent in parents.items() if parent == member]
+    return total / os.sysconf("SC_CLK_TCK")
 
 
 def our_embedding(images: str, views: Literal[1, 2] = 2) -> Side:
@@ -209,7 +219,7 @@ def no_mallopt() -> Iterator[None]:
     """The peer shall not profit from our keeping freed memory."""
     from cleaner.modeling import backbones
 
-    ours, backbones.keep_freed_memory = backbones.keep_freed_memory, lambda: None
+    ours, backbones.keep_freed_memory = backbones.keep_freed_memory, lambda num_bytes: None
     try:
         yield
     finally:
@@ -277,7 +287,7 @@ def our_scan(images: str) -> Side:
         with tempfile.TemporaryDirectory() as folder:
             before = time.monotonic()
             run_scan(Workspace(Path(folder)), Path(images), ScanSettings(), RunOptions(workers=THREADS))
-            return {"per_second": num / (time.monotonic() - before)}
+            return {"per_second": num / (time.monotonic() - before), "processes": THREADS}
 
     run()
     return run
@@ -286,12 +296,20 @@ def our_scan(images: str) -> Side:
 def cleanvision_scan(images: str) -> Side:
     from cleanvision import Imagelab
 
-    def run() -> dict[str, float]:
+    def look(num_jobs: int, **source: Any) -> float:
         before = time.monotonic()
         with redirect_stdout(io.StringIO()):
-            lab = Imagelab(data_path=images)
-            lab.find_issues(n_jobs=THREADS, verbose=False)
-        return {"per_second": len(lab.issues) / (time.monotonic() - before)}
+            lab = Imagelab(**source)
+            lab.find_issues(n_jobs=num_jobs, verbose=False)
+        return len(lab.issues) / (time.monotonic() - before)
+
+    # at its best: few files a process tell which number of them that is
+    some = [str(p) for p in sorted(Path(images).rglob("*.jpg"))[:200]]
+    rates = {num: max(look(num, filepaths=some) for _ in range(2)) for num in sorted({1, THREADS, 2 * THREADS})}
+    jobs = max(rates, key=lambda num: rates[num])
+
+    def run() -> dict[str, float]:
+        return {"per_second": look(jobs, data_path=images), "processes": jobs}
 
     run()
     return run
@@ -305,7 +323,7 @@ def imagededup_hash(images: str) -> Side:
         hasher = PHash(verbose=False)
         hashes = hasher.encode_images(images, recursive=True, num_enc_workers=THREADS)
         hasher.find_duplicates(encoding_map=hashes, num_dist_workers=THREADS)
-        return {"per_second": len(hashes) / (time.monotonic() - before)}
+        return {"per_second": len(hashes) / (time.monotonic() - before), "processes": THREADS}
 
     run()
     return run
@@ -314,7 +332,8 @@ def imagededup_hash(images: str) -> Side:
 def our_labels(data: str, embeddings: str) -> Side:
     from cleaner.config import LabelsSettings
     from cleaner.dataset.store import ArrayStore
-    from cleaner.modeling.backbones import keep_freed_memory, resolve_precision
+    from cleaner.freed_memory import keep_freed_memory
+    from cleaner.modeling.backbones import KEPT_BYTES, resolve_precision
     from cleaner.modeling.embeddings import Embeddings
     from cleaner.modeling.probe import ProbeLearner
     from cleaner.progress import Silent
@@ -323,7 +342,7 @@ def our_labels(data: str, embeddings: str) -> Side:
     from cleaner.stages.labels.issue_estimate import estimate_issues
     from cleaner.stages.labels.passes import run_pass
 
-    keep_freed_memory()  # as load_backbone does in the stage
+    keep_freed_memory(KEPT_BYTES)  # as load_backbone does in the stage
     precision = resolve_precision("auto", torch.device("cpu"))
     plain, mirrored, given, right = labelled(Path(data), Path(embeddings))
     rows = np.arange(len(given))

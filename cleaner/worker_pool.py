@@ -1,7 +1,8 @@
 """Processes that run functions, one call at a time: a decoder that crashes or hangs ends its own, which is replaced.
 
 Workers are forked from a server process that has loaded little (multiprocessing's forkserver), so that a new one takes
-about ten milliseconds. What is printed in them goes nowhere: decoders in C write to stderr as they like.
+about ten milliseconds; the program that was started is not run again in them, whatever it would load. What is printed
+in them goes nowhere: decoders in C write to stderr as they like.
 """
 
 from __future__ import annotations
@@ -21,17 +22,21 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any, Generic, Self, TypeVar
+
+from cleaner.freed_memory import keep_freed_memory
 
 R = TypeVar("R")
 T = TypeVar("T")
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_LOADED_FIRST = ("cleaner.dataset.inspection", "cleaner.cli.app")
-"""Modules that the server loads for all workers, if this process has them: what decodes, and the program's start."""
+_DECODING = ("cleaner.dataset.inspection", "PIL.JpegImagePlugin", "PIL.PngImagePlugin", "safetensors.numpy")
+"""Modules that the server loads for all workers, if this process has the first of them."""
 _CHANGING = threading.Lock()
 """Held while a process starts or is waited for: multiprocessing looks at all of them then, and only one may."""
+_KEPT_BYTES = 32 << 20
+"""Freed buffers that a worker keeps for the next picture: getting them anew took a fifth of a photo's time."""
 _cpu_limit_s = 0.0
 
 
@@ -99,8 +104,8 @@ class WorkerPool:
     def call(self, function: Callable[..., R], *arguments: Any) -> R:
         """`function(*arguments)`, computed by a worker while this thread waits.
 
-        `function` must be importable and, like the arguments, picklable. Raises what it raises, or WorkerDiedError if
-        the worker ends; the next call then has a new one.
+        `function` must be importable from a module (not the program itself) and, like the arguments, picklable. Raises
+        what it raises, or WorkerDiedError if the worker ends; the next call then has a new one.
         """
         worker = self._idle.get()
         try:
@@ -166,10 +171,10 @@ class _Worker:
             process.kill()
 
     def _start(self) -> None:
-        _CONTEXT.set_forkserver_preload([name for name in _LOADED_FIRST if name in sys.modules])
+        _CONTEXT.set_forkserver_preload([*_DECODING] if _DECODING[0] in sys.modules else [])
         self._connection, theirs = _CONTEXT.Pipe()
         process = _CONTEXT.Process(target=_serve, args=(theirs, self._cpu_limit_s, dict(os.environ)))
-        with _CHANGING, _safe_path():
+        with _CHANGING, _safe_path(), _hidden_program():
             process.start()
         theirs.close()  # so that the worker's end is the last one, and its death shows
         self._process = process
@@ -196,6 +201,17 @@ def _safe_path() -> Iterator[None]:
             os.environ["PYTHONSAFEPATH"] = before
 
 
+@contextmanager
+def _hidden_program() -> Iterator[None]:
+    """Keep multiprocessing from running this program's file again in a new worker, as it does for functions in it."""
+    program = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program
+
+
 def _serve(connection: Connection, cpu_limit_s: float, environment: dict[str, str]) -> None:
     """A worker's life: calls, until the other end is closed."""
     os.environ.update(environment)  # the server that it was forked from has that of its own start
@@ -205,6 +221,7 @@ def _serve(connection: Connection, cpu_limit_s: float, environment: dict[str, st
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     _leave_with_parent()
+    keep_freed_memory(_KEPT_BYTES)
     _cpu_limit_s = cpu_limit_s
     while True:
         try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import platform
+import resource
 import signal
 import subprocess
 import sys
@@ -131,3 +133,40 @@ def test_workers_load_no_module_of_the_current_folder(tmp_path: Path) -> None:
     command = [sys.executable, str(tmp_path / "program.py")]
     subprocess.run(command, cwd=tmp_path / "here", env=environment, check=True)
     assert not (tmp_path / "here" / "loaded").exists()
+
+
+UNGUARDED = """
+import sys
+from cleaner.worker_pool import WorkerPool
+print("started")
+with WorkerPool(1) as pool:
+    found = pool.call(eval, "[name for name in ('colorsys', 'PIL') if name in __import__('sys').modules]")
+print(found, sys.modules["__main__"].WorkerPool is WorkerPool)
+"""
+
+
+def test_the_program_is_not_run_again_in_workers(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text("import colorsys" + UNGUARDED)
+    command = [sys.executable, str(program)]
+    done = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": str(REPO)}, check=True, stdout=subprocess.PIPE, text=True
+    )
+    assert done.stdout.splitlines() == ["started", "[] True"]
+
+
+def count_faults(num_bytes: int) -> list[int]:
+    """Page faults of each of three times that a buffer is made and given back."""
+    faults = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        np.ones(num_bytes, np.uint8)
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    return faults
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library decides by itself")
+def test_workers_keep_the_buffers_of_a_picture_for_the_next_one() -> None:
+    with WorkerPool(1) as pool:
+        first, _, last = pool.call(count_faults, 2 << 20)
+    assert last < first / 10

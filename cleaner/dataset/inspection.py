@@ -29,7 +29,9 @@ from cleaner.worker_pool import Rescue, WorkerDiedError, restart_clock
 INSPECTION_VERSION = 4
 """Raise it whenever `inspect_image` gives different results, so that older ones are not reused."""
 BATCH_FILES = 128
-"""Files in one task: the most that a worker loses if it is killed."""
+"""The most files in one task: what a worker loses if it is killed."""
+_FEWEST_TASKS, _FEWEST_FILES = 32, 8
+"""Small sets make tasks of fewer files, so that workers end at about the same time."""
 _FIELDS = tuple(field.name for field in dataclasses.fields(ImageFacts) if field.name not in ("near_hash", "keypoints"))
 _REPEATED = ("format", "mode", "fault", "notes")  # text with few distinct values: one object for all rows
 _MAY_HAVE_CHANGED = ("unreadable", "missing", "decoder_crash")
@@ -208,9 +210,15 @@ def _is_known_now(facts: ImageFacts) -> bool:
     return facts.fault == "unsupported_format" and facts.format in EXTRA_FORMATS and can_decode(facts.format)
 
 
+def count_batch(num_files: int, *, remote: bool = False) -> int:
+    """Files in each task, where there are `num_files`; of `remote` ones many are read at once."""
+    return BATCH_FILES if remote else min(BATCH_FILES, max(_FEWEST_FILES, num_files // _FEWEST_TASKS))
+
+
 def _batches(files: Sequence[FoundFile], limits: Limits) -> Iterator[tuple[str, Batch]]:
-    for start in range(0, len(files), BATCH_FILES):
-        batch = tuple(files[start : start + BATCH_FILES])
+    num = count_batch(len(files), remote=bool(files) and is_remote(files[0].path))
+    for start in range(0, len(files), num):
+        batch = tuple(files[start : start + num])
         yield digest_of([_key(file) for file in batch], limits.file_timeout_s)[:32], Batch(batch, limits)
 
 

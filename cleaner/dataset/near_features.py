@@ -74,13 +74,14 @@ def perceptual_hashes(image: Image.Image) -> np.ndarray:
     64 bits: whether it brightens from left to right between neighbours on an 8 x 9 grid. The hash of a picture that
     is turned by `TURNS[7]` is found from the other side.
     """
-    thumb = grey_thumbnail(image)
-    turned = [thumb if turn is None else thumb.transpose(turn) for turn in TURNS[:NUM_HASHES]]
-    grey = np.stack([np.asarray(t, dtype=np.float32) for t in turned])  # (7, 32, 32)
+    thumb = np.asarray(grey_thumbnail(image), dtype=np.float32)
+    turned = [thumb, thumb[:, ::-1], thumb[::-1], thumb[::-1, ::-1], thumb.T, thumb.T[::-1, ::-1], thumb.T[::-1]]
+    grey = np.stack(turned)  # (7, 32, 32), as `TURNS` has them
     waves = (_WAVES @ grey @ _WAVES.T).reshape(NUM_HASHES, -1)
+    middle = np.sort(waves, axis=1)[:, 31:33].sum(axis=1, keepdims=True) / 2  # np.median takes ten times as long
     levels = np.rint(_ROWS @ grey @ _COLUMNS.T)  # (7, 8, 9); rounded, so that flat areas have no steps
     steps = levels[:, :, 1:] > levels[:, :, :-1]
-    bits = np.concatenate([waves > np.median(waves, axis=1, keepdims=True), steps.reshape(NUM_HASHES, -1)], axis=1)
+    bits = np.concatenate([waves > middle, steps.reshape(NUM_HASHES, -1)], axis=1)
     return np.packbits(bits, axis=1)
 
 
@@ -95,13 +96,14 @@ def find_keypoints(grey: Image.Image) -> np.ndarray:
     size = (max(_GRID, round(grey.width * factor)), max(_GRID, round(grey.height * factor)))
     small = np.asarray(grey.resize(size, Image.Resampling.BILINEAR), dtype=np.float32)
     space = _scale_space(small)
-    level, y, x = _blobs(space)
+    steps = space[1:] - space[:-1]
+    level, y, x = _blobs(steps)
     if len(level) == 0:
         return np.empty(0, dtype=KEYPOINT)
-    x, y, scale = _refine(space, level, y, x)
+    x, y, scale = _refine(steps, level, y, x)
     waves = _describe(space, level, x, y, scale)
     found = np.zeros(len(level), dtype=KEYPOINT)
-    found["code"] = (waves > 0) @ (np.uint32(1) << np.arange(_NUM_BITS - 1, -1, -1, dtype=np.uint32))
+    found["code"] = (waves > 0) @ _BIT_VALUES
     found["weak"] = np.argsort(np.abs(waves), axis=1, kind="stable")[:, :4]
     unit = (small.shape[0] * small.shape[1]) ** 0.5
     found["place"] = np.clip(np.rint(np.stack([x, y, scale], axis=1) * (PLACE_UNIT / unit)), 0, 65_535)
@@ -130,18 +132,22 @@ def _blur(size: int, number: int) -> np.ndarray:
     return blur
 
 
-def _blobs(space: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Level, y and x, (K,) int64 each, of the clearest blobs whose surroundings lie mostly within the picture."""
-    contrast = np.abs(space[1:] - space[:-1])
-    highest = np.maximum(contrast[:, 1:-1], np.maximum(contrast[:, :-2], contrast[:, 2:]))
-    highest = np.maximum(highest[:, :, 1:-1], np.maximum(highest[:, :, :-2], highest[:, :, 2:]))
-    highest = np.maximum(highest[1:-1], np.maximum(highest[:-2], highest[2:]))
-    inner = contrast[1:-1, 1:-1, 1:-1]
-    level, y, x = np.nonzero((inner >= highest) & (inner > _LEAST_CONTRAST))
-    clear = inner[level, y, x]
-    level, y, x = level + 1, y + 1, x + 1
-    margin = _LEAST_REACH * _REACH * _DETECTED_SCALE * _LEVELS[level]
-    height, width = space.shape[1:]
+def _blobs(steps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Level, y and x, (K,) int64 each, of the clearest blobs whose surroundings lie mostly within the picture.
+
+    `steps` (7, h, w) float32 are the differences of neighbouring levels.
+    """
+    levels, height, width = steps.shape
+    contrast = np.abs(steps).reshape(levels, -1)
+    highest = np.maximum(contrast[1:-1], np.maximum(contrast[:-2], contrast[2:]))
+    # rows lie one after another, as long arrays take a third of the time: neighbours beyond the edges are wrong there
+    for apart in (1, width):
+        highest = np.maximum(highest[:, apart:-apart], np.maximum(highest[:, : -2 * apart], highest[:, 2 * apart :]))
+    inner = contrast[1:-1, width + 1 : -width - 1]
+    level, place = np.divmod(np.flatnonzero((inner >= highest) & (inner > _LEAST_CONTRAST)), inner.shape[1])
+    clear = inner[level, place]
+    level, (y, x) = level + 1, np.divmod(place + width + 1, width)
+    margin = _MARGINS[level]
     inside = (np.minimum(x, width - 1 - x) >= margin) & (np.minimum(y, height - 1 - y) >= margin)
     kept = np.flatnonzero(inside)
     kept = kept[np.argsort(-clear[kept], kind="stable")[:MAX_KEYPOINTS]]
@@ -149,29 +155,25 @@ def _blobs(space: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _refine(
-    space: np.ndarray, level: np.ndarray, y: np.ndarray, x: np.ndarray
+    steps: np.ndarray, level: np.ndarray, y: np.ndarray, x: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """x, y and scale of blobs in px, (K,) float each: the vertices of parabolas through each and its neighbours."""
+    _, height, width = steps.shape
+    at = (level * height + y) * width + x
+    flat = steps.ravel()
+    middle = flat[at]
 
-    def at(k: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-        contrast: np.ndarray = space[k + 1, i, j] - space[k, i, j]
-        return contrast
-
-    middle = at(level, y, x)
-
-    def vertex(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    def vertex(apart: int) -> np.ndarray:
+        before, after = flat[at - apart], flat[at + apart]
         bend = before - 2 * middle + after
         bend = np.where(np.abs(bend) < 1e-6, 1e-6, bend)
         return np.asarray(np.clip((before - after) / (2 * bend), -0.5, 0.5))
 
-    dx = vertex(at(level, y, x - 1), at(level, y, x + 1))
-    dy = vertex(at(level, y - 1, x), at(level, y + 1, x))
-    rise = vertex(at(level - 1, y, x), at(level + 1, y, x))
-    return x + dx, y + dy, _DETECTED_SCALE * 2.0 ** ((level + rise) / 2.5)
+    rise = vertex(height * width)
+    return x + vertex(1), y + vertex(width), _DETECTED_SCALE * 2.0 ** ((level + rise) / 2.5)
 
 
-@lru_cache(maxsize=1)
-def _signs() -> tuple[np.ndarray, np.ndarray]:
+def _lowest_waves() -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of the 32 lowest waves of an 8 x 8 patch, without the constant one, the lowest first."""
     waves = sorted(
         ((u, v) for u in range(_GRID) for v in range(_GRID) if u + v), key=lambda w: (w[0] + w[1], max(w), w)
@@ -180,19 +182,25 @@ def _signs() -> tuple[np.ndarray, np.ndarray]:
     return np.array(rows), np.array(columns)
 
 
+_BIT_VALUES = np.uint32(1) << np.arange(_NUM_BITS - 1, -1, -1, dtype=np.uint32)
+_MARGINS = _LEAST_REACH * _REACH * _DETECTED_SCALE * _LEVELS
+_SAMPLED = np.linspace(-_REACH, _REACH, _GRID)
+_PATCH_WAVES = _cosines(0, _GRID, _GRID)
+_LOWEST = _lowest_waves()
+
+
 def _describe(space: np.ndarray, level: np.ndarray, x: np.ndarray, y: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """(K, 32) float32: the lowest waves of the cosine transform of 8 x 8 samples around each keypoint."""
-    height, width = space.shape[1:]
-    reach = np.linspace(-_REACH, _REACH, _GRID)
-    px = np.clip(x[:, None] + scale[:, None] * reach, 0, width - 1.001)
-    py = np.clip(y[:, None] + scale[:, None] * reach, 0, height - 1.001)
-    left, top = px.astype(np.int64)[:, None, :], py.astype(np.int64)[:, :, None]
-    right, down = px[:, None, :] - left, py[:, :, None] - top
-    at = level[:, None, None]
-    upper = space[at, top, left] * (1 - right) + space[at, top, left + 1] * right
-    lower = space[at, top + 1, left] * (1 - right) + space[at, top + 1, left + 1] * right
-    patches = (upper * (1 - down) + lower * down).astype(np.float32)  # (K, 8, 8)
-    waves = _cosines(0, _GRID, _GRID)
-    rows, columns = _signs()
-    described: np.ndarray = (waves @ patches @ waves.T)[:, rows, columns]
+    _, height, width = space.shape
+    px = np.clip(x[:, None] + scale[:, None] * _SAMPLED, 0, width - 1.001)
+    py = np.clip(y[:, None] + scale[:, None] * _SAMPLED, 0, height - 1.001)
+    left, top = px.astype(np.int64), py.astype(np.int64)
+    right, down = (px - left)[:, None, :], (py - top)[:, :, None]
+    at = ((level * height)[:, None] + top)[:, :, None] * width + left[:, None, :]  # (K, 8, 8)
+    flat = space.ravel()
+    upper = flat[at] * (1 - right) + flat[at + 1] * right
+    at += width
+    lower = flat[at] * (1 - right) + flat[at + 1] * right
+    patches = (upper * (1 - down) + lower * down).astype(np.float32)
+    described: np.ndarray = (_PATCH_WAVES @ patches @ _PATCH_WAVES.T)[:, *_LOWEST]
     return described

@@ -27,10 +27,11 @@ _CHUNK_BYTES = 1 << 20
 
 
 @contextmanager
-def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
+def atomic_writer(path: Path, *, lasting: bool = True) -> Iterator[IO[bytes]]:
     """A file to write to, which replaces `path` if the block succeeds, and is removed otherwise.
 
-    Raises CleanerError, naming `path`, if it cannot be written.
+    Unless `lasting`, the system may write it to disk later, so that it may be damaged if the machine fails. Raises
+    CleanerError, naming `path`, if it cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,8 +39,9 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
         try:
             with temporary.open("xb") as file:  # not tempfile's, which are private whatever the umask says
                 yield file
-                file.flush()
-                os.fsync(file.fileno())
+                if lasting:
+                    file.flush()
+                    os.fsync(file.fileno())
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -50,12 +52,12 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
         ) from error
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, whole or not at all. Stores behind URLs are atomic themselves."""
+def write_atomic(path: Path, data: bytes, *, lasting: bool = True) -> None:
+    """Write `data` to `path`, whole or not at all (see `atomic_writer`). Stores behind URLs are atomic themselves."""
     if is_remote(path):
         path.write_bytes(data)
         return
-    with atomic_writer(path) as file:
+    with atomic_writer(path, lasting=lasting) as file:
         file.write(data)
 
 
@@ -212,7 +214,8 @@ class ArrayStore:
         from safetensors.numpy import save as save_tensors
 
         data = save_tensors({name: np.asarray(array, order="C") for name, array in arrays.items()})
-        write_atomic(self.path(key), hashlib.sha256(data).digest() + data)
+        # its digest tells whether a failure of the machine damaged it
+        write_atomic(self.path(key), hashlib.sha256(data).digest() + data, lasting=False)
 
     def remember(self, key: str, compute: Callable[[], Arrays]) -> Arrays:
         """The arrays stored under `key`, else those that `compute` returns, which are stored first."""

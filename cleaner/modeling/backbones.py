@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import platform
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from cleaner.config import EmbeddingSettings
 from cleaner.dataset.images import PIXELS_VERSION
 from cleaner.dataset.store import Arrays, digest_of, sha256_file
 from cleaner.errors import BackboneError, BadInputError, UsageError
+from cleaner.freed_memory import keep_freed_memory
 from cleaner.modeling import fusion
 from cleaner.modeling.backbone_names import EMBEDDED, EmbeddedNetwork, architecture_of, each_network, require_known
 from cleaner.modeling.style import StagedNetwork, compute_style, find_stages
@@ -29,7 +29,8 @@ _PIXELS = f"torch-bicubic {PIXELS_VERSION}"
 """How `embeddings.load_square` resizes; part of every cache key."""
 _STYLE = "style-1"
 """How `embed` computes style; likewise."""
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+KEPT_BYTES = 1 << 30
+"""Freed buffers that are kept: page faults took 40 % of embedding time."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def load_backbone(settings: EmbeddingSettings, device_name: str = "auto") -> Bac
     """
     (settings,) = each_network(settings)
     device = resolve_device(device_name)
-    keep_freed_memory()
+    keep_freed_memory(KEPT_BYTES)
     name, embedded = architecture_of(settings), EMBEDDED.get(settings.backbone)
     if settings.weights:
         path = Path(settings.weights)
@@ -184,14 +185,6 @@ def num_threads() -> int:
 def set_num_threads(num: int) -> None:
     """Set the number of threads for this process."""
     torch.set_num_threads(num)
-
-
-def keep_freed_memory() -> None:
-    """Tell glibc to keep large freed buffers: page faults took 40 % of embedding time."""
-    if platform.system() == "Linux" and platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
-        libc.mallopt(_M_TRIM_THRESHOLD, 1 << 30)
 
 
 def _has_avx512_bf16() -> bool:

@@ -17,12 +17,13 @@ from torchvision.transforms.v2 import functional as F
 from cleaner.config import EmbeddingSettings
 from cleaner.dataset.store import digest_of
 from cleaner.errors import BackboneError
+from cleaner.freed_memory import keep_freed_memory
 from cleaner.modeling.backbone_names import architecture_of, trained_network
 from cleaner.modeling.backbones import (
+    KEPT_BYTES,
     Backbone,
     NetworkSpec,
     create_network,
-    keep_freed_memory,
     load_backbone,
     normalisation_of,
     resolve_device,
@@ -97,7 +98,7 @@ def load_blueprint(settings: EmbeddingSettings, device_name: str, *, scratch: bo
     precision = "fp32" if settings.precision == "auto" and device.type == "cpu" else settings.precision
     if not scratch:
         return Blueprint.of(load_backbone(replace(settings, precision=precision), device_name))
-    keep_freed_memory()
+    keep_freed_memory(KEPT_BYTES)
     name = architecture_of(settings)
     mean, std = normalisation_of(create_network(name, pretrained=False), embedded=False)
     resolved = resolve_precision(precision, device)

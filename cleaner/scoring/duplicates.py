@@ -9,8 +9,10 @@ by the band's value, and verified on all bits.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,8 @@ _MAX_BAND_BITS = 20  # a table of 2^20 starts stays within a core's cache
 CHUNK_PAIRS = 1 << 20  # candidate pairs compared at once: about 60 MB
 CROWD = 256
 """Each hash is compared with at most so many others that share a band's value."""
+_FEW = 1 << 10
+"""Up to so many pictures are all compared with one another."""
 INVERSE_TURN = (0, 1, 2, 3, 4, 5, 7, 6)
 _NONE = np.iinfo(np.int64).max
 
@@ -31,8 +35,8 @@ def find_near_pairs(hashes: Array, radius: int, most: int) -> Array:
 
     `hashes` is (N, T, 16) uint8, T at most 7: 128 bits of each picture as it is and in the orientations
     `near_features.TURNS[1:T]`. A row says that j, turned by `TURNS[turn]`, lies within `radius` (0..127) bits of i,
-    and i < j; of each j the nearest `most` are kept, earlier i first. No such pair is missed unless more than `CROWD`
-    pictures share the value of a band; time and memory stay bounded where many do.
+    and i < j; of each j the nearest `most` are kept, earlier i first. No such pair is missed unless there are more than
+    `_FEW` pictures, more than `CROWD` of which share the value of a band; time and memory stay bounded where many do.
     """
     hashes = np.ascontiguousarray(hashes, dtype=np.uint8)
     assert hashes.ndim == 3 and hashes.shape[2] * 8 == HASH_BITS, "hashes must be (N, T, 16) uint8"
@@ -85,7 +89,8 @@ class _Band:
     masks: Array  # (M,) uint32: which differences of its value are allowed, 0 first
 
 
-def _plan_bands(num: int, radius: int) -> list[_Band]:
+@lru_cache(maxsize=4)
+def _plan_bands(num: int, radius: int) -> tuple[_Band, ...]:
     """The bands for which the search over `num` hashes is cheapest, by expected table look-ups and candidates."""
     best: tuple[float, list[int]] | None = None
     for allowed in range(4):
@@ -95,16 +100,17 @@ def _plan_bands(num: int, radius: int) -> list[_Band]:
         spare = num_bands * (allowed + 1) - (radius + 1)  # bands that may allow one difference less
         budget = [allowed] * (num_bands - spare) + [allowed - 1] * spare
         bits = min(HASH_BITS // num_bands, _MAX_BAND_BITS)
-        cost = sum(len(_masks(bits, t)) for t in budget) * (1 + num / 2**bits)
+        num_masks = sum(math.comb(bits, t) for most in budget for t in range(most + 1))
+        cost = num_masks * (1 + num / 2**bits)
         if best is None or cost < best[0]:
             best = cost, budget
     assert best is not None
     budget = best[1]
     # bits are dealt in turn: neighbouring bits of a hash correlate, and would make a band's values uneven
-    return [
+    return tuple(
         _Band(bits, _masks(len(bits), t))
         for t, bits in ((t, np.arange(k, HASH_BITS, len(budget))[:_MAX_BAND_BITS]) for k, t in enumerate(budget))
-    ]
+    )
 
 
 def _masks(bits: int, allowed: int) -> Array:
@@ -115,10 +121,12 @@ def _masks(bits: int, allowed: int) -> Array:
 def _near_pairs(index: Array, queries: Array | None, radius: int) -> Iterator[tuple[Array, Array, Array]]:
     """Pairs within the radius: positions in `index` (D, 2) and in `queries` (Q, 2), and the bits that differ.
 
-    In chunks, with repetitions.
-
-    Without `queries`: pairs of different positions in `index`, each in one of its two orders.
+    In chunks, with repetitions. Without `queries`: pairs of different positions in `index`, each in one of its two
+    orders.
     """
+    if len(index) <= _FEW:
+        yield from _near_pairs_of_few(index, queries, radius)
+        return
     for band in _plan_bands(len(index), radius):
         values = _band_values(index, band.bits)
         order = np.argsort(values, kind="stable")
@@ -141,6 +149,20 @@ def _near_pairs(index: Array, queries: Array | None, radius: int) -> Iterator[tu
                 distance += _bit_count(sorted_words[i, 1] ^ asked_words[j, 1])
                 near = distance <= radius
                 yield order[i[near]], asked_order[j[near]], distance[near]
+
+
+def _near_pairs_of_few(index: Array, queries: Array | None, radius: int) -> Iterator[tuple[Array, Array, Array]]:
+    """The same, by comparing all: tables take longer to make."""
+    asked = index if queries is None else queries
+    step = max(1, CHUNK_PAIRS // len(index))
+    for start in range(0, len(asked), step):
+        apart = index[:, None] ^ asked[None, start : start + step]  # (D, step, 2)
+        distance = _bit_count(apart[..., 0]) + _bit_count(apart[..., 1])
+        i, j = np.nonzero(distance <= radius)
+        distance = distance[i, j]
+        j += start
+        once = i < j if queries is None else slice(None)
+        yield i[once], j[once], distance[once]
 
 
 def _expand(low: Array, high: Array) -> Iterator[tuple[Array, Array]]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import uniform_filter
 
 LOOK_PX = 192
 """Longer side of the pictures that are compared; larger ones are shrunk first."""
@@ -138,9 +138,18 @@ def _colours_apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _detail(grey: np.ndarray, side: int) -> np.ndarray:
     """What differs from its surroundings, a twelfth of the picture wide, without the noise of single pixels."""
-    around = uniform_filter(grey, side // 12 * 2 + 1, mode="nearest")
-    detail: np.ndarray = uniform_filter(grey, 3, mode="nearest") - around
+    few, many = _mean_of(side, 3), _mean_of(side, side // 12 * 2 + 1)
+    detail: np.ndarray = few @ grey @ few.T - many @ grey @ many.T
     return detail
+
+
+@lru_cache(maxsize=64)
+def _mean_of(side: int, num: int) -> np.ndarray:
+    """(side, side) float32: each row averages an odd `num` of samples around its own; edges go on beyond."""
+    mean = np.zeros((side, side), dtype=np.float32)
+    for apart in range(-(num // 2), num // 2 + 1):
+        mean[np.arange(side), np.clip(np.arange(side) + apart, 0, side - 1)] += 1
+    return mean / num
 
 
 def _blocks(picture: np.ndarray, step: int) -> np.ndarray:

@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-from PIL import Image
-from threadpoolctl import threadpool_limits
 
 from cleaner.config import RunOptions, ScanSettings
-from cleaner.dataset.images import decode_upright, read_image
-from cleaner.dataset.near_features import KEYPOINT, NUM_HASHES, TURNS
-from cleaner.dataset.store import Arrays, ArrayStore, digest_of
+from cleaner.dataset.near_features import KEYPOINT, NUM_HASHES
+from cleaner.dataset.store import ArrayStore, digest_of
 from cleaner.dataset.workspace import Workspace
 from cleaner.engine.engine import open_engine
 from cleaner.scoring.copy_groups import Pair, Placing, group_copies
 from cleaner.scoring.duplicates import HASH_BITS, find_near_pairs
 from cleaner.scoring.keypoint_matches import match_keypoints
-from cleaner.scoring.second_look import LOOK_PX, Comparison, compare
+from cleaner.scoring.second_look import Comparison
 from cleaner.stages.inputs import task_cache
-from cleaner.worker_pool import Rescue, WorkerDiedError, restart_clock
+from cleaner.stages.near_looks import Look, look_at_batch, look_key, read_looks, rescue_of_looks
 
 MOST_CANDIDATES = 8
 """Each picture is compared with so many earlier ones by its hashes, and with so many by its keypoints, the likest."""
 BATCH_PAIRS = 128
-"""Pairs in one task: the most that a worker loses if it is killed."""
-LOOK_VERSION = 1
+"""The most pairs in one task: what a worker loses if it is killed."""
+_FEWEST_TASKS, _FEWEST_PAIRS = 16, 16  # fewer pairs a task where there are few, so that workers share them
+LOOK_VERSION = 2
 """Raise it whenever `compare` gives different results, so that older ones are not reused."""
-_HELD = 64  # shrunk pictures that a worker holds, 7 MB
 _WHOLE = (0.0, 0.0, 1.0, 1.0)
-_SAME_FRAME = 0.03  # alignment finds a frame this near by itself
-
-Look = tuple[tuple[str, str], tuple[str, str], Placing]
-"""Two pictures, each with its path and image_id, and where the second may lie in the first."""
 
 
 @dataclass(frozen=True)
@@ -108,88 +100,28 @@ class Looks:
         self, workspace: Workspace, options: RunOptions, file_timeout_s: float = ScanSettings.file_timeout
     ) -> None:
         self._options = options
-        self._rescue = Rescue(_each_look, _give_up, _join, file_timeout_s)
+        self._rescue = rescue_of_looks(file_timeout_s)
         self._store = ArrayStore(task_cache(workspace, options) / "near" / f"v{LOOK_VERSION}")
         self._known: dict[bytes, Comparison] = {}
         for key in self._store.stored_keys():
             if (arrays := self._store.get(key)) is not None:
-                self._known |= _unpack(arrays)
+                self._known |= read_looks(arrays)
 
     def look(self, looks: Sequence[Look]) -> list[Comparison]:
         """How the two pictures of each compare."""
-        keys = [_key(look) for look in looks]
+        keys = [look_key(look) for look in looks]
         fresh = [look for key, look in zip(keys, looks, strict=True) if key not in self._known]
         if fresh:
-            batches = [tuple(fresh[at : at + BATCH_PAIRS]) for at in range(0, len(fresh), BATCH_PAIRS)]
-            tasks = [(digest_of(b"".join(map(_key, batch)))[:32], batch) for batch in batches]
+            num = min(BATCH_PAIRS, max(_FEWEST_PAIRS, len(fresh) // _FEWEST_TASKS))
+            batches = [tuple(fresh[at : at + num]) for at in range(0, len(fresh), num)]
+            tasks = [(digest_of(b"".join(map(look_key, batch)))[:32], batch) for batch in batches]
             engine = open_engine(self._options)
             with self._options.progress.task("second look at likely copies, images", len(fresh)) as task:
                 for arrays in engine.map(look_at_batch, tasks, store=self._store, rescue=self._rescue):
-                    found = _unpack(arrays)
+                    found = read_looks(arrays)
                     self._known |= found
                     task.advance(len(found))
         return [self._known[key] for key in keys]
-
-
-def _key(look: Look) -> bytes:
-    (_, first), (_, second), placing = look
-    frame = [round(edge, 4) for edge in placing.frame]
-    return bytes.fromhex(digest_of(first, second, placing.turn, frame)[:32])
-
-
-def look_at_batch(batch: tuple[Look, ...]) -> Arrays:
-    """Compare the two pictures of each look: `keys` (B, 16) uint8, and `found` (B, 7) float64, see `Comparison`."""
-    load = lru_cache(maxsize=_HELD)(_load)
-    with threadpool_limits(1, "blas"):  # small matrices, many workers
-        found = [_look_at(look, load) for look in batch]
-    keys = np.frombuffer(b"".join(map(_key, batch)), dtype=np.uint8)
-    return {
-        "keys": keys.reshape(len(batch), -1),
-        "found": np.array([(one.agreement, one.other_colour, *one.frame, one.stretch) for one in found]),
-    }
-
-
-def _each_look(batch: tuple[Look, ...]) -> list[tuple[Look, ...]]:
-    return [(look,) for look in batch]
-
-
-def _give_up(batch: tuple[Look, ...], error: WorkerDiedError) -> Arrays:
-    keys = np.frombuffer(b"".join(map(_key, batch)), dtype=np.uint8)
-    unlike = (0.0, 1.0, *_WHOLE, 1.0)
-    return {"keys": keys.reshape(len(batch), -1), "found": np.array([unlike for _ in batch])}
-
-
-def _join(parts: Sequence[Arrays]) -> Arrays:
-    return {name: np.concatenate([part[name] for part in parts]) for name in ("keys", "found")}
-
-
-def _look_at(look: Look, load: Callable[[tuple[str, str]], Image.Image]) -> Comparison:
-    restart_clock()
-    side, other, placing = look
-    first, second, turn = load(side), load(other), TURNS[placing.turn]
-    if turn is not None:
-        second = second.transpose(turn)
-    best = compare(first, second, np.array(placing.frame))
-    if not best.is_copy and np.abs(np.subtract(placing.frame, _WHOLE)).max() > _SAME_FRAME:
-        whole = compare(first, second, np.array(_WHOLE))  # a frame from few keypoints may be far off
-        best = whole if whole.is_copy else best
-    return best
-
-
-def _load(side: tuple[str, str]) -> Image.Image:
-    path, image_id = side
-    image = Image.fromarray(decode_upright(read_image(path, image_id), path, LOOK_PX))
-    factor = LOOK_PX / max(image.size)
-    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
-    return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0) if factor < 1 else image
-
-
-def _unpack(arrays: Arrays) -> dict[bytes, Comparison]:
-    rows = arrays["found"].tolist()
-    return {
-        key.tobytes(): Comparison(agreement, colour, (left, top, right, bottom), stretch)
-        for key, (agreement, colour, left, top, right, bottom, stretch) in zip(arrays["keys"], rows, strict=True)
-    }
 
 
 def hashes_of(near_hashes: Sequence[bytes]) -> np.ndarray:

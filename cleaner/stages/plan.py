@@ -20,7 +20,7 @@ from cleaner.config import Config, RunOptions
 from cleaner.dataset.class_folders import read_folders
 from cleaner.dataset.files import FoundFile, list_files
 from cleaner.dataset.images import ImageFacts
-from cleaner.dataset.inspection import BATCH_FILES, Batch, Limits, inspect_batch, read_facts, rescue_of
+from cleaner.dataset.inspection import Batch, Limits, count_batch, inspect_batch, read_facts, rescue_of
 from cleaner.dataset.locations import locate
 from cleaner.engine.local import LocalEngine, count_workers
 from cleaner.errors import BadInputError
@@ -173,7 +173,7 @@ def _try_scan(
     sample: list[FoundFile], num_files: int, config: Config, options: RunOptions, task: Task
 ) -> tuple[_Rate, list[ImageFacts], int]:
     """The scan's rate with as many processes as the run will have, the sample's facts, and bytes stored for each."""
-    workers = 1 if num_files <= BATCH_FILES else count_workers(options.workers)
+    workers = min(count_workers(options.workers), -(-num_files // count_batch(num_files)))
     parts = [tuple(sample[i : i + _TRIAL_BATCH]) for i in range(0, len(sample), _TRIAL_BATCH)]
     limits = Limits(config.scan.max_pixels, config.scan.file_timeout)
     tasks = [(str(i), Batch(part, limits)) for i, part in enumerate(parts)]

@@ -165,23 +165,23 @@ def test_a_jpeg_of_thousands_of_empty_scans_ends_at_its_time(root: Path, work: P
 
 
 PROGRAM = """
-import multiprocessing, os, signal, sys
-from pathlib import Path
-from cleaner.config import RunOptions, ScanSettings
+import sys
+import cleaner
 from cleaner.dataset import inspection
-from cleaner.dataset.workspace import Workspace
-from cleaner.stages.scan import run_scan
-
-def kill_parent_at_fifth_result(event, arguments):
-    if event == "os.rename" and str(arguments[1]).endswith(".arrays"):
-        if len(list(Path(arguments[1]).parent.glob("*.arrays"))) == 4:
-            os.kill(multiprocessing.parent_process().pid, signal.SIGKILL)
 
 inspection.BATCH_FILES = 10
-if __name__ == "__main__":
-    run_scan(Workspace(Path(sys.argv[2])), Path(sys.argv[1]), ScanSettings(), RunOptions(workers=2))
-else:
-    sys.addaudithook(kill_parent_at_fifth_result)
+cleaner.scan(cleaner.open_workspace(sys.argv[2]), sys.argv[1], workers=2)
+"""
+IN_WORKERS_TOO = """
+import multiprocessing, os, signal, sys
+from pathlib import Path
+
+def kill_parent_at_fifth_result(event, arguments):
+    if event == "os.rename" and str(arguments[1]).endswith(".arrays") and (parent := multiprocessing.parent_process()):
+        if len(list(Path(arguments[1]).parent.glob("*.arrays"))) == 4:
+            os.kill(parent.pid, signal.SIGKILL)
+
+sys.addaudithook(kill_parent_at_fifth_result)
 """
 
 
@@ -197,8 +197,10 @@ def test_a_killed_scan_goes_on_where_it_was(tmp_path: Path, work: Path) -> None:
         path.write_bytes(data.getvalue())
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
+    (tmp_path / "hooks").mkdir()
+    (tmp_path / "hooks/sitecustomize.py").write_text(IN_WORKERS_TOO)
     command = [sys.executable, str(program), str(root), str(work)]
-    killed = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(REPO)}, check=False)
+    killed = subprocess.run(command, env=os.environ | {"PYTHONPATH": f"{tmp_path / 'hooks'}:{REPO}"}, check=False)
     assert killed.returncode == -signal.SIGKILL, "the scan was to be killed half way"
     done = len(list(work.rglob("*.arrays")))
     assert 4 <= done < 30 and not (work / "scan/stage.json").exists()
@@ -207,3 +209,9 @@ def test_a_killed_scan_goes_on_where_it_was(tmp_path: Path, work: Path) -> None:
     _, undisturbed = scan(root, tmp_path / "other", workers=2)
     assert resumed.record.outputs == undisturbed.record.outputs
     assert recorder.done == recorder.total == 300
+
+
+@pytest.mark.parametrize(("num", "size"), [(1, 8), (600, 18), (3000, 93), (100_000, 128)])
+def test_few_files_make_small_tasks_so_that_workers_share_them(num: int, size: int) -> None:
+    assert inspection.count_batch(num) == size
+    assert inspection.count_batch(num, remote=True) == inspection.BATCH_FILES

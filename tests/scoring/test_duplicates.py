@@ -13,6 +13,13 @@ from cleaner.scoring.duplicates import INVERSE_TURN, find_near_pairs
 MANY = 1000
 
 
+@pytest.fixture(params=["all pairs", "tables"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to search, which have to find the same."""
+    if request.param == "tables":
+        monkeypatch.setattr(duplicates, "_FEW", 0)
+
+
 def by_all_pairs(hashes: np.ndarray, radius: int) -> dict[tuple[int, int], tuple[int, int]]:
     """The definition, word for word: for i < j the smallest distance of any turn, and that turn."""
     bits = np.unpackbits(hashes, axis=2)

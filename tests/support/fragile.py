@@ -47,11 +47,11 @@ def inspect_batch(batch: inspection.Batch) -> Arrays:
 
 
 def look_at_batch(batch: Any) -> Arrays:
-    """`near_copies.look_at_batch`, likewise."""
-    from cleaner.stages import near_copies  # slow to load, and the clock of the other functions runs
+    """`near_looks.look_at_batch`, likewise."""
+    from cleaner.stages import near_looks  # slow to load, and the clock of the other functions runs
 
     images.read_picture = fragile_read  # type: ignore[assignment]
-    return near_copies.look_at_batch(batch)
+    return near_looks.look_at_batch(batch)
 
 
 def spoil() -> None:
