@@ -20,6 +20,7 @@ from cleaner.dataset.store import ArrayStore, sha256_file
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, CleanerError
 from cleaner.stages.scan import run_scan
+from tests.exports.readers import by_webdataset
 from tests.support.program import Program
 
 pytest.importorskip("upath", reason="universal-pathlib is not installed: pip install 'cleaner[ray]'")
@@ -125,7 +126,16 @@ def test_all_stages_over_a_bucket(bucket: str, small_images: Path, small_run: Pa
         assert manifests[0] == manifests[1], stage
     assert program("status", "-C", "work", "--images").exit_code == 0
     refused = program("export", "-C", "work", "--to", "folder", "out")
-    assert refused.exit_code == 2 and "s3://" in refused.err
+    assert refused.exit_code == 2 and "s3://" in refused.err and "--to wds" in refused.err
+    shards = program("export", "-C", "work", "--to", "wds", "shards", "--convert", "--verify")
+    assert shards.exit_code == 0, shards.err
+    kept = Workspace(Path("work")).read("balance", ["keep", "clean_label", "image_id", "format"]).query("keep")
+    is_own = kept["format"].isin(["JPEG", "PNG", "WEBP"])
+    found = by_webdataset(Path("shards"))
+    assert [label for label, _ in found] == kept["clean_label"].tolist() and 0 < (~is_own).sum() < 20
+    assert [f for f, own in zip(found, is_own, strict=True) if own] == list(
+        kept.loc[is_own, ["clean_label", "image_id"]].itertuples(index=False, name=None)
+    )
 
 
 def test_a_file_url_is_a_folder(small_images: Path, small_run: Path, program: Program) -> None:
