@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 from pathlib import Path
 
 from cleaner.errors import CleanerError
@@ -17,6 +18,7 @@ _OUT_OF_MEMORY = (
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _TOO_MANY = (errno.EMFILE, errno.ENFILE)
+_LEAST_BYTES = 768 << 20
 _AGAIN = "run the same command again: finished work is kept"
 
 
@@ -48,6 +50,20 @@ def explain_failure(error: BaseException, path: str | Path = "") -> CleanerError
     if error.errno == errno.EIO:
         return CleanerError(f"{file}: the disk fails", found=text, next_step="check the disk, and that it is mounted")
     return None
+
+
+def require_address_space() -> None:
+    """Raise CleanerError where a limit (ulimit -v) leaves less than libraries need to load.
+
+    Below it OpenBLAS waits forever for its buffers, or interrupts the program because its threads do not start.
+    """
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit != resource.RLIM_INFINITY and limit < _LEAST_BYTES:
+        raise CleanerError(
+            f"out of memory: a limit leaves this process {limit / 1e6:,.0f} MB of address space",
+            expected=f"{_LEAST_BYTES / 1e6:,.0f} MB or more",
+            next_step="raise the limit (ulimit -v)",
+        )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

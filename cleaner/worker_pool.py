@@ -25,6 +25,7 @@ from multiprocessing.connection import Connection
 from types import ModuleType, TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+from cleaner.errors import CleanerError
 from cleaner.freed_memory import keep_freed_memory
 
 R = TypeVar("R")
@@ -105,7 +106,8 @@ class WorkerPool:
         """`function(*arguments)`, computed by a worker while this thread waits.
 
         `function` must be importable from a module (not the program itself) and, like the arguments, picklable. Raises
-        what it raises, or WorkerDiedError if the worker ends; the next call then has a new one.
+        what it raises, or WorkerDiedError if the worker ends; the next call then has a new one. Raises
+        CleanerError if no worker can start.
         """
         worker = self._idle.get()
         try:
@@ -178,6 +180,14 @@ class _Worker:
             process.start()
         theirs.close()  # so that the worker's end is the last one, and its death shows
         self._process = process
+        try:
+            self._connection.recv_bytes()
+        except (EOFError, ConnectionError):
+            raise CleanerError(
+                "out of memory: a worker process could not start",
+                found=str(WorkerDiedError(self._reap())),
+                next_step="use fewer --workers, end other programs or raise the limit (ulimit -v), then run again",
+            ) from None
 
     def _reap(self) -> int:
         process, self._process = self._process, None
@@ -223,6 +233,7 @@ def _serve(connection: Connection, cpu_limit_s: float, environment: dict[str, st
     _leave_with_parent()
     keep_freed_memory(_KEPT_BYTES)
     _cpu_limit_s = cpu_limit_s
+    connection.send_bytes(b"ready")  # what ends it before this is no call's fault
     while True:
         try:
             order = connection.recv_bytes()

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from cleaner.system_errors import explain_failure
+from tests.support.places import REPO
 
 
 def refuse(number: int) -> None:
@@ -48,3 +53,20 @@ def test_all_else_stays_unexpected() -> None:
     for error in (ValueError("memory"), OSError(errno.EISDIR, "a folder", "x"), RuntimeError("shapes differ")):
         assert explain_failure(error) is None
     assert explain_failure(PermissionError(errno.EACCES, "no", "x.tmp"), "x").what.startswith("x: ")  # type: ignore[union-attr]
+
+
+def test_too_little_address_space_is_said_before_libraries_hang(tmp_path: Path) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (500 << 20, 500 << 20))
+
+    command = [sys.executable, "-m", "cleaner", "report", "-C", str(tmp_path)]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        preexec_fn=limit,
+        env=os.environ | {"PYTHONPATH": str(REPO)},
+        check=False,
+    )
+    assert done.returncode == 1 and "out of memory" in done.stderr and "ulimit -v" in done.stderr
+    assert "unexpected" not in done.stderr and "interrupted" not in done.stderr

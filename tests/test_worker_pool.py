@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cleaner import worker_pool
+from cleaner.errors import CleanerError
 from cleaner.worker_pool import WorkerDiedError, WorkerPool
 from tests.support.places import REPO
 from tests.support.waiting import wait_until
@@ -44,6 +46,10 @@ def is_gone(process: int) -> bool:
     except ProcessLookupError:
         return True
     return False
+
+
+def leave_early(*_: object) -> None:
+    os._exit(3)
 
 
 def spin() -> None:
@@ -113,6 +119,13 @@ def test_workers_have_the_environment_as_it_is_when_they_start(monkeypatch: pyte
         monkeypatch.setenv("CREDENTIAL", value)
         with WorkerPool(1) as pool:
             assert pool.call(os.getenv, "CREDENTIAL") == value
+
+
+def test_a_worker_that_cannot_start_is_no_crash_of_what_it_was_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_pool, "_serve", leave_early)
+    with WorkerPool(1) as pool, pytest.raises(CleanerError, match="could not start") as caught:
+        pool.call(abs, -1)
+    assert "exit code 3" in caught.value.found
 
 
 PROGRAM = """

@@ -21,6 +21,7 @@ from cleaner.config_sources import TABLES, Key, foreign_variables, resolve_confi
 from cleaner.dataset.locations import locate
 from cleaner.dataset.stage_inputs import command_after
 from cleaner.errors import BadInputError, CleanerError
+from cleaner.system_errors import require_address_space
 
 if TYPE_CHECKING:
     from cleaner.dataset.workspace import StageRecord, Workspace
@@ -148,6 +149,7 @@ def open_session(line: CommandLine, *, creates: bool = False, images: Path | Non
     """
     from cleaner.dataset.workspace import Workspace
 
+    require_address_space()
     check_choice("--log-format", line.log_format, LOG_FORMATS)
     console = Console(quiet=line.quiet, as_json=line.as_json, json_log=line.log_format == "json")
     console.listen(line.verbose)

@@ -24,6 +24,7 @@ from cleaner.freed_memory import keep_freed_memory
 from cleaner.modeling import fusion
 from cleaner.modeling.backbone_names import EMBEDDED, EmbeddedNetwork, architecture_of, each_network, require_known
 from cleaner.modeling.style import StagedNetwork, compute_style, find_stages
+from cleaner.system_errors import is_out_of_memory
 
 _PIXELS = f"torch-bicubic {PIXELS_VERSION}"
 """How `embeddings.load_square` resizes; part of every cache key."""
@@ -201,6 +202,8 @@ def create_network(name: str, *, pretrained: bool) -> nn.Module:
     try:
         network: nn.Module = timm.create_model(name, pretrained=pretrained)
     except Exception as error:  # hub, network and file errors of many libraries
+        if is_out_of_memory(error):
+            raise
         raise BackboneError(
             f"backbone {name!r}: its weights could not be fetched from the model hub",
             found=f"{type(error).__name__}: {error}".splitlines()[0],
