@@ -14,6 +14,7 @@ import random
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,13 +75,20 @@ def try_command(
     return trial
 
 
-def try_all(launcher: Launcher, folder: Path, num_kills: int, titles: list[str], seed: int = 0) -> dict[str, Trial]:
-    """The trial of each command of `titles`, `num_kills` shared among them."""
+def try_all(
+    launcher: Launcher,
+    folder: Path,
+    num_kills: int,
+    titles: Sequence[str],
+    seed: int = 0,
+    way: Sequence[str] = tuple(COMMANDS),
+) -> dict[str, Trial]:
+    """The trial of each command of `titles`, `num_kills` shared among them; `way`: all that run, in their order."""
     make_set(folder / "set")
     place, rng = Place(folder / "set", folder / "before"), random.Random(seed)
     place.work.mkdir(parents=True)
     trials: dict[str, Trial] = {}
-    for title in COMMANDS:
+    for title in way:
         after = place.copy(folder / "after")
         undisturbed = launcher.start(*after.arguments(title))
         assert undisturbed["code"] == 0, (title, undisturbed)
