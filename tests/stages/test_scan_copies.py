@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -156,3 +158,10 @@ def test_a_crowd_is_compared_in_part_and_said_so(tmp_path: Path, work: Path) -> 
     rows, _ = scan(root, work, progress=recorder)
     assert (rows["duplicate_group"] == 0).all()
     assert any("look like more than 8 earlier ones" in w for w in recorder.warnings)
+
+
+def test_workers_that_look_load_little() -> None:
+    heavy = "('pandas', 'pyarrow', 'scipy', 'torch')"
+    program = f"import sys, cleaner.stages.near_looks; print(*[name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True)
+    assert done.stdout.split() == []
