@@ -92,7 +92,8 @@ class ScanSettings(Settings):
         NamesFile("labels"),
         Shown("labels from folders", option="--labels", metavar="FILE"),
         "Table (CSV, TSV, JSON lines or Parquet) with file_name, label and perhaps split; with a column annotator, one "
-        "row for each file and annotator.",
+        "row for each file and annotator. Or lines of a name and a label (.txt), or the manifest of an earlier "
+        "run, for what it kept.",
     ] = ""
     columns: Annotated[
         tuple[str, ...],

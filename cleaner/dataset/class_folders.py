@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import PurePosixPath
 
-from cleaner.dataset.files import FoundFile
+from cleaner.dataset.files import IMAGE_SUFFIXES, FoundFile
 from cleaner.dataset.locations import read_head
 from cleaner.dataset.pixels import sniff_format
 from cleaner.errors import UsageError, first_few
 
 TRAIN = "train"
-_SPLIT_NAMES = {
+SPLIT_NAMES = {
     "train": TRAIN,
     "training": TRAIN,
     "val": "val",
@@ -24,7 +24,6 @@ _SPLIT_NAMES = {
     "testing": "test",
 }
 """The split that a folder of the root is, by its name in lower case."""
-_IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".heic"})
 _DOCUMENTS = ("", "PDF", "EPS", "SVG")
 _Folder = tuple[str, ...]
 
@@ -109,12 +108,12 @@ def _named_splits(files: Sequence[FoundFile], warnings: list[str]) -> dict[_Fold
     for file in files:
         for top in _folders_of(file)[:1]:
             by_top.setdefault(top, []).append(file)
-    named = [top for top in by_top if top.lower() in _SPLIT_NAMES]
-    others = [top for top in by_top if top not in named and _holds_image(by_top[top])] if named else []
+    named = [top for top in by_top if top.lower() in SPLIT_NAMES]
+    others = [top for top in by_top if top not in named and holds_image(by_top[top])] if named else []
     if named and not others:
-        return {(top,): _SPLIT_NAMES[top.lower()] for top in named}
+        return {(top,): SPLIT_NAMES[top.lower()] for top in named}
     if named:
-        said = ",".join(f"{_SPLIT_NAMES[top.lower()]}={top}" for top in named)
+        said = ",".join(f"{SPLIT_NAMES[top.lower()]}={top}" for top in named)
         warnings.append(
             f"{first_few(named)} are taken for classes, because {first_few(others)} beside them hold images too: "
             f"if they are splits, add --splits {said}"
@@ -122,10 +121,10 @@ def _named_splits(files: Sequence[FoundFile], warnings: list[str]) -> dict[_Fold
     return {(): TRAIN}
 
 
-def _holds_image(files: list[FoundFile]) -> bool:
+def holds_image(files: Sequence[FoundFile]) -> bool:
     """Whether any of `files` is an image by its suffix or, where that says nothing, by its first bytes."""
     sound = [file for file in files if not file.fault]
-    return any(PurePosixPath(file.name).suffix.lower() in _IMAGE_SUFFIXES for file in sound) or any(
+    return any(PurePosixPath(file.name).suffix.lower() in IMAGE_SUFFIXES for file in sound) or any(
         sniff_format(read_head(file.path)) not in _DOCUMENTS for file in sound
     )
 
@@ -145,7 +144,7 @@ def _about_depth(folders: Set[_Folder]) -> list[str]:
         place = "/".join(wrapper)
         return [f"{wrapper[0]}/ holds everything: if the folders in it ({inner}) are classes or splits, scan {place}"]
     below = sorted({path[1] for path in folders})
-    if all(name.lower() in _SPLIT_NAMES for name in below):
+    if all(name.lower() in SPLIT_NAMES for name in below):
         return [f"all classes hold folders named like splits ({first_few(below)}): give the splits in a list, --labels"]
     if not wrapper:
         return [f"all classes hold folders ({first_few(below)}): if those are the classes, add --label-from parent"]

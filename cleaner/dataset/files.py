@@ -9,15 +9,18 @@ import stat
 from collections import Counter, deque
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
+from cleaner.dataset.archives import is_archive_name, members_of
 from cleaner.dataset.locations import is_remote
 from cleaner.dataset.names import image_path, is_printable, read_name, to_file_name
 from cleaner.dataset.store import digest_of
 
 log = logging.getLogger(__name__)
 
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".heic"})
+"""Names that end so are those of images."""
 _HIDDEN = frozenset({"thumbs.db"})
 SIDE_FOLDERS = frozenset(
     # Synology, QNAP
@@ -28,6 +31,7 @@ SIDE_FOLDERS = frozenset(
     | {"__pycache__", "node_modules", "site-packages"}
 )
 """Folders that file systems and programs put beside people's own, in lower case: no image of the set lies in them."""
+LINK_STORES = (".dvc/cache", ".git/annex/objects")
 _VIRTUAL_ENVIRONMENT = frozenset({"pyvenv.cfg", "conda-meta"})  # either marks the folder that holds it
 
 
@@ -55,14 +59,31 @@ def list_files(root: Path, follow_symlinks: bool, passed_over: Counter[str] | No
     Those are hidden folders, `SIDE_FOLDERS` and virtual environments; `passed_over`, if given, counts them by kind.
     Links to files count as files. Links to folders are followed last, and only to folders not seen before, so loops
     end and no file is listed twice through a link. Unless `follow_symlinks`, a link out of `root` has the fault
-    `outside_root`. A dangling link is `missing`; a link that loops, a folder that cannot be listed, and anything that
-    is no regular file (it is never opened) are `unreadable`. A name that cannot be printed is a `bad_name`. A `root`
-    that is a URL has no links.
+    `outside_root`, but for one into the store of DVC or git-annex. A dangling link is `missing`; a link that loops, a
+    folder that cannot be listed, and anything that is no regular file (it is never opened) are `unreadable`. A name
+    that cannot be printed is a `bad_name`. A `root` that is a URL has no links.
+
+    Where no file is an image by its name, the images inside of tar, Parquet and Arrow files stand in place of these.
     """
     passed_over = Counter() if passed_over is None else passed_over
     if is_remote(root):
         return _list_remote(root, passed_over)
-    return _Walk(root, follow_symlinks, passed_over).run()
+    return _open_archives(_Walk(root, follow_symlinks, passed_over).run())
+
+
+def _open_archives(found: list[FoundFile]) -> list[FoundFile]:
+    """The files, with the images inside of each in place of it, if no file is an image by its name."""
+    if any(PurePosixPath(file.name).suffix.lower() in IMAGE_SUFFIXES for file in found):
+        return found
+    opened = []
+    for file in found:
+        inside = members_of(file.path) if not file.fault and is_archive_name(file.name) else ()
+        images = [
+            FoundFile(f"{file.name}/{to_file_name(m.name)}", f"{file.path}/{m.name}", m.size, file.mtime_ns)
+            for m in inside
+        ]
+        opened += images or [file]
+    return sorted(opened, key=lambda f: f.name)
 
 
 def listing_digest(found: list[FoundFile]) -> str:
@@ -160,7 +181,7 @@ class _Walk:
             return
         is_folder = stat.S_ISDIR(status.st_mode)
         fault = ""
-        if is_link and not self.follow and not is_inside(self.real_root, os.path.realpath(entry.path)):
+        if is_link and not self.follow and leads_out(self.real_root, os.path.realpath(entry.path)):
             fault = "outside_root"
         elif is_folder:
             (self.links if is_link else self.folders).append((entry.path, name + "/"))
@@ -198,7 +219,7 @@ def find_file(root: Path, name: str, follow_symlinks: bool) -> FoundFile:
     except (OSError, ValueError) as error:
         return FoundFile(name, path, 0, 0, _fault_of(error))
     fault = ""
-    if not follow_symlinks and not is_inside(os.path.realpath(root), os.path.realpath(path)):
+    if not follow_symlinks and leads_out(os.path.realpath(root), os.path.realpath(path)):
         fault = "outside_root"
     elif not stat.S_ISREG(status.st_mode):
         fault = "unreadable"
@@ -210,3 +231,17 @@ def find_file(root: Path, name: str, follow_symlinks: bool) -> FoundFile:
 def is_inside(real_root: str, real_path: str) -> bool:
     """Whether a resolved path is `real_root` or lies below it."""
     return real_path == real_root or real_path.startswith(real_root.rstrip("/") + "/")
+
+
+def leads_out(real_root: str, real_path: str) -> bool:
+    """Whether a resolved path lies outside of `real_root`.
+
+    The stores into which DVC and git-annex link the files of a repository belong to it, where the root lies in that.
+    """
+    if is_inside(real_root, real_path):
+        return False
+    for store in LINK_STORES:
+        repository, found, _ = real_path.partition(f"/{store}/")
+        if found and is_inside(repository, real_root):
+            return False
+    return True

@@ -37,6 +37,8 @@ PIXELS_VERSION = 2
 """Raise it whenever `load_rgb` or `load_upright` give other pixels, so that nothing made of older ones is reused."""
 UNIFORM_STD = 0.015
 """Below this `pixel_std` (about four grey levels of 255) a picture is nearly uniform: its hash is just noise."""
+LFS_NOTE = "a Git LFS pointer: `git lfs pull` fetches the image"
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _MOST_SIDE = (1 << 31) - 1  # what the manifest's columns hold
 _LARGE_PIXELS = 16_000_000
 _THUMB_PX = 64
@@ -119,7 +121,8 @@ def _identity(data: bytes) -> dict[str, Any]:
 def _read_regular(name: str, most: int) -> bytes | ImageFacts:
     """A file's bytes, or its facts if it has more than `most`."""
     with open_regular(name) as file:
-        size = os.fstat(file.fileno()).st_size
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
         return _inspect_huge(file, size) if size > most else file.read()
 
 
@@ -140,6 +143,7 @@ def _inspect_bytes(data: bytes, name: str, max_pixels: int) -> ImageFacts:
     if not can_decode(kind):
         kind = kind or other_format(data, name)
         note = 'pip install "cleaner[formats]" reads it' if kind in EXTRA_FORMATS else ""
+        note = LFS_NOTE if data.startswith(_LFS_POINTER) else note
         return ImageFacts(**known, format=kind, fault="unsupported_format" if kind else "not_an_image", notes=note)
     known["format"] = kind
     opened: list[Any] = []

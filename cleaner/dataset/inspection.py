@@ -128,6 +128,14 @@ def inspect_batch(batch: Batch) -> Arrays:
         return _pack(batch, list(each))
 
 
+def remember_facts(files: Sequence[FoundFile], facts: Sequence[ImageFacts], limits: Limits, folder: Path) -> None:
+    """Store the `facts` of `files`, known from elsewhere, in `folder`, so that `inspect_files` does not read them."""
+    store = ArrayStore(folder / f"v{INSPECTION_VERSION}-{limits.max_pixels}")
+    known = dict(zip(map(_key, files), facts, strict=True))
+    for key, batch in _batches(files, limits):
+        store.put(key, _pack(batch, [known[_key(file)] for file in batch.files]))
+
+
 def rescue_of(limits: Limits) -> Rescue[Batch]:
     """How `inspect_batch` goes on where a file ends its worker: that file gets a fault."""
     return Rescue(_each_file, _blame, _join, limits.file_timeout_s)

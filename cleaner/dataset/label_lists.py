@@ -68,13 +68,56 @@ def read_labels(path: Path, root: Path, known: Collection[str], columns: Mapping
 
 def _read_columns(path: Path, columns: dict[str, str]) -> pd.DataFrame:
     """The columns of the table that are used, under their own names."""
+    if path.suffix.lower() == ".txt":
+        return _read_lines(path)
     table = read_table(path)
+    if is_manifest(path):
+        table = _cleaned(table)
     named = _COLUMNS | columns
     wanted = tuple(name for key, name in named.items() if key in {"file", "label", *columns})
     require_columns(table, path, wanted, next_step="say which columns to read: --columns file=…,label=…")
     if table.empty:
         raise BadInputError(f"{path}: holds no rows below its header", expected="one row for each image")
     return pd.DataFrame({own: table[named[key]] for key, own in _COLUMNS.items() if named[key] in table})
+
+
+def _read_lines(path: Path) -> pd.DataFrame:
+    """A list of lines `NAME LABEL`, with a blank or tab between, as timm, Caffe and torchvision's users have them."""
+    rows, bad = {}, {}
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInputError(f"{path}: cannot be read", found=str(error), next_step="save it as UTF-8") from error
+    for number, line in enumerate(lines, 1):
+        parts = line.strip().rsplit("\t" if "\t" in line.strip() else None, 1)
+        if len(parts) == 2:
+            rows[number] = parts
+        elif parts:
+            bad[number] = line
+    refuse(
+        path,
+        with_rows(pd.Series(bad, dtype=object)),
+        "lines without a label",
+        expected="a file name, a blank or tab, and its label on each line",
+    )
+    if not rows:
+        raise BadInputError(f"{path}: holds no lines", expected="one line for each image: its name and its label")
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["file_name", "label"], dtype=object)
+
+
+def is_manifest(path: Path) -> bool:
+    """Whether a table is a manifest of an earlier run."""
+    if path.suffix.lower() != ".parquet":
+        return False
+    from cleaner.dataset.manifest import manifest_stage
+
+    return bool(manifest_stage(path))
+
+
+def _cleaned(manifest: pd.DataFrame) -> pd.DataFrame:
+    """What an earlier run kept, under the labels that it ended with."""
+    kept = manifest[manifest["keep"] == "true"]
+    return kept.assign(label=kept["clean_label"])
 
 
 def _below(roots: Sequence[str], name: str) -> str:

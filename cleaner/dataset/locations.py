@@ -6,10 +6,11 @@ import errno
 import os
 import re
 import stat
-from io import BufferedReader
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, cast
 
+from cleaner.dataset.archives import open_member
 from cleaner.errors import CleanerError
 
 REQUESTS_AT_ONCE = 8
@@ -45,16 +46,28 @@ def locate(place: str | Path) -> Path:
         ) from error
 
 
-def open_regular(path: str | Path) -> BufferedReader:
-    """A local file, opened to read its bytes.
+def open_regular(path: str | Path) -> BufferedIOBase:
+    """A local file, or an image inside one (see `cleaner.dataset.archives`), opened to read its bytes.
 
     Raises OSError for anything but a regular file: to open a pipe, or to read a device, may take for ever.
     """
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except NotADirectoryError:  # the path leads through a file
+        return open_member(path)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     return os.fdopen(handle, "rb")
+
+
+def file_size(place: Path) -> int:
+    """Bytes of a file; of an image inside a local one, after it was read. Raises OSError if there is none."""
+    try:
+        return int(place.stat().st_size)
+    except NotADirectoryError:
+        with open_member(place) as file:
+            return file.seek(0, os.SEEK_END)
 
 
 def read_head(place: str | Path, num_bytes: int = 4096) -> bytes:

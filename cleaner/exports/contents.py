@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from cleaner.dataset.locations import read_bytes
+from cleaner.dataset.locations import file_size, read_bytes
 from cleaner.dataset.names import image_path
 from cleaner.errors import BadInputError, first_few
 from cleaner.progress import Progress
@@ -27,7 +27,7 @@ def find_sources(kept: pd.DataFrame, images_root: Path) -> list[Path]:
             raise BadInputError(f"file_name {name!r} leads out of {images_root}")
         source = image_path(images_root, name)
         try:
-            size = source.stat().st_size
+            size = file_size(source)
         except OSError as error:
             wrong.append(f"{name} ({error.strerror})")
             continue

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from cleaner.dataset.archives import split_place
 from cleaner.dataset.locations import read_bytes
 from cleaner.dataset.pixels import read_picture, sniff_format
 from cleaner.dataset.store import digest_of, require_digest, sha256_file
@@ -21,7 +22,7 @@ from cleaner.exports.kind import Mode
 from cleaner.system_errors import explain_failure
 
 # errors of file systems and devices on which a hard link, or a copy that shares its blocks, is not possible
-_NO_LINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
+_NO_LINK = {errno.EXDEV, errno.ENOTDIR, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
 _NO_REFLINK = _NO_LINK | {errno.EINVAL, errno.ENOTTY, errno.EOPNOTSUPP, errno.EBADF}
 _FICLONE = 0x40049409  # Linux: let a file share the blocks of another until one of them is changed
 
@@ -102,14 +103,22 @@ def place_file(root: Path, file: ExportedFile, mode: Mode) -> int:
         if file.as_png and source is file.source:
             _write_png(file, path)
             source = path  # what repeats are linked to
-        elif mode == "symlink" and not file.as_png:
+        elif mode == "symlink" and not file.as_png and split_place(source) is None:
             path.symlink_to(source)
         elif not _linked(source, path, mode):
-            shutil.copy2(source, path)
+            _copy(source, path)
             if source is file.source and file.image_id:
                 require_digest(source, sha256_file(path), file.image_id)
             num_copied += mode != "copy"
     return num_copied
+
+
+def _copy(source: Path, path: Path) -> None:
+    """Copy an image file, or one that lies inside another file."""
+    try:
+        shutil.copy2(source, path)
+    except NotADirectoryError:
+        path.write_bytes(read_bytes(source))
 
 
 def read_image_bytes(file: ExportedFile) -> bytes:

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from cleaner.dataset.archives import split_place
 from cleaner.dataset.names import image_path
 from cleaner.errors import BadInputError, first_few
 from cleaner.exports.contents import find_sources, leads_out
@@ -108,7 +109,7 @@ def _plan_dropped(rows: pd.DataFrame, images_root: Path, names: FreeNames) -> li
     for file_name, label, stage, reason, image_id in zip(*columns, strict=True):
         name = PurePosixPath(file_name)
         source = image_path(images_root, file_name)
-        if leads_out(file_name) or not source.is_file():
+        if leads_out(file_name) or not (source.is_file() or split_place(source)):
             continue
         folder = PurePosixPath(DROPPED, f"{stage}-{reason}", of_label.get(label, ""))
         files.append(ExportedFile(source.resolve(), names.take(folder, name.name), image_id=image_id))

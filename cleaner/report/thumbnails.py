@@ -9,7 +9,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from cleaner.dataset.locations import read_bytes
+from cleaner.dataset.locations import file_size, read_bytes
 from cleaner.dataset.names import image_path
 from cleaner.dataset.thumbnails import Form, PictureError, Shrinker
 from cleaner.errors import CleanerError
@@ -69,7 +69,7 @@ class Thumbnails:
     def _read(self, file_name: str, image_id: str) -> bytes | None:
         try:
             path = image_path(self._root, file_name)
-            if not image_id or path.stat().st_size > _MAX_FILE_BYTES:
+            if not image_id or file_size(path) > _MAX_FILE_BYTES:
                 return None
             data = read_bytes(path)
         except (OSError, CleanerError):

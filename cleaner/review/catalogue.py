@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cleaner.config import ScanSettings
+from cleaner.dataset.files import leads_out
 from cleaner.dataset.lineage import why_stale
 from cleaner.dataset.locations import locate
 from cleaner.dataset.manifest import STAGES, read_manifest
@@ -93,7 +94,7 @@ class Catalogue:
             return None
         root = locate(self.record.images_root)
         path = image_path(root, str(name))
-        if not self.follows_links and not path.resolve().is_relative_to(root.resolve()):
+        if not self.follows_links and leads_out(str(root.resolve()), str(path.resolve())):
             return None
         return path
 

@@ -14,11 +14,12 @@ import pandas as pd
 import pyarrow as pa
 
 from cleaner.config import QUALITY_ISSUES, RunOptions, ScanSettings
+from cleaner.dataset.archives import is_archive_name
 from cleaner.dataset.class_folders import TRAIN
 from cleaner.dataset.class_names import record_merges
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.files import FoundFile, is_inside, list_files
-from cleaner.dataset.images import ImageFacts
+from cleaner.dataset.images import LFS_NOTE, ImageFacts
 from cleaner.dataset.inspection import Limits
 from cleaner.dataset.kept_looks import write_looks
 from cleaner.dataset.label_lists import VOTES_FILE
@@ -28,7 +29,7 @@ from cleaner.dataset.names import read_name, to_file_name
 from cleaner.dataset.staleness import images_input
 from cleaner.dataset.store import digest_of
 from cleaner.dataset.workspace import Workspace
-from cleaner.errors import BadInputError, UsageError
+from cleaner.errors import BadInputError, UsageError, first_few
 from cleaner.scoring.copies import count_leaks, count_within, leak_examples, leaking, worse_copies
 from cleaner.stages.inputs import inspect_with_engine
 from cleaner.stages.scan_copies import Copies, find_copies
@@ -72,7 +73,7 @@ def _scan(
     settings, options = run.settings, run.options
     limits = Limits(settings.max_pixels, settings.file_timeout)
     chosen = choose_files(root, found, settings)
-    folder = f"scan/{digest_of(str(root))[:16]}"
+    folder = facts_folder(root)
     facts = inspect_with_engine(run.workspace, chosen.files, "scan", folder, limits, options)
     copies = find_copies(chosen.files, facts, settings, run.workspace, options)
     manifest, counts = _judge(chosen, facts, copies, settings, yes=options.yes)
@@ -86,11 +87,20 @@ def _scan(
         store = DecisionStore(run.workspace.decisions_path)
         counts["merges_recorded"] = record_merges(store, chosen.alike)
     warnings = [*chosen.warnings, *copies.warnings, *_leak_warnings(manifest, counts["split_leaks"])]
+    if pointers := manifest.loc[manifest["notes"] == LFS_NOTE, "file_name"].tolist():
+        warnings.append(
+            f"{len(pointers):,} files are Git LFS pointers: `git lfs pull` fetches them ({first_few(pointers)})"
+        )
     for message in warnings:
         options.progress.warn(message)
     files = [write_looks(place.parent, [f.name for f in chosen.files], facts)]
     files += [VOTES_FILE] if chosen.votes is not None else []
     return run.complete(manifest, counts=counts, files=files, warnings=warnings)
+
+
+def facts_folder(root: Path) -> str:
+    """Where below the cache the facts of the files below `root` are kept."""
+    return f"scan/{digest_of(str(root))[:16]}"
 
 
 def _checked_root(images_root: Path, workspace: Workspace) -> Path:
@@ -99,7 +109,9 @@ def _checked_root(images_root: Path, workspace: Workspace) -> Path:
         raise BadInputError(
             f"{images_root}: {what}",
             expected="the images root: a folder with one folder of images for each class",
-            next_step="check the path, and run `cleaner scan IMAGES`",
+            next_step=f"scan the folder that holds it: cleaner scan {images_root.parent}"
+            if is_archive_name(images_root.name) and images_root.exists()
+            else "check the path, and run `cleaner scan IMAGES`",
         )
     if is_remote(images_root):
         return images_root

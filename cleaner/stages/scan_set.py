@@ -10,11 +10,13 @@ from pathlib import Path
 import pandas as pd
 
 from cleaner.config import ScanSettings
-from cleaner.dataset.class_folders import TRAIN, read_folders, read_splits
+from cleaner.dataset.class_folders import TRAIN, holds_image, read_folders, read_splits
 from cleaner.dataset.class_names import find_alike, read_class_names
 from cleaner.dataset.files import FoundFile, find_file
 from cleaner.dataset.images import inspect_image
-from cleaner.dataset.label_lists import read_labels
+from cleaner.dataset.label_lists import LabelList, read_labels
+from cleaner.dataset.locations import is_remote
+from cleaner.dataset.tree_lists import about_links, read_inside, read_metadata, refuse_unreadable
 from cleaner.errors import BadInputError, first_few
 from cleaner.setting import read_pairs
 from cleaner.worker_pool import WorkerDiedError, WorkerPool
@@ -49,9 +51,16 @@ def choose_files(root: Path, found: list[FoundFile], settings: ScanSettings, *, 
     Raises BadInputError for a tree without class folders, an image outside of them, or a list or names that cannot be
     used; UsageError for a folder of `--splits` that holds no files.
     """
-    chosen = _from_list(root, found, settings) if settings.labels_file else _from_folders(root, found, settings)
+    columns = dict(read_pairs(settings.columns))
+    listed: LabelList | None
+    if settings.labels_file:
+        listed = read_labels(Path(settings.labels_file), root, {file.name for file in found}, columns)
+    else:
+        listed = None if is_remote(root) else read_metadata(found, columns) or read_inside(found, columns)
+    chosen = _from_folders(root, found, settings) if listed is None else _from_list(root, found, listed, settings)
     if settings.class_names:
         chosen = _with_class_names(chosen, Path(settings.class_names))
+    chosen.warnings.extend(about_links(chosen.files))
     outside = [file.name for file in chosen.files if file.fault == "outside_root"]
     if outside:
         chosen.warnings.append(
@@ -79,6 +88,8 @@ def choose_files(root: Path, found: list[FoundFile], settings: ScanSettings, *, 
 def _from_folders(root: Path, found: list[FoundFile], settings: ScanSettings) -> ScanSet:
     """All files, labelled by their folders; those that are no images need no label."""
     files = found[: settings.limit] if settings.limit else found
+    if not holds_image(files):
+        refuse_unreadable(root, files)
     tree = read_folders(files, settings.label_from, read_pairs(settings.splits))
     if not any(tree.labels):
         raise BadInputError(
@@ -104,10 +115,9 @@ def _refuse_images(root: Path, stray: list[FoundFile], settings: ScanSettings) -
                     )
 
 
-def _from_list(root: Path, found: list[FoundFile], settings: ScanSettings) -> ScanSet:
+def _from_list(root: Path, found: list[FoundFile], listed: LabelList, settings: ScanSettings) -> ScanSet:
     """The listed files, sorted by name."""
     by_name = {file.name: file for file in found}
-    listed = read_labels(Path(settings.labels_file), root, by_name.keys(), dict(read_pairs(settings.columns)))
     table, warnings = listed.table, list(listed.warnings)
     if settings.limit:
         found, table = found[: settings.limit], table.head(settings.limit)
@@ -116,7 +126,7 @@ def _from_list(root: Path, found: list[FoundFile], settings: ScanSettings) -> Sc
     absent = [file.name for file in files if file.fault == "missing"]
     if len(absent) == len(files):
         raise BadInputError(
-            f"{settings.labels_file}: none of its {len(files):,} file names is below {root}",
+            f"{settings.labels_file or 'metadata'}: none of its {len(files):,} file names is below {root}",
             expected=f"names relative to the images root, such as {found[0].name}",
             found=names[0],
             next_step="correct the column file_name, or give another images root",
@@ -127,7 +137,8 @@ def _from_list(root: Path, found: list[FoundFile], settings: ScanSettings) -> Sc
     unlisted = [name for name in sorted({f.name for f in found} - set(names)) if Path(by_name[name].path) not in own]
     if unlisted:
         warnings.append(f"{len(unlisted):,} files are not in the list and are left out: {first_few(unlisted)}")
-    splits = table["split"].tolist() if "split" in table else read_splits(files, read_pairs(settings.splits))
+    given = "split" in table and not (settings.splits and not settings.labels_file)
+    splits = table["split"].tolist() if given else read_splits(files, read_pairs(settings.splits))
     return ScanSet(files, table["label"].tolist(), splits, len(unlisted), votes=listed.votes, warnings=warnings)
 
 
