@@ -75,7 +75,10 @@ def open_member(place: str | Path) -> io.BytesIO:
     found = split_place(place)
     if found is None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(place))
-    return io.BytesIO(open_archive(found[0]).read(found[1]))
+    try:
+        return io.BytesIO(open_archive(found[0]).read(found[1]))
+    except ValueError as error:  # it is damaged, or no longer what it was
+        raise OSError(errno.EIO, str(error), str(place)) from error
 
 
 def open_archive(path: str | Path) -> Archive:

@@ -199,6 +199,8 @@ def test_bad_members_are_missing_files(tmp_path: Path) -> None:
     (tmp_path / "bad.tar").write_bytes(b"no tar")
     with pytest.raises(ValueError):
         open_archive(tmp_path / "bad.tar")
+    with pytest.raises(OSError):
+        read_bytes(tmp_path / "bad.tar" / "1.jpg")
 
 
 def test_a_shard_that_is_written_again_is_opened_again(tmp_path: Path) -> None:
