@@ -102,7 +102,8 @@ def _without_seen(chosen: ScanSet, seen: dict[str, tuple[int, str]], limits: Lim
 
     def is_seen(file: FoundFile) -> bool:
         size, image_id = seen.get(file.name, (-1, ""))
-        return size == file.size and bool(image_id) and identify(file.path, limits.max_pixels).image_id == image_id
+        same_size = file.size in (size, 0)  # 0: not known before it is read
+        return same_size and bool(image_id) and identify(file.path, limits.max_pixels).image_id == image_id
 
     new = [place for place, file in enumerate(chosen.files) if file.fault or not is_seen(file)]
     return replace(
