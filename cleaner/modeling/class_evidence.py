@@ -53,7 +53,9 @@ class ClassFit:
 
     def judge(self, features: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Scores (n, 2) float32 of other images with `features` (n, D) under `targets` (n,), -1: no class."""
-        return (_two_scores(features @ self.head[:-1] + self.head[-1], targets) - self.moments[0]) / self.moments[1]
+        scores = _two_scores(features @ self.head[:-1] + self.head[-1], targets)
+        standard: np.ndarray = (scores - self.moments[0]) / self.moments[1]
+        return standard
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def compute_class_evidence(
         _normal_equations(features, targets, np.flatnonzero(labelled & (fold == f)), num_classes)
         for f in range(num_folds)
     ]
-    gram, cross = sum(p[0] for p in parts), sum(p[1] for p in parts)
+    gram, cross = (sum(each[1:], each[0]) for each in zip(*parts, strict=True))
     result = np.full((len(targets), 2), np.nan, np.float32)
     for f in range(num_folds):
         weights = _solve(gram - parts[f][0], cross - parts[f][1])

@@ -57,7 +57,7 @@ class Eye:
         """Features (n, D) of the n manifest `rows` for each kind of content, and ranks (n, E) of their evidence."""
         sources = [embeddings.mean(slice(None)), embeddings.style]
         contents = [standardise_by(m, x) for m, x in zip(self.moments, sources, strict=False) if x is not None]
-        targets = pd.Index(self.classes).get_indexer(rows["clean_label"])
+        targets = pd.Index(self.classes).get_indexer(pd.Index(rows["clean_label"]))
         evidence = [self.fit.judge(contents[0], targets), self.neighbours.judge(contents[0]), _file_evidence(rows)]
         return contents, rank_among(np.column_stack(evidence), self.quantiles)
 
