@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -228,6 +229,7 @@ def test_the_split_is_in_the_name_of_the_file_or_its_folder(name: str, split: st
 def test_pictures_inside_files_pass_all_stages(tmp_path: Path) -> None:
     """Embedded, judged, shown and exported from where they lie."""
     from cleaner.config import LabelsSettings, NoiseSettings, RunOptions
+    from cleaner.dataset.thumbnails import Shrinker
     from cleaner.dataset.workspace import Workspace
     from cleaner.report.thumbnails import Thumbnails
     from cleaner.stages.labels.run import run_labels
@@ -250,8 +252,10 @@ def test_pictures_inside_files_pass_all_stages(tmp_path: Path) -> None:
     run_labels(workspace, LabelsSettings(embedding=SMALL), options)
     found = workspace.read("labels")
     assert len(found) == 60 and (found["predicted_label"] == found["label"]).mean() > 0.9
-    shown = Thumbnails(tmp_path / "in", 100_000_000)
-    assert not shown.picture(found["file_name"].iloc[0], found["image_id"].iloc[0]).missing
+    shrinker = Shrinker(1, max_pixels=100_000_000, file_timeout_s=30)
+    with closing(shrinker):
+        shown = Thumbnails(tmp_path / "in", shrinker)
+        assert not shown.picture(found["file_name"].iloc[0], found["image_id"].iloc[0]).missing
 
     from cleaner.exports.contents import find_sources
     from cleaner.exports.files import ExportedFile, place_file
