@@ -23,7 +23,7 @@ from cleaner.report.galleries import (
     pick_rows,
 )
 from cleaner.report.thumbnails import Thumbnails
-from cleaner.report.wording import number, percent
+from cleaner.report.wording import is_absent, number, percent
 
 _NUM_PAIRS = 10
 _EXAMPLES = 5
@@ -115,7 +115,10 @@ def _galleries(rows: pd.DataFrame, thumbnails: Thumbnails) -> list[Gallery]:
 
 def _describe(row: Any) -> Evidence:
     rank = "not scored" if row.given_rank < 0 else f"the given one is no. {row.given_rank + 1}"
-    return Evidence(change(row.label, row.predicted_label), [_confidences(row), rank], fate(row))
+    lines = [_confidences(row), rank]
+    if not is_absent(getattr(row, "label_issue_prob", None)):
+        lines.append(f"wrong label: {percent(row.label_issue_prob, 0)}")
+    return Evidence(change(row.label, row.predicted_label), lines, fate(row))
 
 
 def _describe_decision(row: Any) -> Evidence:

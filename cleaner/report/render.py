@@ -22,9 +22,11 @@ from cleaner.report.wording import count, decimal, number, percent, points, visi
 def render_page(figures: dict[str, Any], illustrations: dict[str, dict[str, Any]], warnings: list[str]) -> str:
     """The whole document: `figures` is the content of report.json, `illustrations` the charts and galleries by section.
 
-    It never asks the network: its policy allows its own style and script, and pictures inside the page.
+    It never asks the network: its policy allows its own style and script, pictures inside the page, and
+    originals that lie on the same disk or server.
     """
-    style, script = (read_static(name) for name in ("report.css", "report.js"))
+    style = read_static("report.css")
+    script = read_static("report.js") + read_static("map.js")
     root = figures["provenance"]["images_root"]
     return (
         load_templates()
@@ -45,7 +47,7 @@ def render_page(figures: dict[str, Any], illustrations: dict[str, dict[str, Any]
 def policy_of(style: str, script: str) -> str:
     """The content security policy of a page with this style and script and nothing else."""
     return (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{_digest(style)}'; "
+        f"default-src 'none'; img-src data: 'self' file:; style-src 'sha256-{_digest(style)}'; "
         f"script-src 'sha256-{_digest(script)}'; base-uri 'none'; form-action 'none'"
     )
 

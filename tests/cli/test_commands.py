@@ -40,6 +40,7 @@ ON_A_SCAN = {
     "queue": (["noise-seeds"], "queue"),
     "doctor": ([], "doctor"),
     "plan": (["../images"], "plan"),
+    "map": ([], "map"),
     "init": ([], "counts"),
     "export": (["../out"], "counts"),
     "check": (["../images", "--against", "."], "check"),

@@ -61,7 +61,7 @@ def test_the_page_opens_sorts_searches_and_enlarges(driver: Any) -> None:
 
 def test_nothing_hostile_runs_and_the_policy_is_not_hit(driver: Any) -> None:
     assert driver.execute_script("return window.pwned") is None
-    assert driver.execute_script("return getComputedStyle(document.querySelector('.tile img')).objectFit") == "cover"
+    assert driver.execute_script("return getComputedStyle(document.querySelector('.tile img')).objectFit") == "contain"
     assert [e["message"] for e in driver.get_log("browser")] == []
     assert driver.execute_script("return performance.getEntriesByType('resource').length") == 0
 
