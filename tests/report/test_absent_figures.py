@@ -40,7 +40,7 @@ def test_a_page_is_written_whichever_figures_are_absent(tmp_path: Path) -> None:
     for section in ("noise", "classes", "audit", "verify"):
         known = figures | {section: without(figures[section])}
         assert known[section] != figures[section]
-        illustrations = illustrate(known, data, Thumbnails(tmp_path / "gone", NO_PICTURES), Silent())
+        illustrations = illustrate(known, data, Thumbnails(tmp_path / "gone", NO_PICTURES), Silent(), tmp_path)
         page = Page(render_page(known, illustrations, []))
         assert len(page.all("section")) == len(figures["sections"])
         assert not any("None" in text or "nan" in text.split() for text in page.text), section
