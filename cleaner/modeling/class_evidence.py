@@ -54,12 +54,8 @@ class ClassFit:
     def judge(self, features: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Scores (n, 2) float32 of other images with `features` (n, D) under `targets` (n,), -1: no class."""
         scores = _two_scores(features @ self.head[:-1] + self.head[-1], targets)
-<<<<<<< HEAD
         standard: np.ndarray = (scores - self.moments[0]) / self.moments[1]
         return standard
-=======
-        return np.asarray((scores - self.moments[0]) / self.moments[1])
->>>>>>> 411bf78 (Types of the class evidence; the test of absent figures names the page's folder)
 
 
 @dataclass(frozen=True)
@@ -104,11 +100,7 @@ def compute_class_evidence(
         _normal_equations(features, targets, np.flatnonzero(labelled & (fold == f)), num_classes)
         for f in range(num_folds)
     ]
-<<<<<<< HEAD
     gram, cross = (sum(each[1:], each[0]) for each in zip(*parts, strict=True))
-=======
-    gram, cross = (sum((p[i] for p in parts), start=torch.zeros(())) for i in (0, 1))
->>>>>>> 411bf78 (Types of the class evidence; the test of absent figures names the page's folder)
     result = np.full((len(targets), 2), np.nan, np.float32)
     for f in range(num_folds):
         weights = _solve(gram - parts[f][0], cross - parts[f][1])
