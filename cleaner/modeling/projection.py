@@ -31,7 +31,7 @@ def project(embeddings: np.ndarray, method: str, seed: int) -> np.ndarray:
     if method == "umap" and len(points) > 4:
         points = _umap(points, seed)
     low, high = np.quantile(points, [0.001, 0.999], axis=0)
-    return np.clip((points - low) / np.maximum(high - low, 1e-9), 0, 1).astype(np.float32)
+    return np.asarray(np.clip((points - low) / np.maximum(high - low, 1e-9), 0, 1), np.float32)
 
 
 def principal_coordinates(embeddings: np.ndarray, num: int) -> np.ndarray:
