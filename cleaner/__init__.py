@@ -21,8 +21,9 @@ _HOMES = {
         "ScanSettings",
     ),
     "cleaner.config_sources": ("read_config",),
-    "cleaner.dataset.workspace": ("Workspace",),
     "cleaner.errors": ("CleanerError",),
+    "cleaner.exports.kind": ("ExportOptions",),
+    "cleaner.opened_workspace": ("Workspace",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -11,7 +11,8 @@ from cleaner.config import LabelsSettings as LabelsSettings
 from cleaner.config import NoiseSettings as NoiseSettings
 from cleaner.config import ScanSettings as ScanSettings
 from cleaner.config_sources import read_config as read_config
-from cleaner.dataset.workspace import Workspace as Workspace
 from cleaner.errors import CleanerError as CleanerError
+from cleaner.exports.kind import ExportOptions as ExportOptions
+from cleaner.opened_workspace import Workspace as Workspace
 
 __version__: str

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from cleaner.config import BalanceSettings, LabelsSettings, NoiseSettings, RunOptions, ScanSettings
+from cleaner.dataset import workspace as stored
 from cleaner.dataset.locations import locate
-from cleaner.dataset.workspace import Workspace
+from cleaner.opened_workspace import Workspace
 from cleaner.progress import Progress, Silent
 from cleaner.settings import Settings
 from cleaner.stages.balance import run_balance
@@ -27,16 +28,12 @@ S = TypeVar("S", bound=Settings)
 
 
 def open_workspace(path: AnyPath) -> Workspace:
-    """The workspace in the folder `path`, which need not exist yet: `scan` makes it.
-
-    `workspace.manifest("noise")` is a stage's manifest as a DataFrame, without a name that of the last stage;
-    `workspace.record("noise")` what it was made from, with its counts.
-    """
+    """The workspace in the folder `path`, which need not exist yet: `scan` makes it."""
     return Workspace(Path(path))
 
 
 def scan(
-    workspace: Workspace | AnyPath,
+    workspace: stored.Workspace | AnyPath,
     images: AnyPath,
     settings: ScanSettings | None = None,
     *,
@@ -57,7 +54,7 @@ def scan(
 
 
 def noise(
-    workspace: Workspace | AnyPath,
+    workspace: stored.Workspace | AnyPath,
     settings: NoiseSettings | None = None,
     *,
     from_file: AnyPath | None = None,
@@ -73,7 +70,7 @@ def noise(
 
 
 def labels(
-    workspace: Workspace | AnyPath,
+    workspace: stored.Workspace | AnyPath,
     settings: LabelsSettings | None = None,
     *,
     from_file: AnyPath | None = None,
@@ -89,7 +86,7 @@ def labels(
 
 
 def balance(
-    workspace: Workspace | AnyPath,
+    workspace: stored.Workspace | AnyPath,
     settings: BalanceSettings | None = None,
     *,
     from_file: AnyPath | None = None,
@@ -105,15 +102,15 @@ def balance(
 
 
 def _reading(
-    run_stage: Callable[[Workspace, S, RunOptions, Path | None], StageResult], from_file: AnyPath | None
-) -> Callable[[Workspace, S, RunOptions], StageResult]:
+    run_stage: Callable[[stored.Workspace, S, RunOptions, Path | None], StageResult], from_file: AnyPath | None
+) -> Callable[[stored.Workspace, S, RunOptions], StageResult]:
     path = None if from_file is None else Path(from_file)
     return lambda place, settings, options: run_stage(place, settings, options, path)
 
 
 def _run(
-    run_stage: Callable[[Workspace, S, RunOptions], StageResult],
-    workspace: Workspace | AnyPath,
+    run_stage: Callable[[stored.Workspace, S, RunOptions], StageResult],
+    workspace: stored.Workspace | AnyPath,
     settings: S,
     options: RunOptions,
 ) -> StageResult:
@@ -121,7 +118,7 @@ def _run(
 
     Settings that are not defaults count as given for this run alone, as on a command line.
     """
-    place = workspace if isinstance(workspace, Workspace) else open_workspace(workspace)
+    place = workspace if isinstance(workspace, stored.Workspace) else open_workspace(workspace)
     given = [name for name, setting in settings.flat().items() if settings.value(name) != setting.default]
     with place.lock():
         return run_stage(place, settings.absolute(Path()), options.replace(command_line=tuple(sorted(given))))

@@ -41,7 +41,7 @@ def test_the_example_runs_as_it_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = (REPO / "docs" / "python-api.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL))
     draw_set(tmp_path / "photos", num=10)
     rows = [f"{label}/{i}.png,{str(i < 2).lower()}" for label in ("cat", "dog") for i in range(5)]
     (tmp_path / "seeds.csv").write_text("file_name,is_noise\n" + "\n".join(rows) + "\n")
@@ -49,7 +49,8 @@ def test_the_example_runs_as_it_stands(
     exec(compile(code, "docs/python-api.md", "exec"), {})
     shown = capsys.readouterr()
     assert re.match(r"\d+ of 20 files kept, \d classes\n", shown.out)
-    assert "noise_image" in shown.out
+    assert "noise_image" in shown.out and "torch.Size([8, 3, 64, 64])" in shown.out
+    assert len(pd.read_parquet("clean.parquet")) and (tmp_path / "work" / "report.json").exists()
     workspace = cleaner.open_workspace(tmp_path / "work")
     assert isinstance(workspace.manifest("noise", ["file_name", "noise_prob"]), pd.DataFrame)
     record = workspace.record("noise")

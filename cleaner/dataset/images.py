@@ -142,7 +142,7 @@ def _inspect_bytes(data: bytes, name: str, max_pixels: int) -> ImageFacts:
     kind = sniff_format(data[:4096])
     if not can_decode(kind):
         kind = kind or other_format(data, name)
-        note = 'pip install "cleaner[formats]" reads it' if kind in EXTRA_FORMATS else ""
+        note = 'pip install "cleaner-images[formats]" reads it' if kind in EXTRA_FORMATS else ""
         note = LFS_NOTE if data.startswith(_LFS_POINTER) else note
         return ImageFacts(**known, format=kind, fault="unsupported_format" if kind else "not_an_image", notes=note)
     known["format"] = kind

@@ -42,7 +42,7 @@ def locate(place: str | Path) -> Path:
         raise CleanerError(
             f"{text}: this kind of URL cannot be opened",
             found=str(error),
-            next_step='run `pip install "cleaner[ray]"` for s3://, or install the fsspec package of another store',
+            next_step='run `pip install "cleaner-images[ray]"` for s3://, or install the fsspec package of another',
         ) from error
 
 

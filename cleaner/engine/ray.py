@@ -271,7 +271,7 @@ def _connect(address: str, workers: int) -> ModuleType:
         import ray
     except ImportError as error:
         raise CleanerError(
-            "Ray is not installed", next_step='run `pip install "cleaner[ray]"`, or leave --engine at local'
+            "Ray is not installed", next_step='run `pip install "cleaner-images[ray]"`, or leave --engine at local'
         ) from error
     if ray.is_initialized():
         return ray

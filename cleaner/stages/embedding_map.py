@@ -39,7 +39,7 @@ def compute_map(
     if rows.empty:
         raise BadInputError("no image can be read: there is nothing to map", next_step="see `fault` in the manifest")
     if method == "umap" and not has_umap():
-        raise UsageError("--method umap: umap-learn is not installed", next_step="pip install 'cleaner[map]'")
+        raise UsageError("--method umap: umap-learn is not installed", next_step="pip install 'cleaner-images[map]'")
     if method == "auto":
         method = "umap" if has_umap() and len(rows) <= UMAP_MOST_IMAGES else "principal"
     backbones = load_backbones(settings, options.device)

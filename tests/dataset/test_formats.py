@@ -50,7 +50,7 @@ def made(kind: str) -> bytes:
 def test_without_a_decoder_a_format_is_named_with_what_reads_it(tmp_path: Path, kind: str, no_plugins: None) -> None:
     facts = inspect_image(write(tmp_path / "x.jpg", HEADERS[kind]), MAX)
     assert (facts.fault, facts.format) == ("unsupported_format", kind)
-    assert "cleaner[formats]" in facts.notes
+    assert "cleaner-images[formats]" in facts.notes
 
 
 @pytest.mark.parametrize("kind", HEADERS)

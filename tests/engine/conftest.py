@@ -23,7 +23,7 @@ os.environ |= {
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Any]:
     """A cluster whose head, with the driver, takes no tasks: tests add the nodes that they need, and remove them."""
-    ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'cleaner[ray]'")
+    ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'cleaner-images[ray]'")
     from ray.cluster_utils import Cluster
 
     from cleaner.engine.ray import RayEngine

@@ -32,7 +32,7 @@ from tests.support.backbones import SMALL
 from tests.support.program import Program
 from tests.support.waiting import PATIENCE_S, wait_until
 
-ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'cleaner[ray]'")
+ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'cleaner-images[ray]'")
 
 for module in (sys.modules[__name__], waiting):  # no node has the tests installed
     ray.cloudpickle.register_pickle_by_value(module)

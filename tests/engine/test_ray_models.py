@@ -31,7 +31,7 @@ from cleaner.stages.labels.run import run_labels
 from tests.support.finetuned import FOLDS, OUTPUTS, make_embedding
 from tests.support.planted import single_job
 
-pytest.importorskip("ray", reason="ray is not installed: pip install 'cleaner[ray]'")
+pytest.importorskip("ray", reason="ray is not installed: pip install 'cleaner-images[ray]'")
 LONG = tuple(replace(recipe, epochs=20, augment=(("mirror", 0.5),)) for recipe in ROUND_RECIPES)
 """So many short epochs that there is a middle in which a node can die."""
 
@@ -106,7 +106,7 @@ def test_a_node_killed_in_mid_fold_changes_no_byte_and_costs_no_epoch(
 def test_behind_a_url_each_machine_decodes_for_itself_and_this_one_only_to_predict(
     small_images: Path, embedding: EmbeddingSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("upath", reason="universal-pathlib is not installed: pip install 'cleaner[ray]'")
+    pytest.importorskip("upath", reason="universal-pathlib is not installed: pip install 'cleaner-images[ray]'")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "node"))
     paths = [p for p in sorted((small_images / "images").rglob("*.jpg")) if p.stat().st_size]
     ids, targets = [sha256_file(p) for p in paths], np.arange(len(paths)) % 4

@@ -27,7 +27,7 @@ from cleaner.stages.train import run_train
 from tests.support.program import Program
 from tests.support.trained import ARGUMENTS, OPTIONS, make_balanced, settings
 
-pytest.importorskip("ray", reason="ray is not installed: pip install 'cleaner[ray]'")
+pytest.importorskip("ray", reason="ray is not installed: pip install 'cleaner-images[ray]'")
 
 FILES = ("model.safetensors", "metrics.json", "classes.csv", "pr_curves.csv", "class_map.json")
 MIXED = settings(recipe="cutmix", freeze_norm=True, epochs=4, patience=4)

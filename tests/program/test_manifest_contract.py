@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from cleaner import __version__
 from cleaner.dataset.files import list_files
 from cleaner.dataset.stage_inputs import STAGES
 from cleaner.dataset.store import digest_of, sha256_file
@@ -110,7 +110,7 @@ def test_metadata_and_record(sample_run: Path, stage: str) -> None:
     assert {file.metadata.row_group(g).column(c).compression for g in groups for c in range(5)} == {"ZSTD"}
     record = json.loads((sample_run / stage / "stage.json").read_text(encoding="utf-8"))
     assert set(record) >= RECORD_FIELDS and record["stage"] == stage and record["schema_version"] == 1
-    assert record["cleaner_version"] == version("cleaner") and record["created_utc"].endswith("+00:00")
+    assert record["cleaner_version"] == __version__ and record["created_utc"].endswith("+00:00")
     inputs = {i["role"]: i for i in record["inputs"]}
     assert all(set(i) == {"role", "file", "sha256"} and len(i["sha256"]) == 64 for i in record["inputs"])
     assert (

@@ -23,9 +23,9 @@ from cleaner.stages.scan import run_scan
 from tests.exports.readers import by_webdataset
 from tests.support.program import Program
 
-pytest.importorskip("upath", reason="universal-pathlib is not installed: pip install 'cleaner[ray]'")
-pytest.importorskip("s3fs", reason="s3fs is not installed: pip install 'cleaner[ray]'")
-server_of = pytest.importorskip("moto.server", reason="moto is not installed: pip install 'cleaner[dev]'")
+pytest.importorskip("upath", reason="universal-pathlib is not installed: pip install 'cleaner-images[ray]'")
+pytest.importorskip("s3fs", reason="s3fs is not installed: pip install 'cleaner-images[ray]'")
+server_of = pytest.importorskip("moto.server", reason="moto is not installed: pip install 'cleaner-images[dev]'")
 
 MAX_PIXELS = 100_000_000
 
