@@ -16,9 +16,10 @@ BIN     := $(VENV)/bin
 CLEANER := $(BIN)/cleaner
 READY   := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
+READY_DOCS := $(VENV)/.ready-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo report test test-lowest test-newest check run scan noise labels balance batch clean FORCE
+.PHONY: help demo docs report test test-lowest test-newest check run scan noise labels balance batch clean FORCE
 FORCE:
 
 help: ## list the targets
@@ -48,6 +49,9 @@ test-newest: ## run the tests on the newest packages, in .venv-newest
 	uv pip install --python .venv-newest --upgrade -e '.[dev]'
 	.venv-newest/bin/python -m pytest -n auto --dist worksteal
 
+docs: $(READY_DOCS) ## build the pages of docs/ as a site, build/site/index.html; strict, links checked, no network
+	$(BIN)/python -m mkdocs build --strict
+
 check: $(READY_DEV) ## lint, format, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -72,6 +76,10 @@ $(READY): pyproject.toml | $(VENV)/bin/python
 
 $(READY_DEV): pyproject.toml $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+$(READY_DOCS): pyproject.toml $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 	@touch $@
 
 sample_data/truth.csv: | $(READY)
