@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from cleaner.config import Config
 from cleaner.errors import BadInputError, CleanerError, UsageError
+from cleaner.reading import reading
 from cleaner.setting import Setting, SettingError
 from cleaner.settings import Settings
 
@@ -133,10 +134,8 @@ def _from_file(path: Path) -> dict[Key, Given]:
     if not path.exists():
         return {}
     mend = f"mend {path} and run again"
-    try:
+    with reading(path, "settings file (TOML)", mend):
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInputError(f"{path}: not valid TOML", found=str(error), next_step=mend) from error
     given: dict[Key, Given] = {}
     for table, values in tables.items():
         if table not in TABLES or not isinstance(values, dict):

@@ -11,9 +11,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, Phase, settings
 
 from cleaner.engine.local import count_workers
 from tests.support.places import SAMPLE
+
+# `--hypothesis-profile holds` tries ten times as many, and others each time
+settings.register_profile(
+    "suite",
+    max_examples=50,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.register_profile("holds", settings.get_profile("suite"), max_examples=500, derandomize=False)
+settings.load_profile("suite")
 
 pytest_plugins = ["tests.support.program", "tests.support.launcher"]
 

@@ -49,7 +49,7 @@ def test_unknown_keys_and_tables_name_the_nearest(tmp_path: Path) -> None:
             "[labels]: setting pred_ids = ()",
             "one for all pred_probs or one for each, else neither",
         ),
-        ("[labels\n", "not valid TOML", ""),
+        ("[labels\n", "not a readable settings file", ""),
     ],
 )
 def test_a_bad_file_is_told_what_and_what_to_do(tmp_path: Path, text: str, what: str, expected: str) -> None:

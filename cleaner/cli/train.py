@@ -21,8 +21,8 @@ def train(line: CommandLine, from_file: o.FromFile = None) -> None:
     Example: `cleaner train --val val/`, `cleaner train --backbone resnet18 --teacher labels/models`
     """
     session = open_session(line)
-    from cleaner.dataset.store import read_json
-    from cleaner.stages.train import CHECKPOINT, METRICS, run_train
+    from cleaner.dataset.stage_documents import read_metrics
+    from cleaner.stages.train import CHECKPOINT, run_train
 
     with session.lock():
         result = run_train(session.workspace, session.config.train, session.options_of("train"), from_file)
@@ -30,8 +30,7 @@ def train(line: CommandLine, from_file: o.FromFile = None) -> None:
         session.report_dry_run(result)
         return
     folder = session.workspace.stage_dir("train")
-    metrics = read_json(folder / METRICS)
-    _show(session, result, metrics, folder / CHECKPOINT)
+    _show(session, result, {**read_metrics(folder)}, folder / CHECKPOINT)
 
 
 def _show(session: Session, result: StageResult, metrics: dict[str, Any], checkpoint: Path) -> None:

@@ -36,8 +36,8 @@ def verify(
     Example: `cleaner verify --val val/ --fail-on-hurt`
     """
     session = open_session(line)
-    from cleaner.dataset.store import read_json
-    from cleaner.stages.verify import DOCUMENT, run_verify
+    from cleaner.dataset.stage_documents import VERIFICATION, read_verification
+    from cleaner.stages.verify import run_verify
 
     with session.lock():
         options = session.options_of("verify")
@@ -45,9 +45,9 @@ def verify(
     if session.options.dry_run:
         session.report_dry_run(result)
         return
-    path = session.workspace.stage_dir("verify") / DOCUMENT
-    document = read_json(path)
-    _show(session, result, document, path)
+    folder = session.workspace.stage_dir("verify")
+    document: dict[str, Any] = {**read_verification(folder)}
+    _show(session, result, document, folder / VERIFICATION)
     if fail_on_hurt and document["verdict"] == "hurt":
         session.fail(_hurt(session, document))
 

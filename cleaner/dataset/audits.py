@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.events import find_undone
 from cleaner.dataset.manifest import write_table
-from cleaner.dataset.store import read_json, write_json
+from cleaner.dataset.stage_inputs import STAGES
+from cleaner.dataset.stage_tables import AUDIT_JUDGED, AUDIT_SAMPLE, read_stage_table
+from cleaner.dataset.store import write_json
 from cleaner.dataset.workspace import MANIFEST, Workspace
 from cleaner.errors import BadInputError, StaleStageError
+from cleaner.reading import read_document
 
 AUDIT_QUEUE = "audit"
 """The queue whose decisions answer an audit."""
@@ -24,9 +26,6 @@ KEPT = "kept"
 _FOLDER = "audit"
 _PREFIX = 12
 _SCHEMA_VERSION = 1
-_ROW = [("image_id", pa.string()), ("file_name", pa.string()), ("label", pa.string()), ("stratum", pa.string())]
-_SAMPLE_SCHEMA = pa.schema(_ROW)
-_JUDGED_SCHEMA = pa.schema([*_ROW, ("verdict", pa.string()), ("verdict_label", pa.string())])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,24 +67,28 @@ def audit_dir(workspace: Workspace, manifest_sha256: str) -> Path:
 def write_sample(workspace: Workspace, sample: AuditSample) -> None:
     """Write a sample; `sample.json` is written last and completes it."""
     folder = audit_dir(workspace, sample.record.manifest_sha256)
-    write_table(folder / "sample.parquet", sample.rows, _SAMPLE_SCHEMA)
-    write_table(folder / "judged.parquet", sample.judged, _JUDGED_SCHEMA)
+    write_table(folder / "sample.parquet", sample.rows, AUDIT_SAMPLE.schema)
+    write_table(folder / "judged.parquet", sample.judged, AUDIT_JUDGED.schema)
     write_json(folder / "sample.json", dataclasses.asdict(sample.record))
 
 
 def read_sample(workspace: Workspace, manifest_sha256: str) -> AuditSample | None:
     """The sample of the manifest with this digest, or None if none was drawn. Raises BadInputError if it is damaged."""
     folder = audit_dir(workspace, manifest_sha256)
-    try:
-        document = read_json(folder / "sample.json")
-        record = AuditRecord(**document)
-        rows, judged = (pd.read_parquet(folder / name) for name in ("sample.parquet", "judged.parquet"))
-    except FileNotFoundError:
+    path = folder / "sample.json"
+    if not path.exists():
         return None
-    except (ValueError, TypeError, OSError) as error:
+    record = read_document(path, AuditRecord, "record of an audit", f"remove {folder} and run `cleaner audit`")
+    rows = read_stage_table(folder / "sample.parquet", AUDIT_SAMPLE)
+    judged = read_stage_table(folder / "judged.parquet", AUDIT_JUDGED)
+    unknown = sorted(set(rows["stratum"]) - record.sizes.keys())
+    if unknown or record.stage not in STAGES or not record.manifest_sha256.startswith(folder.name):
         raise BadInputError(
-            f"{folder}: a damaged audit", found=str(error), next_step=f"remove {folder} and run `cleaner audit`"
-        ) from error
+            f"{path}: not the record of the sample beside it, or damaged",
+            expected=f"an audit of the manifest {folder.name}…, with the size of each stratum",
+            found=f"{record.stage}, manifest {record.manifest_sha256[:_PREFIX]}…, strata {', '.join(record.sizes)}",
+            next_step=f"remove {folder} and run `cleaner audit`",
+        )
     return AuditSample(record, rows, judged)
 
 

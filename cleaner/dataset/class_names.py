@@ -7,11 +7,15 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.events import Event
 from cleaner.dataset.tables import is_table_name, read_table
 from cleaner.errors import BadInputError, first_few
+from cleaner.reading import reading
 
 NORMALIZER = "normalize-labels"
 """The annotator of merges of class names that read alike."""
@@ -97,22 +101,22 @@ def _read_names(path: Path) -> list[str] | dict[str, str]:
     if is_table_name(path):
         table = read_table(path)
         if len(table.columns) < 2:
-            raise BadInputError(f"{path}: one column only", expected="two: a code, and the name of its class")
+            raise BadInputError(
+                f"{path}: one column only",
+                expected="two: a code, and the name of its class",
+                next_step="add the other column",
+            )
         return dict(zip(table.iloc[:, 0], table.iloc[:, 1], strict=True))
-    try:
+    with reading(path, "list of class names", 'save it as UTF-8: a name a line, or JSON such as {"0": "cat"}'):
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() != ".json":
             return [line.strip() for line in text.splitlines() if line.strip()]
-        document = json.loads(text)
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadInputError(f"{path}: cannot be read", found=str(error), next_step="save it as UTF-8") from error
-    if isinstance(document, dict) and all(isinstance(number, int) for number in document.values()):
-        return {str(number): name for name, number in document.items()}  # torchvision's class_to_idx
-    if isinstance(document, dict):
-        return {str(code): str(name) for code, name in document.items()}
+        document: Any = msgspec.convert(json.loads(text), list[str | int] | dict[str, str | int])
     if isinstance(document, list):
         return [str(name) for name in document]
-    raise BadInputError(f"{path}: neither a list nor an object", expected='["cat", "dog"] or {"0": "cat", "1": "dog"}')
+    if all(isinstance(number, int) for number in document.values()):
+        return {str(number): name for name, number in document.items()}  # torchvision's class_to_idx
+    return {str(code): str(name) for code, name in document.items()}
 
 
 def _number(text: str) -> str:

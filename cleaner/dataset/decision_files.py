@@ -126,6 +126,7 @@ def _subjects(path: Path, frame: pd.DataFrame, manifest: pd.DataFrame | None) ->
             f"{path}: the columns must say what is decided on, and no more",
             expected=f"one of {', '.join(_KEYS)} (or kind and key), verdict; optional {', '.join(_OPTIONAL)}",
             found=", ".join(map(str, frame.columns)),
+            next_step=_MEND,
         )
     if as_exported:
         return frame["kind"].tolist(), frame["key"].tolist()
@@ -159,7 +160,9 @@ def _number(path: Path, row: object, name: str, text: str) -> int | None:
     try:
         return int(text)
     except ValueError as error:
-        raise BadInputError(f"{path}, row {row}: {name} = {text!r}", expected="a whole number") from error
+        raise BadInputError(
+            f"{path}, row {row}: {name} = {text!r}", expected="a whole number", next_step=_MEND
+        ) from error
 
 
 def _classes(manifest: pd.DataFrame | None) -> set[str]:

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from cleaner.dataset.events import EVENT_COLUMNS, Event, agreed, differ, find_standing, find_undone
 from cleaner.dataset.store import digest_of, utc_now
 from cleaner.errors import BadInputError, CleanerError
+from cleaner.reading import reading
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _SCHEMA_VERSION = 1
 _BUSY_S = 30.0
+_NOT_NOW = (
+    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL),
+    *(sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM),
+)
+"""What SQLite refuses although the store may be sound."""
+_RESTORE = "replace it by a backup, or move it away and import an export of it (cleaner decisions import)"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -145,10 +156,11 @@ class DecisionStore:
             ).fetchone()
             if found is None:
                 raise BadInputError("there is nothing to undo")
-            undone = _read(connection, found[1] - 1, found[2])
+            undone_request, first_seq, num_events = _as_numbers(self.path, found)
+            undone = _read(connection, first_seq - 1, num_events)
             blank = [replace(e, verdict="", label="", time_utc="", undoes_seq=e.seq) for e in undone]
             seqs = [_append(connection, e, e.undoes_seq) for e in blank]
-            return _note_request(connection, request_id, digest, annotator, seqs, found[0])
+            return _note_request(connection, request_id, digest, annotator, seqs, undone_request)
 
     def events_after(self, seq: int) -> list[Event]:
         """The events that came after event `seq` (0: all), in their order."""
@@ -213,44 +225,59 @@ class DecisionStore:
         yield from events
 
     @contextmanager
-    def _connection(self, *, create: bool) -> Iterator[sqlite3.Connection]:
+    def _connection(self, *, create: bool) -> Iterator[_Connection]:
         """One transaction: committed if the block succeeds, rolled back otherwise."""
-        if create:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        uri = f"{self.path.absolute().as_uri()}?{self._way_to_open(create=create)}"
-        try:
-            connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_S, isolation_level=None)
-        except sqlite3.Error as error:
-            raise CleanerError(
-                f"{self.path}: cannot be opened",
-                found=str(error),
-                next_step="check owner and mode of it and its folder",
-            ) from error
-        try:
-            self._prepare(connection, create=create)
+        with self._explained(), contextlib.ExitStack() as stack:
+            if create and not self.path.exists():
+                self._create()
+            with reading(self.path, "store of decisions", _RESTORE), self._explained():
+                connection = stack.enter_context(contextlib.closing(self._open(write=create)))
+                _require_ours(connection)
             connection.execute("BEGIN IMMEDIATE" if create else "BEGIN")
             yield connection
             connection.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            raise CleanerError(
-                f"{self.path}: cannot be used now",
-                found=str(error),
-                next_step="check permissions and disk space, and that no other program has it open",
-            ) from error
-        except sqlite3.DatabaseError as error:
-            raise BadInputError(
-                f"{self.path}: not a store of decisions, or damaged",
-                found=str(error),
-                next_step="replace it by a backup, or move it away and import an export of it",
-            ) from error
-        finally:
-            connection.close()  # rolls back what is not committed
 
-    def _way_to_open(self, *, create: bool) -> str:
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn SQLite's errors into those of this program."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NOT_NOW:
+                raise CleanerError(
+                    f"{self.path}: cannot be used now",
+                    found=str(error),
+                    next_step="check permissions and disk space, and that no other program has it open",
+                ) from error
+            raise _damaged(self.path, str(error)) from error
+
+    def _create(self) -> None:
+        """Make an empty store, whole or not at all: so an empty file is one that was cut."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".decisions-", dir=self.path.parent) as folder:
+            new = Path(folder) / self.path.name
+            with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;")
+            try:
+                os.link(new, self.path)
+            except FileExistsError:  # another process was first
+                pass
+            except OSError:  # a file system without links
+                new.rename(self.path)
+
+    def _open(self, *, write: bool) -> _Connection:
+        uri = f"{self.path.absolute().as_uri()}?{self._way_to_open(write=write)}"
+        connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_S, isolation_level=None, factory=_Connection)
+        connection.path = self.path
+        connection.text_factory = _as_text
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")  # a confirmed verdict survives a power cut
+        return connection
+
+    def _way_to_open(self, *, write: bool) -> str:
         """SQLite's parameters. Even a reader writes beside a store in WAL mode, unless it is told that nobody does."""
-        if create:
-            return "mode=rwc"
-        if all(os.access(p, os.W_OK, effective_ids=True) for p in (self.path, self.path.parent)):
+        if write or all(os.access(p, os.W_OK, effective_ids=True) for p in (self.path, self.path.parent)):
             return "mode=rw"
         try:
             is_at_rest = self.path.with_name(f"{self.path.name}-wal").stat().st_size == 0
@@ -258,17 +285,30 @@ class DecisionStore:
             is_at_rest = True
         return "mode=ro&immutable=1" if is_at_rest else "mode=rw"
 
-    def _prepare(self, connection: sqlite3.Connection, *, create: bool) -> None:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > _SCHEMA_VERSION:
-            raise BadInputError(
-                f"{self.path}: written by a newer cleaner", expected=f"schema {_SCHEMA_VERSION}", found=str(version)
-            )
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = FULL")  # a confirmed verdict survives a power cut
-        if version == 0:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;")
+
+class _Connection(sqlite3.Connection):
+    path: Path
+
+
+def _as_text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")  # `Event.check` refuses what is no text, and its row is named
+
+
+def _require_ours(connection: _Connection) -> None:
+    """Raise BadInputError for a database that is no store of this schema."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > _SCHEMA_VERSION:
+        raise BadInputError(
+            f"{connection.path}: written by a newer cleaner", expected=f"schema {_SCHEMA_VERSION}", found=str(version)
+        )
+    is_table = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'events'").fetchone()
+    columns = [name for _, name, *_ in connection.execute("PRAGMA table_info(events)")] if is_table else []
+    if version != _SCHEMA_VERSION or columns != list(EVENT_COLUMNS):
+        raise _damaged(connection.path, f"a table events with {', '.join(columns)}" if columns else "no table events")
+
+
+def _damaged(path: Path, found: str) -> BadInputError:
+    return BadInputError(f"{path}: not a store of decisions, or damaged", found=found, next_step=_RESTORE)
 
 
 def events_frame(events: Iterable[Event]) -> pd.DataFrame:
@@ -280,13 +320,25 @@ def events_frame(events: Iterable[Event]) -> pd.DataFrame:
     return pd.DataFrame(columns).astype({"seq": "Int64", "undoes_seq": "Int64"})
 
 
-def _read(connection: sqlite3.Connection, after_seq: int = 0, limit: int = -1) -> list[Event]:
+def _read(connection: _Connection, after_seq: int = 0, limit: int = -1) -> list[Event]:
+    """The events as they were written. Raises BadInputError for one that no cleaner wrote."""
     names = ", ".join(EVENT_COLUMNS)
     rows = connection.execute(f"SELECT {names} FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after_seq, limit))
-    return [Event(**dict(zip(EVENT_COLUMNS, row, strict=True))) for row in rows]
+    return [_as_event(connection.path, row) for row in rows]
 
 
-def _append(connection: sqlite3.Connection, event: Event, undoes_seq: int | None) -> int:
+def _as_event(path: Path, row: tuple[object, ...]) -> Event:
+    try:
+        event = msgspec.convert(dict(zip(EVENT_COLUMNS, row, strict=True)), Event)
+        event.check()
+        if event.undoes_seq is not None and event.seq is not None and event.undoes_seq >= event.seq:
+            raise BadInputError(f"it undoes decision {event.undoes_seq}, which is not before it")
+    except (msgspec.ValidationError, BadInputError) as error:
+        raise _damaged(path, f"decision {row[0]}: {str(error).splitlines()[0]}") from error
+    return event
+
+
+def _append(connection: _Connection, event: Event, undoes_seq: int | None) -> int:
     event.check()
     if undoes_seq is not None:
         undone = connection.execute("SELECT kind, key FROM events WHERE seq = ?", (undoes_seq,)).fetchone()
@@ -305,7 +357,7 @@ def _append(connection: sqlite3.Connection, event: Event, undoes_seq: int | None
     return cursor.lastrowid
 
 
-def _find_request(connection: sqlite3.Connection, request_id: str, digest: str) -> list[Event] | None:
+def _find_request(connection: _Connection, request_id: str, digest: str) -> list[Event] | None:
     """The events of an earlier request with this id, or None if there was none."""
     connection.execute(_REQUESTS)
     row = connection.execute(
@@ -313,13 +365,22 @@ def _find_request(connection: sqlite3.Connection, request_id: str, digest: str) 
     ).fetchone()
     if row is None:
         return None
-    if row[0] != digest:
+    known, first_seq, num_events = _as_numbers(connection.path, row)
+    if known != digest:
         raise BadInputError(f"request {request_id} was used before with other decisions", expected="a new request id")
-    return _read(connection, row[1] - 1, row[2])
+    return _read(connection, first_seq - 1, num_events)
+
+
+def _as_numbers(path: Path, row: tuple[object, ...]) -> tuple[str, int, int]:
+    """A text and two whole numbers of a request."""
+    try:
+        return msgspec.convert(row, tuple[str, int, int])
+    except msgspec.ValidationError as error:
+        raise _damaged(path, f"a request: {error}") from error
 
 
 def _note_request(
-    connection: sqlite3.Connection, request_id: str, digest: str, annotator: str, seqs: list[int], undoes: str
+    connection: _Connection, request_id: str, digest: str, annotator: str, seqs: list[int], undoes: str
 ) -> list[Event]:
     assert seqs == list(range(seqs[0], seqs[0] + len(seqs))), "one transaction numbers its events consecutively"
     connection.execute(

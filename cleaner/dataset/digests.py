@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
-from cleaner.dataset.store import digest_of, read_json, sha256_file, write_json
+from msgspec import Meta
 
-_Stamp = list[int | str]
+from cleaner.dataset.store import digest_of, sha256_file, write_json
+from cleaner.errors import BadInputError
+from cleaner.reading import read_document
+
+_Stamp = list[int | Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]]
+"""Sizes, times and digests."""
 
 
 class DigestCache:
@@ -50,9 +56,8 @@ class DigestCache:
     def _known(self) -> dict[str, _Stamp]:
         if self._entries is None:
             try:
-                document = read_json(self.path)
-                self._entries = {str(name): list(entry) for name, entry in document.items()}
-            except (OSError, ValueError, AttributeError, TypeError):  # a damaged cache counts as absent
+                self._entries = read_document(self.path, dict[str, _Stamp], "cache of digests", "delete it")
+            except BadInputError:  # a damaged cache counts as absent
                 self._entries = {}
         return self._entries
 

@@ -65,6 +65,7 @@ def _seeds_in_folder(path: Path, manifest: pd.DataFrame) -> pd.DataFrame:
             f"{path}: no folder {' and no folder '.join(f'{kind}/' for kind in absent)}",
             expected="noise/ with images of no class and normal/ with good ones",
             found=first_few(sorted(p.name for p in path.iterdir())) or "nothing",
+            next_step="make them, or give a table with file_name and is_noise",
         )
     files = [(file, is_noise) for kind, is_noise in SEED_KINDS.items() for file in _files_below(path / kind)]
     image_ids = [sha256_file(file) for file, _ in files]
@@ -112,4 +113,5 @@ def _check_kinds(path: Path, seeds: pd.DataFrame) -> None:
                 f"{path}: no seed that is {kind}",
                 expected="some images of each kind, 50 or more for calibrated scores",
                 found=f"{len(seeds)} of the other kind",
+                next_step="add some to it",
             )

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -22,8 +23,9 @@ from cleaner.dataset.locations import REQUESTS_AT_ONCE, is_remote
 from cleaner.dataset.near_features import HASH_BYTES, KEYPOINT, NUM_HASHES
 from cleaner.dataset.pixels import EXTRA_FORMATS, can_decode
 from cleaner.dataset.store import Arrays, ArrayStore, clear_folder, digest_of
-from cleaner.errors import first_few
+from cleaner.errors import BadInputError, first_few
 from cleaner.progress import Progress
+from cleaner.reading import reading
 from cleaner.worker_pool import Rescue, WorkerDiedError, restart_clock
 
 INSPECTION_VERSION = 4
@@ -195,7 +197,7 @@ def _unpack(arrays: Arrays) -> Iterator[tuple[_Key, ImageFacts]]:
         facts = dict(zip(_FIELDS, values, strict=True))
         facts |= {name: sys.intern(facts[name]) for name in _REPEATED}
         looks = {"near_hash": near_hash.tobytes(), "keypoints": points.tobytes()} if facts["pixel_id"] else {}
-        yield tuple(key), ImageFacts(**facts, **looks)
+        yield tuple(key), msgspec.convert(facts | looks, ImageFacts)
 
 
 def _seen_before(store: ArrayStore, wanted: set[_Key], file_timeout_s: float) -> dict[_Key, ImageFacts]:
@@ -203,7 +205,7 @@ def _seen_before(store: ArrayStore, wanted: set[_Key], file_timeout_s: float) ->
     seen: dict[_Key, ImageFacts] = {}
     for key in store.stored_keys():
         arrays = store.get(key)
-        useful = {} if arrays is None else {k: facts for k, facts in _unpack(arrays) if k in wanted}
+        useful = {} if arrays is None else _among(wanted, store.path(key), arrays)
         if arrays is None or not useful:
             store.path(key).unlink(missing_ok=True)
             continue
@@ -211,6 +213,15 @@ def _seen_before(store: ArrayStore, wanted: set[_Key], file_timeout_s: float) ->
         again = {*_MAY_HAVE_CHANGED, *(["timeout"] if had_less else [])}
         seen.update({k: facts for k, facts in useful.items() if facts.fault not in again and not _is_known_now(facts)})
     return seen
+
+
+def _among(wanted: set[_Key], path: Path, arrays: Arrays) -> dict[_Key, ImageFacts]:
+    """The facts of the `wanted` files; none if the arrays are not those of a batch, which then counts as absent."""
+    try:
+        with reading(path, "file of facts", "delete it"):
+            return {key: facts for key, facts in _unpack(arrays) if key in wanted}
+    except BadInputError:
+        return {}
 
 
 def _is_known_now(facts: ImageFacts) -> bool:

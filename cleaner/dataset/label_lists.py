@@ -77,7 +77,9 @@ def _read_columns(path: Path, columns: dict[str, str]) -> pd.DataFrame:
     wanted = tuple(name for key, name in named.items() if key in {"file", "label", *columns})
     require_columns(table, path, wanted, next_step="say which columns to read: --columns file=…,label=…")
     if table.empty:
-        raise BadInputError(f"{path}: holds no rows below its header", expected="one row for each image")
+        raise BadInputError(
+            f"{path}: holds no rows below its header", expected="one row for each image", next_step="add them"
+        )
     return pd.DataFrame({own: table[named[key]] for key, own in _COLUMNS.items() if named[key] in table})
 
 

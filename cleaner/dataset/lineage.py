@@ -154,7 +154,7 @@ def _open_file(workspace: Workspace, path: Path) -> Parent:
     beside = path.parent / RECORD
     scan = workspace.record("scan")
     if beside.exists():
-        root = _root_beside(beside)
+        root = read_record(beside, "give the manifest of another run, or move the record away").images_root
     elif scan is not None:
         root = scan.images_root
     else:
@@ -164,17 +164,6 @@ def _open_file(workspace: Workspace, path: Path) -> Parent:
             next_step="run `cleaner scan IMAGES` in this workspace first",
         )
     return Parent(manifest_stage(path) or "scan", path, sha256_file(path), locate(root))
-
-
-def _root_beside(record: Path) -> str:
-    try:
-        return read_record(record).images_root
-    except (OSError, ValueError) as error:
-        raise BadInputError(
-            f"{record}: not a stage record of this version, or damaged",
-            found=str(error),
-            next_step="give the manifest of another run, or move the record away",
-        ) from error
 
 
 def _fetch(workspace: Workspace, path: Path) -> Path:

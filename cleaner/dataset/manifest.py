@@ -6,7 +6,7 @@ import contextlib
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -14,14 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cleaner.dataset.manifest_rows import read_pieces, readable
+from cleaner.dataset.column_checks import GO_TOGETHER, check_column, check_rows
+from cleaner.dataset.manifest_rows import manifest_columns, read_pieces, reading_manifest
 from cleaner.dataset.manifest_schema import (
     BY_STAGE,
     COMMON,
-    GO_TOGETHER,
     NOT_JUDGED,
-    check_column,
-    check_rows,
     contract_columns,
     schema_for,
 )
@@ -66,7 +64,7 @@ def write_manifest(
     Columns that are not in `manifest` come from the manifest `base`, which has the same rows in the same order. The
     bytes depend on the rows and on the library versions alone.
     """
-    there = [*manifest.columns, *(pq.read_schema(base).names if base is not None else [])]
+    there = [*manifest.columns, *(manifest_columns(base) if base is not None else [])]
     names = [f.name for f in COMMON] + [f.name for s in STAGES for f in BY_STAGE[s] if f.name in there]
     schema = schema_for(names).with_metadata(
         {"cleaner.stage": stage, "cleaner.schema_version": str(SCHEMA_VERSION), "cleaner.parent_sha256": parent_sha256}
@@ -98,7 +96,7 @@ def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema, base: Path |
                 # not Table.from_pandas: it would store NaN as null
                 pa.array(part[f.name].to_numpy(), type=f.type, from_pandas=False)
                 if f.name in frame or rest is None
-                else rest.column(f.name).cast(f.type)
+                else check_column(cast(Path, base), f.name, rest.column(f.name), f)
                 for f in schema
             ]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))
@@ -121,7 +119,7 @@ def read_manifest(path: Path, columns: Sequence[str] = (), optional: Sequence[st
     Raises BadInputError if the file is absent, no Parquet, lacks a column of the contract, or holds what no stage
     writes.
     """
-    with readable(path), path.open("rb") as file:
+    with reading_manifest(path), path.open("rb") as file:
         # if a thread of Arrow is just starting when the process ends, it aborts: none for small files
         many = file.seek(0, io.SEEK_END) > _SMALL_FILE_BYTES
         file.seek(0)
@@ -152,7 +150,7 @@ def read_matching(path: Path, columns: list[str], condition: pc.Expression) -> p
 
 def manifest_stage(path: Path) -> str:
     """The stage that wrote a manifest, from the file's metadata; '' if it names none."""
-    with readable(path):
+    with reading_manifest(path):
         metadata = pq.read_schema(path).metadata or {}
     stage = bytes(metadata.get(b"cleaner.stage", b"")).decode(errors="replace")
     return stage if stage in STAGES else ""

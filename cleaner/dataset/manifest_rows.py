@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cleaner.dataset.manifest_schema import check_column, text_array
-from cleaner.errors import BadInputError
+from cleaner.dataset.column_checks import check_column, text_array
+from cleaner.reading import reading
 
 _PIECE_ROWS = 65_536  # about 10 MB of text at once
 
@@ -22,7 +22,7 @@ def read_pieces(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
 
     Raises BadInputError if the manifest cannot be read, or holds what no stage writes.
     """
-    with readable(path), pq.ParquetFile(path) as file:
+    with reading_manifest(path), pq.ParquetFile(path) as file:
         for batch in file.iter_batches(_PIECE_ROWS, columns=list(columns), use_threads=False):
             piece = pa.Table.from_batches([batch])
             yield pa.Table.from_arrays([check_column(path, n, piece.column(n)) for n in columns], names=list(columns))
@@ -37,16 +37,13 @@ def read_images(path: Path, columns: Sequence[str], image_ids: Iterable[str]) ->
     return rows
 
 
-@contextlib.contextmanager
-def readable(path: Path) -> Iterator[None]:
-    """Turn the errors of reading the manifest at `path` into BadInputError."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise BadInputError(f"{path}: no such manifest", next_step="run `cleaner scan IMAGES` first") from error
-    except (pa.ArrowException, OSError, LookupError, ValueError) as error:
-        raise BadInputError(
-            f"{path}: not a readable manifest",
-            found=str(error),
-            next_step="run the stage that writes it again, with --force",
-        ) from error
+def manifest_columns(path: Path) -> list[str]:
+    """The names of a manifest's columns. Raises BadInputError if it cannot be read."""
+    with reading_manifest(path):
+        return list(pq.read_schema(path).names)
+
+
+def reading_manifest(path: Path) -> AbstractContextManager[None]:
+    """For a block that reads the manifest at `path`; see `reading`."""
+    again = "run the stage that writes it again, with --force"
+    return reading(path, "manifest", again, absent="run `cleaner scan IMAGES` first")

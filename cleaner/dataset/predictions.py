@@ -11,6 +11,7 @@ import pandas as pd
 
 from cleaner.dataset.names import matching_names
 from cleaner.errors import BadInputError
+from cleaner.reading import reading
 
 _CHUNK = 4096
 _SUM_TOLERANCE = 0.01
@@ -111,26 +112,19 @@ def _require_same_images(ids: pd.Index[str], ids_file: Path, first: pd.Index[str
 
 
 def _open(path: Path) -> np.ndarray:
-    try:
+    save = "save probabilities again with numpy.save"
+    with reading(path, "array (.npy)", save, absent="check the path"):
         probs: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise BadInputError(f"{path}: no such file", next_step="check the path") from error
-    except (OSError, ValueError, EOFError) as error:
-        raise BadInputError(
-            f"{path}: cannot be read as an array",
-            expected="a .npy file of numbers, written by numpy.save",
-            found=str(error).splitlines()[0],
-        ) from error
     if not isinstance(probs, np.ndarray) or probs.dtype.kind != "f":
-        raise BadInputError(f"{path}: not probabilities", expected="a .npy file with floating-point numbers")
+        raise BadInputError(
+            f"{path}: not probabilities", expected="a .npy file with floating-point numbers", next_step=save
+        )
     return probs
 
 
 def _read_ids(path: Path) -> pd.Index[str]:
-    try:
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise BadInputError(f"{path}: cannot be read", found=str(error), next_step="check the path") from error
+    with reading(path, "list of file names", "save one file_name of the manifest a line", absent="check the path"):
+        text = path.read_text(encoding="utf-8-sig")
     return pd.Index(text.splitlines(), dtype=object)
 
 
@@ -141,6 +135,7 @@ def _require_shape(probs: np.ndarray, path: Path, num_ids: int, ids_file: Path, 
             expected=f"({num_ids}, {num_classes}): a row for each of the {num_ids} lines of {ids_file}, a column for "
             f"each of the {num_classes} classes of kept training images, in the sorted order of their names",
             found=str(probs.shape),
+            next_step="predict the same images and classes again, or give the names that belong to it with --pred-ids",
         )
 
 

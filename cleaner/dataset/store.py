@@ -17,13 +17,14 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from cleaner.dataset.locations import is_remote, open_regular
 from cleaner.errors import BadInputError, CleanerError, WorkspaceLockedError
+from cleaner.reading import reading
 from cleaner.system_errors import explain_failure
 
 if TYPE_CHECKING:
     import numpy as np
 
 Arrays = dict[str, "np.ndarray[Any, Any]"]
-_CHUNK_BYTES = 1 << 20
+_NAME = "stored_as"
 
 
 @contextmanager
@@ -64,11 +65,6 @@ def write_atomic(path: Path, data: bytes, *, lasting: bool = True) -> None:
 def write_json(path: Path, document: Any) -> None:
     """Write a JSON document to `path`, whole or not at all; keys keep their order."""
     write_atomic(path, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
-
-
-def read_json(path: Path) -> Any:
-    """The JSON document in a file. Raises OSError or ValueError if there is none."""
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def utc_now(timespec: str = "milliseconds") -> str:
@@ -181,11 +177,12 @@ def clear_folder(path: Path) -> None:
 class ArrayStore:
     """Named sets of arrays on disk, each written atomically and checked when read; a damaged one counts as absent.
 
-    Layout: `<root>/<key>.arrays`, 32 bytes of SHA-256 followed by safetensors data.
+    Layout: `<root>/<key>.arrays`, 32 bytes of SHA-256 followed by safetensors data, whose metadata name the file.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, check: Callable[[Arrays], None] | None = None) -> None:
+        """`check` raises an error for arrays that nobody would have stored here: they count as damaged."""
+        self.root, self.check = root, check
 
     def path(self, key: str) -> Path:
         """The file of the set `key`."""
@@ -193,18 +190,20 @@ class ArrayStore:
 
     def get(self, key: str) -> Arrays | None:
         """The arrays stored under `key`, or None if there are none or they are damaged."""
-        from safetensors import SafetensorError  # loads numpy, which most commands that use this module do without
-        from safetensors.numpy import load as load_tensors
+        from safetensors.numpy import load as load_tensors  # loads numpy, which most users of this module do without
 
+        path = self.path(key)
         try:
-            data = self.path(key).read_bytes()
-        except FileNotFoundError:
-            return None
-        if hashlib.sha256(memoryview(data)[32:]).digest() != data[:32]:
-            return None
-        try:
-            arrays: Arrays = load_tensors(data[32:])
-        except SafetensorError:
+            with reading(path, "file of arrays", f"delete {self.root}"):
+                data = path.read_bytes()
+                if hashlib.sha256(memoryview(data)[32:]).digest() != data[:32]:
+                    raise ValueError("its digest is another")
+                arrays: Arrays = load_tensors(data[32:])
+                if _name_inside(data[32:]) not in ("", self._name(key)):
+                    raise ValueError("it was stored under another name")
+                if self.check is not None:
+                    self.check(arrays)
+        except BadInputError:
             return None
         return arrays
 
@@ -213,9 +212,13 @@ class ArrayStore:
         import numpy as np
         from safetensors.numpy import save as save_tensors
 
-        data = save_tensors({name: np.asarray(array, order="C") for name, array in arrays.items()})
+        tensors = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+        data = save_tensors(tensors, {_NAME: self._name(key)})
         # its digest tells whether a failure of the machine damaged it
         write_atomic(self.path(key), hashlib.sha256(data).digest() + data, lasting=False)
+
+    def _name(self, key: str) -> str:
+        return f"{self.root.name}/{key}"
 
     def remember(self, key: str, compute: Callable[[], Arrays]) -> Arrays:
         """The arrays stored under `key`, else those that `compute` returns, which are stored first."""
@@ -238,3 +241,9 @@ class ArrayStore:
     def stored_keys(self) -> list[str]:
         """All keys, sorted."""
         return sorted(p.stem for p in self.root.glob("*.arrays")) if self.root.is_dir() else []
+
+
+def _name_inside(tensors: bytes) -> str:
+    """The name under which safetensors data were stored; '' if an older version did."""
+    size = int.from_bytes(tensors[:8], "little")
+    return str(json.loads(tensors[8 : 8 + size]).get("__metadata__", {}).get(_NAME, ""))

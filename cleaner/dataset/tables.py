@@ -13,10 +13,12 @@ import pyarrow.parquet as pq
 from cleaner.dataset.store import atomic_writer
 from cleaner.dataset.table_text import DELIMITERS, JSON_LINES, TextRows, guarded, read_csv_rows, read_json_rows
 from cleaner.errors import BadInputError, UsageError, first_few
+from cleaner.reading import reading
 
 _PARQUET = (".parquet", ".pq")
 _SUFFIXES = (*DELIMITERS, *JSON_LINES, *_PARQUET)
 _TRUTH = {"true": True, "1": True, "1.0": True, "yes": True, "false": False, "0": False, "0.0": False, "no": False}
+_MEND = "save it again, and run again"
 _PIECE_ROWS = 65_536  # about 10 MB of text at once
 
 
@@ -29,21 +31,18 @@ def read_table(path: Path) -> pd.DataFrame:
     """A table with every value as text; the index numbers the rows as a person would.
 
     In CSV, TSV and JSON lines that is the line on which a row begins (a header is line 1), in Parquet the row, from 1.
-    Empty and null values are '', truth values `true` and `false`. Raises BadInputError naming the file and the row.
+    Empty and null values are '', truth values `true` and `false`; columns of lists or objects are left out. Raises
+    BadInputError naming the file and the row.
     """
     suffix = path.suffix.lower()
     if suffix not in _SUFFIXES:
         raise BadInputError(
             f"{path}: not a table that can be read", expected="a file named .csv, .tsv, .jsonl or .parquet"
         )
-    try:
+    with reading(path, "Parquet file" if suffix in _PARQUET else "table", _MEND, absent="check the path"):
         if suffix in _PARQUET:
             return _read_parquet(path)
         return _frame(path, read_json_rows(path) if suffix in JSON_LINES else read_csv_rows(path))
-    except FileNotFoundError as error:
-        raise BadInputError(f"{path}: no such file", next_step="check the path") from error
-    except OSError as error:
-        raise BadInputError(f"{path}: cannot be read", found=str(error)) from error
 
 
 def write_table_file(path: Path, frame: pd.DataFrame, *, spreadsheet_safe: bool = False) -> None:
@@ -78,7 +77,7 @@ def write_table_file(path: Path, frame: pd.DataFrame, *, spreadsheet_safe: bool 
             file.write(text.encode("utf-8", "surrogateescape"))
 
 
-def require_columns(frame: pd.DataFrame, path: Path, needed: tuple[str, ...], *, next_step: str = "") -> None:
+def require_columns(frame: pd.DataFrame, path: Path, needed: tuple[str, ...], *, next_step: str = _MEND) -> None:
     """Raise BadInputError unless `frame`, read from `path`, has the columns `needed`."""
     absent = [name for name in needed if name not in frame.columns]
     if absent:
@@ -132,11 +131,9 @@ def _frame(path: Path, table: TextRows) -> pd.DataFrame:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    try:
-        with path.open("rb") as file:
-            table = pq.read_table(file)
-    except pa.ArrowInvalid as error:
-        raise BadInputError(f"{path}: not a Parquet file", found=str(error)) from error
+    with path.open("rb") as file:
+        table = pq.ParquetFile(file).read(use_threads=False)
+    table = table.select([i for i, kind in enumerate(table.schema.types) if not pa.types.is_nested(kind)])
     _check_header(path, table.column_names)
     index = pd.RangeIndex(1, table.num_rows + 1, name="row")
     return pd.DataFrame(
@@ -150,6 +147,8 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 def _text(value: object) -> str:
     if value is None:
         return ""
+    if isinstance(value, bytes):  # text of programs that do not mark it as such
+        return value.decode()
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -14,9 +15,11 @@ import msgspec
 from cleaner import __version__
 from cleaner.dataset.digests import DigestCache
 from cleaner.dataset.locations import is_remote
+from cleaner.dataset.record_contents import check_contents
 from cleaner.dataset.stage_inputs import SCHEMA_VERSION, STAGES
-from cleaner.dataset.store import exclusive_lock, read_json, shared_lock, utc_now, write_atomic, write_json
+from cleaner.dataset.store import exclusive_lock, shared_lock, utc_now, write_atomic, write_json
 from cleaner.errors import BadInputError, StaleStageError
+from cleaner.reading import reading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,15 +73,15 @@ class StageRecord:
         return found.sha256 if found is not None else ""
 
 
-def read_record(path: Path) -> StageRecord:
-    """The record in a file. Raises OSError or ValueError if there is none, or it is not what a stage writes."""
-    record = msgspec.convert(read_json(path), StageRecord)  # its ValidationError is a ValueError
-    if any(Path(name).is_absolute() or ".." in Path(name).parts for name in record.outputs):
-        raise ValueError("an output lies outside of the stage's folder")
-    if record.stage in STAGES:
-        absent = [name for name in ("rows", "kept", "dropped") if name not in record.counts]
-        if MANIFEST not in record.outputs or absent:
-            raise ValueError(f"it lacks {', '.join(absent) or f'the digest of {MANIFEST}'}")
+def read_record(path: Path, next_step: str) -> StageRecord:
+    """The record in a file. Raises BadInputError if there is none, or it is not what a stage writes."""
+    with reading(path, "stage record of this version", next_step):
+        record = msgspec.convert(json.loads(path.read_bytes()), StageRecord)
+        if any(Path(name).is_absolute() or ".." in Path(name).parts for name in record.outputs):
+            raise ValueError("an output lies outside of the stage's folder")
+        if record.stage in STAGES and MANIFEST not in record.outputs:
+            raise ValueError(f"it lacks the digest of {MANIFEST}")
+        check_contents(record.stage, record.counts, record.settings, record.notes)
     return record
 
 
@@ -118,16 +121,12 @@ class Workspace:
     def record(self, stage: str) -> StageRecord | None:
         """The record of a complete stage, or None."""
         path = self.stage_dir(stage) / RECORD
-        try:
-            record = read_record(path)
-        except FileNotFoundError:
+        if not path.exists():
             return None
-        except (OSError, ValueError) as error:
-            raise BadInputError(
-                f"{path}: not a stage record of this version, or damaged",
-                found=str(error),
-                next_step=f"run `cleaner {stage} --force`",
-            ) from error
+        again = f"run `cleaner {stage} --force`"
+        record = read_record(path, again)
+        if record.stage != stage:
+            raise BadInputError(f"{path}: the record of another stage", found=record.stage, next_step=again)
         return record
 
     def write_record(self, record: StageRecord, files: list[str]) -> StageRecord:

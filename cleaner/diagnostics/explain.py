@@ -16,6 +16,8 @@ from cleaner.dataset.label_lists import VOTES_FILE
 from cleaner.dataset.locations import locate
 from cleaner.dataset.lookup import FoundImage, find_images
 from cleaner.dataset.manifest import STAGES, read_matching
+from cleaner.dataset.manifest_rows import manifest_columns
+from cleaner.dataset.stage_tables import ROUNDS, VOTES, read_stage_table
 from cleaner.dataset.workspace import Workspace
 from cleaner.diagnostics.explain_words import Seen, verdict_words, words_of
 from cleaner.diagnostics.neighbours import find_neighbours
@@ -57,7 +59,7 @@ def explain_images(workspace: Workspace, asked: list[str], num_neighbours: int =
 
 def _explain(workspace: Workspace, latest: str, image: FoundImage, num_neighbours: int) -> Explanation:
     path = workspace.manifest_path(latest)
-    columns = _columns(path)
+    columns = manifest_columns(path)
     row = _records(read_matching(path, columns, pc.field("file_name") == image.file_name))[0]
     group = row["duplicate_group"]
     members = pd.DataFrame(columns=[*_RELATED, "pixel_id"])
@@ -91,12 +93,6 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
 
 
-def _columns(path: Path) -> list[str]:
-    import pyarrow.parquet as pq
-
-    return list(pq.read_schema(path).names)
-
-
 def _copies(row: dict[str, Any], members: pd.DataFrame) -> list[dict[str, Any]]:
     others = members[members["file_name"] != row["file_name"]]
     out = []
@@ -109,16 +105,16 @@ def _copies(row: dict[str, Any], members: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _vote_words(workspace: Workspace, file_name: str) -> list[str]:
     path = workspace.stage_dir("scan") / VOTES_FILE
-    votes = read_matching(path, ["file_name", "label", "votes"], pc.field("file_name") == file_name)
+    votes = read_stage_table(path, VOTES, ["file_name", "label", "votes"], file_name)
     named = [f"{label} {num}" for label, num in zip(votes["label"], votes["votes"], strict=True)]
     return [f"annotators' votes: {', '.join(named)}"] if named else []
 
 
 def _rounds(workspace: Workspace, stage: str, file_name: str) -> list[dict[str, Any]]:
     path = workspace.stage_dir(stage) / "rounds.parquet"
-    if not path.exists():
+    if stage not in ROUNDS or not path.exists():
         return []
-    rows = read_matching(path, _columns(path), pc.field("file_name") == file_name)
+    rows = read_stage_table(path, ROUNDS[stage], file_name=file_name)
     return [{k: _plain(v) for k, v in r.items() if k != "file_name"} for r in _records(rows)]
 
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from cleaner.config import NoiseSettings
 from cleaner.dataset.workspace import StageRecord
 from cleaner.scoring.noise_evidence import REASONS
 
@@ -108,20 +109,23 @@ def _noise(seen: Seen, rounds: list[dict[str, Any]]) -> list[str]:
     row, settings = seen.row, seen.records["noise"].settings
     if not row["noise_evidence"]:
         return [f"not judged: dropped by {row['drop_stage'] or 'an earlier stage'}"]
-    threshold = settings["threshold"]
+    threshold = settings.get("threshold", NoiseSettings.threshold)
     words = []
     for r in rounds:
         found = f"above {threshold:g}: found" if r["found"] else f"not above {threshold:g}, or a seed"
         words.append(f"round {r['round']}: noise probability {r['noise_prob']:.3f} ({found})")
     if not rounds and row["noise_evidence"] != "seed":
-        words.append(f"in no round was its noise probability above {settings['doubtful']:g}")
+        words.append(
+            f"in no round was its noise probability above {settings.get('doubtful', NoiseSettings.doubtful):g}"
+        )
     what = "a noise image (belongs to no class)" if row["is_noise"] else "not a noise image"
     by = {"seed": "it is a seed", "person": "a person decided so", "model": "by the model"}[row["noise_evidence"]]
     words.append(f"noise probability {row['noise_prob']:.3f}: {what}, {by}")
     if row["noise_round"] > 0:
         words[-1] += f", first found in round {row['noise_round']}"
     if row.get("noise_reason"):
-        words.append(f"most for noise speaks {REASONS[row['noise_reason']]} (noise_reason {row['noise_reason']})")
+        reason = row["noise_reason"]
+        words.append(f"most for noise speaks {REASONS.get(reason, 'something else')} (noise_reason {reason})")
     return words
 
 

@@ -20,11 +20,19 @@ def find_neighbours(cache: Path, image_ids: list[str], num: int) -> list[tuple[s
     folders = [f for f in root.iterdir() if f.is_dir()] if root.is_dir() else []
     keys = [bytes.fromhex(i) for i in image_ids]
     for folder in sorted(folders, key=lambda f: f.stat().st_mtime, reverse=True):
-        store = ArrayStore(folder)
+        store = ArrayStore(folder, _require_shard)
         query = _find_view(store, keys)
         if query is not None:
             return _nearest(store, query, keys, num)
     return []
+
+
+def _require_shard(arrays: Arrays) -> None:
+    """Raise ValueError for arrays in which no neighbours can be found."""
+    ids, views = arrays["image_id"], [arrays[name] for name in ("plain", "mirrored") if name in arrays]
+    shape = (len(ids), views[0].shape[1])
+    if ids.shape != (len(ids), 32) or any(view.shape != shape for view in views):
+        raise ValueError("no shard of embeddings")
 
 
 def _find_view(store: ArrayStore, keys: list[bytes]) -> np.ndarray | None:
@@ -45,7 +53,7 @@ def _nearest(store: ArrayStore, query: np.ndarray, own: list[bytes], num: int) -
     best: dict[bytes, float] = {}
     for name in store.stored_keys():
         arrays = store.get(name)
-        if arrays is None:
+        if arrays is None or arrays["plain"].shape[1] != len(query):
             continue
         cosine = _unit_views(arrays, slice(None)) @ query
         for row in np.argsort(-cosine, kind="stable")[: num + len(own)]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from cleaner.config import Config
+from cleaner.config import Config, NoiseSettings
 from cleaner.dataset.stage_inputs import STAGES, command_after
 from cleaner.dataset.verdicts import Verdicts, read_verdicts
 from cleaner.dataset.workspace import StageRecord, Workspace
@@ -214,7 +214,7 @@ def _image_queues(records: dict[str, StageRecord | None]) -> list[_Queue]:
     queues = []
     scan, noise, labels = records["scan"], records["noise"], records["labels"]
     if noise is not None:
-        above = noise.settings["doubtful"]
+        above = noise.settings.get("doubtful", NoiseSettings.doubtful)
         queues.append(
             _Queue(
                 what="doubtful noise images",

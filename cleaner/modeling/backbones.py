@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import pickle
 import platform
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,6 @@ from typing import Any
 import numpy as np
 import timm
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.data import resolve_model_data_config
 from torch import nn
@@ -24,10 +25,13 @@ from cleaner.freed_memory import keep_freed_memory
 from cleaner.modeling import fusion
 from cleaner.modeling.backbone_names import EMBEDDED, EmbeddedNetwork, architecture_of, each_network, require_known
 from cleaner.modeling.style import StagedNetwork, compute_style, find_stages
+from cleaner.reading import reading
 from cleaner.system_errors import is_out_of_memory
 
 _PIXELS = f"torch-bicubic {PIXELS_VERSION}"
 """How `embeddings.load_square` resizes; part of every cache key."""
+_MOST = 60_000.0
+"""Embeddings are kept as float16."""
 _STYLE = "style-1"
 """How `embed` computes style; likewise."""
 KEPT_BYTES = 1 << 30
@@ -116,7 +120,7 @@ class Backbone(NetworkSpec):
 
 
 def _to_float16(values: torch.Tensor) -> np.ndarray:
-    half: np.ndarray = values.float().clamp(-60_000, 60_000).cpu().numpy().astype(np.float16)
+    half: np.ndarray = values.float().clamp(-_MOST, _MOST).cpu().numpy().astype(np.float16)
     return half
 
 
@@ -148,6 +152,8 @@ def load_backbone(settings: EmbeddingSettings, device_name: str = "auto") -> Bac
     mean, std = normalisation_of(network, embedded=embedded is not None)
     network.reset_classifier(0)  # type: ignore[operator]
     network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if settings.weights:
+        _require_sight(network, settings.image_size, device, settings.weights)
     precision = resolve_precision(settings.precision, device)
     return Backbone(name, digest, settings.image_size, mean, std, device, precision, network, settings)
 
@@ -242,30 +248,17 @@ def _read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
         raise BadInputError(
             f"{path}: no such weights file", next_step="give a .safetensors or .pth file with --weights"
         )
-    try:
-        if path.suffix == ".safetensors":
-            state: Any = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise _bad_weights(path, str(error)) from error
-    except Exception as error:  # pickle.UnpicklingError and similar: a pth that would run code
-        raise _bad_weights(path, str(error).splitlines()[0]) from error
-    for wrapper in ("state_dict_ema", "state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
-            state = state[wrapper]
-    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise _bad_weights(path, "no table of tensors")
-    return {k.removeprefix("module."): v for k, v in state.items()}
-
-
-def _bad_weights(path: Path, found: str) -> BadInputError:
-    return BadInputError(
-        f"{path}: cannot be read as weights",
-        expected="a safetensors file, or a pth that torch.load(weights_only=True) accepts",
-        found=found[:300],
-        next_step="save the model's state_dict again, best with safetensors",
-    )
+    save = "save the model's state_dict again, best with safetensors"
+    with reading(path, "weights file (.safetensors or .pth)", save):
+        state: Any = load_file(path) if path.suffix == ".safetensors" else _read_pth(path)
+        for wrapper in ("state_dict_ema", "state_dict", "model"):
+            if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+                state = state[wrapper]
+        if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+            raise ValueError("it holds no table of tensors")
+        if not all(isinstance(k, str) for k in state):
+            raise ValueError("its tensors have no names")
+        return {k.removeprefix("module."): v for k, v in state.items()}
 
 
 def _load_into(network: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
@@ -282,7 +275,43 @@ def _load_into(network: nn.Module, state: dict[str, torch.Tensor], path: Path) -
             found=f"{tuple(state[wrong[0]].shape)}" if wrong[0] in state else "no such entry",
             next_step="name the network that it belongs to with --backbone",
         )
-    network.load_state_dict({k: v for k, v in state.items() if k in body}, strict=False)
+    require_finite({k: state[k] for k in sorted(body)}, path)
+    with reading(path, "weights file that fits the backbone", "save the model's state_dict again"):
+        network.load_state_dict({k: v for k, v in state.items() if k in body}, strict=False)
+
+
+def _require_sight(network: nn.Module, image_size: int, device: torch.device, path: str) -> None:
+    """Raise BadInputError for a network, finite as its weights are, that makes no finite embedding of a picture."""
+    with torch.inference_mode():
+        features = network(torch.zeros(1, 3, image_size, image_size, device=device))
+    if not (features.abs() < _MOST).all():
+        raise BadInputError(
+            f"{path}: the network sees nothing with these weights",
+            expected=f"embeddings between {-_MOST:,.0f} and {_MOST:,.0f}",
+            found=f"up to {features.abs().max():.3g} for a grey picture",
+            next_step="save the weights of another epoch, or train again",
+        )
+
+
+def _read_pth(path: Path) -> Any:
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of old pickles and sparse tensors
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:  # whose advice is to load it all the same
+        raise ValueError("it is damaged, or would run code when it is loaded: nothing was run") from error
+
+
+def require_finite(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """Raise BadInputError, naming the entry, for weights that are NaN or infinite, or no real numbers."""
+    for name, values in tensors.items():
+        is_plain = values.layout == torch.strided and not values.is_complex() and not values.is_quantized
+        if not is_plain or not torch.isfinite(values).all():
+            raise BadInputError(
+                f"{path}: {name} holds what no sound network does",
+                expected="finite numbers",
+                found="NaN or infinity" if is_plain else f"{values.dtype}, {values.layout}",
+                next_step="save the weights of another epoch, or train again",
+            )
 
 
 def other_network() -> BackboneError:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from cleaner.dataset.store import read_json, sha256_file, write_atomic, write_json
+from cleaner.dataset.store import sha256_file, write_atomic, write_json
+from cleaner.errors import BadInputError
+from cleaner.reading import read_document, reading
 
 _DOCUMENT = "state.json"
 Tensors = dict[str, torch.Tensor]
 T = TypeVar("T")
+
+
+class _Step(TypedDict):
+    step: int
 
 
 def save_checkpoint(folder: Path, tensors: Tensors, document: dict[str, Any], *, step: int) -> None:
@@ -31,20 +37,21 @@ def save_checkpoint(folder: Path, tensors: Tensors, document: dict[str, Any], *,
 def load_checkpoint(folder: Path, key: str) -> tuple[Tensors, dict[str, Any]] | None:
     """The tensors and the JSON of the checkpoint with this `key`; None if there is none, or it is damaged."""
     try:
-        document = read_json(folder / _DOCUMENT)
-        path = folder / document["file"]
-        if document["key"] != key or sha256_file(path) != document["sha256"]:
-            return None
-        return load_tensors(path.read_bytes()), document
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        with reading(folder / _DOCUMENT, "checkpoint", "delete it"):
+            document = json.loads((folder / _DOCUMENT).read_bytes())
+            path = folder / document["file"]
+            if document["key"] != key or sha256_file(path) != document["sha256"]:
+                return None
+            return load_tensors(path.read_bytes()), document
+    except BadInputError:
         return None
 
 
 def checkpoint_step(folder: Path) -> int:
     """The step of the checkpoint in a folder, of whichever training; 0 if there is none."""
     try:
-        return int(read_json(folder / _DOCUMENT)["step"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return read_document(folder / _DOCUMENT, _Step, "checkpoint", "delete it")["step"]
+    except BadInputError:
         return 0
 
 

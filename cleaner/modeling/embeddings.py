@@ -19,6 +19,7 @@ from torch.nn import functional
 from cleaner.config import EmbeddingSettings
 from cleaner.dataset.images import decode_upright, read_image
 from cleaner.dataset.store import Arrays, ArrayStore, digest_of
+from cleaner.errors import BadInputError
 from cleaner.modeling.backbones import Backbone, load_backbone, num_threads, other_network, set_num_threads
 from cleaner.modeling.decoding import FILE_TIMEOUT_S, Cost, about_blanks, any_remote, blank, open_decoder
 from cleaner.progress import Progress, Task
@@ -110,9 +111,9 @@ def compute_embeddings(
     hold it. An image whose decoder crashes, or takes more than `file_timeout_s` of CPU, is embedded as a blank picture
     with a warning. Raises BadInputError, naming the file, for an image that cannot be decoded.
     """
-    store = ArrayStore(cache / "embeddings" / backbone.key[:20])
-    wanted = np.array([bytes.fromhex(i) for i in image_ids], dtype="S32")
     names = [*VIEWS[: backbone.settings.views], *([STYLE] if with_style else [])]
+    store = ArrayStore(cache / "embeddings" / backbone.key[:20], functools.partial(_require_shard, tuple(names)))
+    wanted = np.array([bytes.fromhex(i) for i in image_ids], dtype="S32")
     stored = list(_read_shards(store, set(wanted.tolist()), names))
     known = {key for ids, _ in stored for key in ids.tolist()}
     missing: dict[bytes, Path] = {}
@@ -130,6 +131,7 @@ def compute_embeddings(
     if not stored:
         found = {name: np.zeros((0, 0), np.float16) for name in names}
     else:
+        _require_one_network(store, [arrays for _, arrays in stored], names)
         ids = np.concatenate([shard_ids for shard_ids, _ in stored])
         order = np.argsort(ids, kind="stable")
         rows = order[np.searchsorted(ids[order], wanted)]
@@ -146,6 +148,25 @@ def join_embeddings(each: Sequence[Embeddings]) -> Embeddings:
     styles = [e.style for e in each if e.style is not None]
     origin = Origin(digest_of(*(e.origin.key for e in each)), tuple(b for e in each for b in e.origin.backbones))
     return Embeddings.of_views(views, np.concatenate(styles, axis=1) if styles else None, origin)
+
+
+def _require_shard(names: tuple[str, ...], arrays: Arrays) -> None:
+    """Raise ValueError for arrays that are no shard with the arrays `names`."""
+    ids, num = arrays["image_id"], len(arrays["image_id"])
+    if ids.dtype != np.uint8 or ids.shape != (num, 32):
+        raise ValueError("ids that are none")
+    for name in names:
+        values = arrays[name]
+        if values.dtype != np.float16 or values.ndim != 2 or len(values) != num or not np.isfinite(values).all():
+            raise ValueError(f"{name} holds no embeddings")
+
+
+def _require_one_network(store: ArrayStore, shards: Sequence[Arrays], names: Sequence[str]) -> None:
+    if len({tuple(arrays[name].shape[1] for name in names) for arrays in shards}) > 1:
+        raise BadInputError(
+            f"{store.root}: embeddings of different networks lie there together",
+            next_step="delete that folder and run the same command again",
+        )
 
 
 def _read_shards(store: ArrayStore, wanted: set[bytes], names: Sequence[str]) -> Iterator[_Shard]:

@@ -11,9 +11,11 @@ import numpy as np
 
 from cleaner.dataset.images import PIXELS_VERSION, decode_rgb
 from cleaner.dataset.store import Arrays, atomic_writer, digest_of, waiting_lock
+from cleaner.errors import BadInputError
 from cleaner.modeling.decoding import FILE_TIMEOUT_S, Cost, about_blanks, any_remote, blank, open_decoder
 from cleaner.modeling.embeddings import Mapper
 from cleaner.progress import Progress
+from cleaner.reading import reading
 
 _SHARD_IMAGES = 512
 
@@ -100,13 +102,13 @@ def load_pixels(
     place: dict[str, tuple[int, int]] = {}
     shards: list[np.ndarray] = []
     wanted = set(image_ids)
-    _open_shards(folder, wanted, place, shards)
+    _open_shards(folder, size_px, wanted, place, shards)
     if len(place) < len(wanted):
         with waiting_lock(folder / ".lock"):  # tasks of one machine that need the same images decode them once
-            _open_shards(folder, wanted, place, shards)
+            _open_shards(folder, size_px, wanted, place, shards)
             missing = {key: str(path) for key, path in zip(image_ids, paths, strict=True) if key not in place}
             _decode(missing, size_px, folder, Cost(workers, file_timeout_s), progress, map_shards)
-            _open_shards(folder, wanted, place, shards)
+            _open_shards(folder, size_px, wanted, place, shards)
     blanks = {key: str(path) for key, path in zip(image_ids, paths, strict=True) if key not in place}
     if blanks:
         progress.warn(about_blanks(list(blanks.values()), file_timeout_s))
@@ -158,22 +160,27 @@ def _decode(
             task.advance(int(arrays["num"]))
 
 
-def _open_shards(folder: Path, wanted: set[str], place: dict[str, tuple[int, int]], shards: list[np.ndarray]) -> None:
+def _open_shards(
+    folder: Path, size_px: int, wanted: set[str], place: dict[str, tuple[int, int]], shards: list[np.ndarray]
+) -> None:
     """Open those shards of the folder that hold wanted images without a place."""
     for path in sorted(folder.glob("*.npy")):
-        _open_shard(path, wanted, place, shards)
+        _open_shard(path, size_px, wanted, place, shards)
 
 
-def _open_shard(path: Path, wanted: set[str], place: dict[str, tuple[int, int]], shards: list[np.ndarray]) -> None:
+def _open_shard(
+    path: Path, size_px: int, wanted: set[str], place: dict[str, tuple[int, int]], shards: list[np.ndarray]
+) -> None:
     """Add the shard to `shards`, and the places of its wanted images to `place`; a damaged one counts as absent."""
     try:
-        keys = path.with_suffix(".ids").read_text(encoding="ascii").split()
-        if not any(key in wanted and key not in place for key in keys):
-            return
-        pixels = np.load(path, mmap_mode="r")
-    except (OSError, ValueError):
-        return
-    if len(pixels) != len(keys):
+        with reading(path, "shard of pixels", "delete it"):
+            keys = path.with_suffix(".ids").read_text(encoding="ascii").split()
+            if not any(key in wanted and key not in place for key in keys):
+                return
+            pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+            if pixels.shape != (len(keys), size_px, size_px, 3) or pixels.dtype != np.uint8:
+                raise ValueError("another shape or type")
+    except BadInputError:
         return
     shards.append(pixels)
     for offset, key in enumerate(keys):

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import timm
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
 from cleaner.config import EmbeddingSettings
-from cleaner.dataset.store import read_json
 from cleaner.errors import BadInputError, first_few
 from cleaner.modeling.backbone_names import EMBEDDED, architecture_of, each_network
-from cleaner.modeling.backbones import load_backbone, resolve_device, resolve_precision
+from cleaner.modeling.backbones import load_backbone, require_finite, resolve_device, resolve_precision
+from cleaner.modeling.cards import NEXT, FrozenNetwork, NetworkCard, ProbeCard, read_card
 from cleaner.modeling.features import hellinger
 from cleaner.modeling.networks import Blueprint
 from cleaner.modeling.objective import Teacher
-
-CLASS_MAP = "class_map.json"
-_NEXT = "give a checkpoint of `cleaner train`, or of `cleaner labels` (labels/models)"
+from cleaner.reading import reading
 
 
 @dataclass(frozen=True)
@@ -96,32 +92,18 @@ def load_teachers(files: Sequence[Path], classes: Sequence[str], settings: Embed
     Raises BadInputError, naming the file, if one cannot be read, lacks a class or needs another backbone.
     """
     teachers: list[tuple[Teacher, int]] = []
-    probes: list[tuple[Path, dict[str, Any]]] = []
+    probes: list[tuple[Path, ProbeCard]] = []
     for path in files:
         card = read_card(path)
-        columns = _columns(card["classes"], classes, path)
-        if card.get("learner") == "probe":
+        columns = _columns(card.classes, classes, path)
+        if isinstance(card, ProbeCard):
             probes.append((path, card))
         else:
             teachers.append((_network_teacher(path, card, columns, device), 1))
     if probes:
-        columns = _columns(probes[0][1]["classes"], classes, probes[0][0])
+        columns = _columns(probes[0][1].classes, classes, probes[0][0])
         teachers.append((_probe_teacher(probes, columns, settings, device), len(probes)))
     return Ensemble(teachers)
-
-
-def read_card(path: Path) -> dict[str, Any]:
-    """The JSON that describes a checkpoint: `NAME.json` beside it, or class_map.json of its folder."""
-    for beside in (path.with_suffix(".json"), path.with_name(CLASS_MAP)):
-        if beside.is_file():
-            try:
-                card = read_json(beside)
-                if isinstance(card, dict) and isinstance(card.get("classes"), list):
-                    return card
-            except ValueError:
-                pass
-            raise BadInputError(f"{beside}: does not list the classes", next_step=_NEXT)
-    raise BadInputError(f"{path}: no file beside it says which classes it knows", next_step=_NEXT)
 
 
 def _columns(theirs: list[str], ours: Sequence[str], path: Path) -> torch.Tensor:
@@ -136,59 +118,67 @@ def _columns(theirs: list[str], ours: Sequence[str], path: Path) -> torch.Tensor
     return torch.tensor([place[name] for name in ours])
 
 
-def _network_teacher(path: Path, card: dict[str, Any], columns: torch.Tensor, device_name: str) -> NetworkTeacher:
-    device = resolve_device(device_name)
-    try:
-        network = timm.create_model(card["architecture"], pretrained=False, num_classes=len(card["classes"]))
-        network.load_state_dict(_read_tensors(path))
-        mean, std = ((v[0], v[1], v[2]) for v in (card["mean"], card["std"]))
-        precision = resolve_precision("auto", device)
-        blueprint = Blueprint(card["architecture"], "", card["image_size"], mean, std, device, precision, body=None)
-    except (RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise BadInputError(
-            f"{path}: does not fit the JSON beside it", found=str(error)[:300], next_step=_NEXT
-        ) from error
+def _network_teacher(path: Path, card: NetworkCard, columns: torch.Tensor, device_name: str) -> NetworkTeacher:
+    device, tensors = resolve_device(device_name), _read_tensors(path)
+    network = timm.create_model(card.architecture, pretrained=False, num_classes=len(card.classes))
+    with reading(path, "checkpoint of the network that the JSON beside it describes", NEXT):
+        network.load_state_dict(tensors)
+    precision = resolve_precision("auto", device)
+    blueprint = Blueprint(card.architecture, "", card.image_size, card.mean, card.std, device, precision, body=None)
     network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
     return NetworkTeacher(network, blueprint, columns.to(device))
 
 
 def _probe_teacher(
-    probes: list[tuple[Path, dict[str, Any]]], columns: torch.Tensor, settings: EmbeddingSettings, device: str
+    probes: list[tuple[Path, ProbeCard]], columns: torch.Tensor, settings: EmbeddingSettings, device: str
 ) -> ProbeTeacher:
     first = probes[0][1]
-    backbones = [load_backbone(_probe_settings(card, settings), device) for card in _backbone_cards(first)]
-    weights, to = [b.weights_sha256 for b in backbones], backbones[0].device
+    backbones = [load_backbone(_probe_settings(one, settings), device) for one in first.networks]
+    blueprints, weights, to = (
+        [Blueprint.of(b) for b in backbones],
+        [b.weights_sha256 for b in backbones],
+        backbones[0].device,
+    )
+    dim = sum(_features(b, torch.zeros(1, 3, b.image_size, b.image_size, device=to)).shape[1] for b in blueprints)
     heads = []
     for path, card in probes:
-        theirs = _backbone_cards(card)
-        if [b["weights_sha256"] for b in theirs] != weights or card["classes"] != first["classes"]:
+        if [b.weights_sha256 for b in card.networks] != weights or card.classes != first.classes:
             raise BadInputError(
                 f"{path}: a probe with other classes or other backbones",
                 expected=", ".join(f"{b.name} with weights {b.weights_sha256[:12]}…" for b in backbones),
-                found=", ".join(str(b["name"]) for b in theirs),
+                found=", ".join(b.name for b in card.networks),
                 next_step="give the same --backbone and --weights as to `cleaner labels`",
             )
-        heads.append({name: tensor.float().to(to) for name, tensor in _read_tensors(path).items()})
-    return ProbeTeacher([Blueprint.of(b) for b in backbones], heads, columns.to(to))
+        heads.append({name: tensor.float().to(to) for name, tensor in _read_head(path, len(card.classes), dim).items()})
+    return ProbeTeacher(blueprints, heads, columns.to(to))
 
 
-def _backbone_cards(card: dict[str, Any]) -> list[dict[str, Any]]:
-    cards: list[dict[str, Any]] = card.get("backbones") or [card["backbone"]]
-    return cards
-
-
-def _probe_settings(card: dict[str, Any], settings: EmbeddingSettings) -> EmbeddingSettings:
+def _probe_settings(network: FrozenNetwork, settings: EmbeddingSettings) -> EmbeddingSettings:
     """The settings of a probe's backbone, by its card; weights from a file only if this run's network is the same."""
-    same = replace(settings, image_size=card["image_size"], precision=card["precision"])
+    same = settings.replace(image_size=network.image_size, precision=network.precision)
     for one in each_network(settings):
-        if architecture_of(one) == card["name"]:
-            return replace(same, backbone=one.backbone)
-    embedded = (name for name, network in EMBEDDED.items() if network.architecture == card["name"])
-    return replace(same, weights="", backbone=next(embedded, card["name"]))
+        if architecture_of(one) == network.name:
+            return same.replace(backbone=one.backbone)
+    embedded = (name for name, known in EMBEDDED.items() if known.architecture == network.name)
+    return same.replace(weights="", backbone=next(embedded, network.name))
+
+
+def _read_head(path: Path, num_classes: int, dim: int) -> dict[str, torch.Tensor]:
+    tensors = _read_tensors(path)
+    wanted = {"weight": (num_classes, dim), "bias": (num_classes,), "mean": (dim,), "std": (dim,)}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if found != wanted:
+        raise BadInputError(
+            f"{path}: not the probe that the JSON beside it describes",
+            expected=", ".join(f"{name} {shape}" for name, shape in wanted.items()),
+            found=first_few([f"{name} {shape}" for name, shape in found.items()]),
+            next_step=NEXT,
+        )
+    return tensors
 
 
 def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise BadInputError(f"{path}: not a readable checkpoint", found=str(error)[:300], next_step=_NEXT) from error
+    with reading(path, "checkpoint (.safetensors)", NEXT):
+        tensors = load_file(path)
+    require_finite(tensors, path)
+    return tensors

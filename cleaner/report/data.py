@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 
 from cleaner.audit.results import AuditResult, compute_results
 from cleaner.dataset.audits import find_open_sample
+from cleaner.dataset.column_checks import check_column
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.lineage import open_parent, trace
 from cleaner.dataset.locations import locate
-from cleaner.dataset.manifest_rows import readable
-from cleaner.dataset.manifest_schema import check_column
+from cleaner.dataset.manifest_rows import reading_manifest
+from cleaner.dataset.stage_tables import CLASSES, read_stage_table
 from cleaner.dataset.workspace import StageRecord, Workspace
 from cleaner.errors import BadInputError, CleanerError, StaleStageError
 
@@ -99,7 +100,7 @@ def load_report_data(workspace: Workspace) -> ReportData:
 
 
 def _read_rows(path: Path) -> pd.DataFrame:
-    with readable(path):
+    with reading_manifest(path):
         there = pq.read_schema(path).names
         columns = [name for name in _COLUMNS if name in there]
         texts = [name for name in _TEXTS if name in there]
@@ -125,7 +126,7 @@ def _classes(workspace: Workspace, stage: str) -> pd.DataFrame | None:
     path = workspace.stage_dir("balance") / "classes.parquet"
     if stage != "balance" or not path.exists():
         return None
-    return pd.read_parquet(path).set_index("label")
+    return read_stage_table(path, CLASSES["balance"]).set_index("label")
 
 
 def _audit(workspace: Workspace) -> tuple[AuditResult | None, str]:

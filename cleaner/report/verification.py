@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cleaner.dataset.store import read_json
+from cleaner.dataset.stage_documents import read_verification
 from cleaner.dataset.workspace import MANIFEST
 from cleaner.report.charts import Drawing, Interval, interval_chart
 from cleaner.report.data import ReportData
@@ -19,8 +19,7 @@ def compute_verification(data: ReportData) -> dict[str, Any] | None:
     record = data.workspace.record("verify")
     if record is None:
         return None
-    path = data.workspace.stage_dir("verify") / "verify.json"
-    document: dict[str, Any] = read_json(path)
+    document: dict[str, Any] = {**read_verification(data.workspace.stage_dir("verify"))}
     return document | {"stale": record.input_sha256("parent") != data.records[data.stage].outputs.get(MANIFEST)}
 
 

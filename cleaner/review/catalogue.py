@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cleaner.config import ScanSettings
 from cleaner.dataset.files import leads_out
@@ -18,6 +17,7 @@ from cleaner.dataset.lineage import why_stale
 from cleaner.dataset.locations import locate
 from cleaner.dataset.manifest import STAGES, read_manifest
 from cleaner.dataset.names import image_path
+from cleaner.dataset.stage_tables import CLASSES, read_stage_table
 from cleaner.dataset.workspace import RECORD, StageRecord, Workspace
 from cleaner.errors import CleanerError, StaleStageError
 
@@ -186,9 +186,9 @@ def _read(workspace: Workspace, stage: str, warning: str) -> Catalogue:
 def _findings(workspace: Workspace, stage: str) -> pd.DataFrame:
     columns = ["finding", "overlaps_with", "recognised_with", "separability"]
     path = workspace.stage_dir(stage) / "classes.parquet"
-    if stage not in ("labels", "balance") or not path.exists() or "finding" not in pq.read_schema(path).names:
+    if stage not in CLASSES or not path.exists():
         return pd.DataFrame(columns=columns)
-    table = pd.read_parquet(path, columns=["label", *columns]).set_index("label")
+    table = read_stage_table(path, CLASSES[stage], ["label", *columns]).set_index("label")
     return table[table["finding"] != ""]
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from cleaner.config import BalanceSettings, RunOptions
-from cleaner.dataset.found_classes import CLASSES, FINDING_COLUMNS, read_findings
+from cleaner.dataset.found_classes import CLASSES_FILE, read_findings
 from cleaner.dataset.lineage import Parent
 from cleaner.dataset.manifest import drop_rows, with_stage_columns, write_table
+from cleaner.dataset.stage_tables import CLASSES, FINDING_COLUMNS
 from cleaner.dataset.store import write_json
 from cleaner.dataset.verdicts import resolve_merges
 from cleaner.dataset.workspace import Workspace
@@ -28,22 +28,6 @@ _READ_OF_LABELS = ["given_rank", "label_evidence"]
 _FEWEST_CLASSES = 2
 """The stage drops no class if fewer than this would remain, unless a person decided it."""
 _EVIDENCE = ["coherence_p", "rank_p", "kept_coherence_p"]
-_CLASSES_SCHEMA = pa.schema(
-    [
-        ("label", pa.string()),
-        ("size_raw", pa.int32()),
-        ("size_clean", pa.int32()),
-        ("oof_accuracy", pa.float32()),
-        ("share_kept", pa.float32()),
-        ("coherence_p", pa.float32()),
-        ("action", pa.string()),
-        ("sum_repeats", pa.int32()),
-        ("rank_p", pa.float32()),
-        ("kept_coherence_p", pa.float32()),
-        ("evidence", pa.string()),
-        *FINDING_COLUMNS,
-    ]
-)
 
 
 def run_balance(
@@ -71,13 +55,13 @@ def _balance(run: StageRun[BalanceSettings]) -> StageResult:
     _fill(full, classes, settings, run.options.seed)
     folder = run.begin()
     classes["sum_repeats"] = _sums(full, classes)
-    write_table(folder / "classes.parquet", classes.reset_index(names="label"), _CLASSES_SCHEMA)
+    write_table(folder / CLASSES_FILE, classes.reset_index(names="label"), CLASSES["balance"].schema)
     write_json(folder / "class_priors.json", _priors(classes, settings))
     counts, warnings = _outcome(full, classes, settings)
     return run.complete(
         full,
         counts=counts,
-        files=["classes.parquet", "class_priors.json"],
+        files=[CLASSES_FILE, "class_priors.json"],
         machine=machine,
         warnings=warnings,
         base=run.parent.path,
@@ -145,7 +129,7 @@ def _measure_classes(full: pd.DataFrame, given: pd.Series[str]) -> pd.DataFrame:
 
 def _add_findings(classes: pd.DataFrame, parent: Parent, merged: dict[str, str]) -> None:
     """Add the findings of the labels stage, if it ran; suspected classes go to review unless a setting decided."""
-    path = parent.path.parent / CLASSES if parent.name == "labels" else Path()
+    path = parent.path.parent / CLASSES_FILE if parent.name == "labels" else Path()
     classes[[name for name, _ in FINDING_COLUMNS]] = read_findings(path, classes.index.tolist(), merged)
     suspected = (classes["finding"] != "") & (classes["action"] == "keep") & (classes["evidence"] != "setting")
     classes.loc[suspected, ["action", "evidence"]] = ["review", "model"]

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from cleaner.config import NoiseSettings
 from cleaner.dataset.manifest import drop_rows, with_stage_columns, write_table
+from cleaner.dataset.stage_tables import ROUNDS
 from cleaner.errors import BadInputError
 from cleaner.random_streams import Stream, open_stream
 from cleaner.scoring.groups import exact_groups
@@ -24,9 +24,6 @@ from cleaner.stages.stage_run import StageResult, StageRun
 _FEW_SEEDS = 50
 """With fewer seeds of a kind than this, the probabilities count as uncalibrated."""
 _NOTHING_FOUND = "no noise image was found, which does not prove that there is none: cleaner review noise"
-_ROUNDS_SCHEMA = pa.schema(
-    [("round", pa.int16()), ("file_name", pa.string()), ("noise_prob", pa.float32()), ("found", pa.bool_())]
-)
 
 
 def find_noise(run: StageRun[NoiseSettings]) -> StageResult:
@@ -54,7 +51,7 @@ def find_noise(run: StageRun[NoiseSettings]) -> StageResult:
     )
     full = _into_manifest(manifest, _with_scores(run, judged, result, picked), settings)
     rounds = _rounds_table(judged["file_name"].to_numpy(), result, settings)
-    write_table(folder / "rounds.parquet", rounds, _ROUNDS_SCHEMA)
+    write_table(folder / "rounds.parquet", rounds, ROUNDS["noise"].schema)
     kept = KeptNoise(features.eye, NoiseJudge.of(result, features.sight, settings.threshold))
     files = ["rounds.parquet", kept.write(folder)]
     doubtful = (full["noise_prob"] > settings.doubtful) & ~full["is_noise"] & full["keep"]

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from cleaner.config import QUALITY_ISSUES, RunOptions, ScanSettings
 from cleaner.dataset.archives import is_archive_name
@@ -26,6 +25,7 @@ from cleaner.dataset.label_lists import VOTES_FILE
 from cleaner.dataset.locations import is_remote
 from cleaner.dataset.manifest import drop_rows, write_table
 from cleaner.dataset.names import read_name, to_file_name
+from cleaner.dataset.stage_tables import VOTES
 from cleaner.dataset.staleness import images_input
 from cleaner.dataset.store import digest_of
 from cleaner.dataset.workspace import Workspace
@@ -36,10 +36,6 @@ from cleaner.stages.scan_copies import Copies, find_copies
 from cleaner.stages.scan_quality import judge_quality
 from cleaner.stages.scan_set import ScanSet, choose_files
 from cleaner.stages.stage_run import StageResult, StageRun
-
-_VOTES_SCHEMA = pa.schema(
-    [("file_name", pa.string()), ("label", pa.string()), ("votes", pa.int32()), ("share", pa.float32())]
-)
 
 
 def run_scan(workspace: Workspace, images_root: Path, settings: ScanSettings, options: RunOptions) -> StageResult:
@@ -82,7 +78,7 @@ def _scan(
     aside = dict(sorted((Counter(passed_over) + Counter(chosen.passed_over)).items()))
     counts |= {"passed_over": aside} if aside else {}
     if chosen.votes is not None:
-        write_table(place, chosen.votes, _VOTES_SCHEMA)
+        write_table(place, chosen.votes, VOTES.schema)
     if settings.normalize_labels:
         store = DecisionStore(run.workspace.decisions_path)
         counts["merges_recorded"] = record_merges(store, chosen.alike)

@@ -23,18 +23,18 @@ from cleaner.engine.engine import open_engine
 from cleaner.engine.local import count_workers
 from cleaner.modeling.backbone_names import trained_network
 from cleaner.modeling.backbones import num_threads
+from cleaner.modeling.cards import CLASS_MAP
 from cleaner.modeling.checkpoints import checkpoint_step
 from cleaner.modeling.finetune import card_of
 from cleaner.modeling.learner import log_priors
 from cleaner.modeling.networks import Blueprint, load_blueprint
 from cleaner.modeling.pixels import Pixels
 from cleaner.modeling.recipes import FinetuneRecipe, find_recipe
-from cleaner.modeling.teachers import CLASS_MAP
 from cleaner.modeling.train_task import Trained, TrainTask, open_pixels, train_elsewhere, train_network
 from cleaner.progress import Task
 from cleaner.stages.inputs import machine_of, scan_limits, task_cache
 from cleaner.stages.stage_run import StageResult, StageRun
-from cleaner.stages.train_figures import METRICS, Figures, write_figures
+from cleaner.stages.train_figures import Figures, write_figures
 from cleaner.stages.train_sets import ImageSet, training_images, validation_images
 
 CHECKPOINT = "model.safetensors"
@@ -213,6 +213,3 @@ def _class_map(task: TrainTask, blueprint: Blueprint) -> dict[str, Any]:
         "classes": list(task.classes),
         "log_prior": [float(v) for v in task.log_prior],
     }
-
-
-__all__ = ["CHECKPOINT", "METRICS", "run_train"]

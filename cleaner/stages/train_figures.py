@@ -5,17 +5,16 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from cleaner.dataset.stage_documents import METRICS, Metrics
 from cleaner.dataset.store import write_json
 from cleaner.dataset.tables import write_table_file
 from cleaner.modeling.diagnosis import NormHealth
 from cleaner.scoring.evaluation import SIZES, class_recalls, find_confusions, precision_recall, size_groups
 
-METRICS = "metrics.json"
 _NUM_CONFUSIONS = 100
 
 
@@ -95,7 +94,7 @@ def _by_class(f: Figures) -> tuple[pd.DataFrame, pd.DataFrame]:
     return table, pd.concat(parts, ignore_index=True)
 
 
-def _metrics(f: Figures, table: pd.DataFrame) -> dict[str, Any]:
+def _metrics(f: Figures, table: pd.DataFrame) -> Metrics:
     there = table["val_images"] > 0
     groups = {name: _mean(f.recalls[(table["group"] == name).to_numpy()]) for name in SIZES}
     curve = precision_recall(f.predicted == f.targets, f.confidence, len(f.targets))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cleaner.config import RunOptions, VerifySettings
+from cleaner.dataset.stage_documents import VERIFICATION
 from cleaner.dataset.store import digest_of, sha256_file, write_json
 from cleaner.dataset.workspace import Input, Workspace
 from cleaner.errors import BadInputError, UsageError, first_few
@@ -18,7 +19,6 @@ from cleaner.stages.verify_document import make_document
 from cleaner.stages.verify_sets import TestImages, TrainingSet, cleaned_set, find_test_images, listed_set, raw_set
 from cleaner.stages.verify_trial import Trial, train_all
 
-DOCUMENT = "verify.json"
 _NUM_SEEDS = {"probe": 5, "finetune": 3}
 
 
@@ -51,9 +51,9 @@ def _verify(
     trial = _prepare(sets, test, run.settings, run.options)
     opened, right = train_all(run, manifest, trial)
     document = make_document(trial, opened.learner.final_recipe, right, run.options.seed)
-    write_json(run.begin() / DOCUMENT, document)
+    write_json(run.begin() / VERIFICATION, document)
     return run.complete_files(
-        [DOCUMENT],
+        [VERIFICATION],
         counts={"test_images": len(trial.asked), "classes": len(trial.classes)},
         machine=opened.machine,
         warnings=document["warnings"],

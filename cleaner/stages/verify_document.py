@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from cleaner.dataset.stage_documents import ClassPart, Comparison, SetPart, TestPart, Verification
 from cleaner.modeling.recipes import Recipe
 from cleaner.scoring.verification import CONFIDENCE, ClassDifferences, compare_by_class, compare_models, mean_accuracy
 from cleaner.stages.verify_sets import TrainingSet
 from cleaner.stages.verify_trial import Trial
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 
 
-def make_document(trial: Trial, recipe: Recipe, right: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
+def make_document(trial: Trial, recipe: Recipe, right: dict[str, np.ndarray], seed: int) -> Verification:
     """The content of verify.json, from whether each set's models are right: (S, n) bool by set, one row per seed."""
     strata = pd.factorize(trial.test.images["stratum"])[0].astype(np.int64)
     pairs = [("raw", "cleaned")]
     for one in trial.sets[2:]:
         pairs += [("raw", one.name), (one.name, "cleaned")]
-    comparisons = []
+    comparisons: list[Comparison] = []
     for before, after in pairs:
         result = compare_models(right[before], right[after], weights=trial.weights, strata=strata, seed=seed)
-        comparisons.append({"before": before, "after": after, **asdict(result), "verdict": result.verdict})
+        comparisons.append(
+            {
+                "before": before,
+                "after": after,
+                "mean": result.mean,
+                "low": result.low,
+                "high": result.high,
+                "p_value": result.p_value,
+                "verdict": result.verdict,
+            }
+        )
     by_class = compare_by_class(
         right["raw"], right["cleaned"], trial.targets, len(trial.classes), weights=trial.weights, seed=seed
     )
@@ -50,10 +61,10 @@ def make_document(trial: Trial, recipe: Recipe, right: dict[str, np.ndarray], se
     }
 
 
-def _class_rows(trial: Trial, by_class: ClassDifferences) -> list[dict[str, Any]]:
+def _class_rows(trial: Trial, by_class: ClassDifferences) -> list[ClassPart]:
     """One entry per class of the raw or cleaned set. An emptied class is hurt if the raw set's models knew it."""
     sizes = [pd.Series(one.labels, dtype=object).value_counts() for one in trial.sets[:2]]
-    rows = []
+    rows: list[ClassPart] = []
     for k, (label, verdict) in enumerate(zip(trial.classes, by_class.verdicts(), strict=True)):
         num_before, num_after = (int(counts.get(label, 0)) for counts in sizes)
         if not num_before and not num_after:
@@ -81,7 +92,7 @@ def _plain(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _test_part(trial: Trial) -> dict[str, Any]:
+def _test_part(trial: Trial) -> TestPart:
     images = trial.test.images.assign(has_class=trial.targets >= 0)
     strata = [
         {
@@ -102,7 +113,7 @@ def _test_part(trial: Trial) -> dict[str, Any]:
     }
 
 
-def _set_part(one: TrainingSet, right: np.ndarray, trial: Trial, by_class: ClassDifferences) -> dict[str, Any]:
+def _set_part(one: TrainingSet, right: np.ndarray, trial: Trial, by_class: ClassDifferences) -> SetPart:
     """A set's size and its models' accuracy, over all test images and as the mean over classes."""
     by_seed = mean_accuracy(right, trial.weights)
     known = by_class.num_images > 0

@@ -13,22 +13,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 
 from cleaner.dataset.manifest import read_manifest, stage_fields, with_stage_columns, write_manifest
 from cleaner.dataset.manifest_rows import read_pieces
-from cleaner.dataset.manifest_schema import contract_columns, schema_for
+from cleaner.dataset.manifest_schema import contract_columns
 from cleaner.errors import BadInputError
 from tests.support.places import REPO
 
 NUM = 6
-QUICKLY = settings(
-    max_examples=50,
-    deadline=None,
-    phases=[Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
 
 
 def sound_manifest() -> pd.DataFrame:
@@ -137,48 +129,6 @@ def test_columns_that_do_not_go_together_are_refused(path: Path, name: str, valu
     forge(path, name, 2, value)
     with pytest.raises(BadInputError, match=name):
         read_manifest(path)
-
-
-@QUICKLY
-@given(data=st.data())
-def test_any_cell_is_read_or_named(path: Path, data: st.DataObject) -> None:
-    """What is read holds the contract, whatever stands in one cell."""
-    write_manifest(path, sound_manifest(), stage="noise", parent_sha256="")
-    field = data.draw(
-        st.sampled_from(list(schema_for([*contract_columns(), *(f.name for f in stage_fields("noise"))])))
-    )
-    kinds = {
-        "string": st.none() | st.text(st.characters(codec="utf-8"), max_size=8),
-        "bool": st.none() | st.booleans(),
-        "float": st.none() | st.floats(width=32),
-    }
-    bits = field.type.bit_width if pa.types.is_integer(field.type) else 8
-    whole = st.none() | st.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-    forge(path, field.name, data.draw(st.integers(0, NUM - 1)), data.draw(kinds.get(str(field.type), whole)))
-    try:
-        found = read_manifest(path)
-    except BadInputError as error:
-        assert field.name in error.what or "file_name" in error.what
-        return
-    assert found["file_name"].is_unique
-    assert found.select_dtypes(object).map(lambda text: isinstance(text, str)).all(axis=None)
-    assert all(name and not name.startswith("/") and ".." not in name.split("/") for name in found["file_name"])
-    assert found["noise_prob"].dropna().between(0, 1.001).all()
-
-
-@QUICKLY
-@given(at=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255), cut=st.booleans())
-def test_any_damage_to_the_file_is_read_or_named(path: Path, at: float, flip: int, cut: bool) -> None:
-    write_manifest(path, sound_manifest(), stage="noise", parent_sha256="")
-    data = bytearray(path.read_bytes())
-    place = int(at * len(data))
-    data[place] ^= flip
-    path.write_bytes(data[:place] if cut else data)
-    for read in (read_manifest, read_in_pieces):
-        try:
-            read(path)
-        except BadInputError as error:
-            assert str(path) in error.what
 
 
 def test_rows_are_checked_without_pandas(path: Path) -> None:

@@ -99,8 +99,8 @@ def test_bad_predictions_are_named(tmp_path: Path, change: object, words: list[s
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     probs, ids = write(tmp_path, good(), NAMES)
-    with pytest.raises(BadInputError, match="no such file"):
+    with pytest.raises(BadInputError, match="no such array"):
         read([tmp_path / "nothing.npy"], [ids])
     probs.write_bytes(b"no array")
-    with pytest.raises(BadInputError, match="cannot be read as an array"):
+    with pytest.raises(BadInputError, match="not a readable array"):
         read([probs], [ids])

@@ -14,11 +14,11 @@ from tests.support.seeds import manifest, write
 
 
 def test_files_that_are_no_tables(tmp_path: Path) -> None:
-    with pytest.raises(BadInputError, match="no such file"):
+    with pytest.raises(BadInputError, match="no such table"):
         read_seeds(tmp_path / "absent.csv", manifest())
     with pytest.raises(BadInputError, match="not a table"):
         read_seeds(write(tmp_path / "seeds.xlsx", "x"), manifest())
-    with pytest.raises(BadInputError, match="not a Parquet"):
+    with pytest.raises(BadInputError, match="not a readable Parquet"):
         read_seeds(write(tmp_path / "seeds.parquet", "x"), manifest())
     (tmp_path / "latin.csv").write_bytes("file_name,is_noise\ncaf\xe9,1\n".encode("latin-1"))
     with pytest.raises(BadInputError, match="not UTF-8"):

@@ -68,7 +68,7 @@ def test_a_pth_that_would_run_code_is_refused(tmp_path: Path) -> None:
     trap = tmp_path / "sprung"
     for name, save in (("new.pth", torch.save), ("old.pth", lambda o, p: p.write_bytes(pickle.dumps(o)))):
         save({"state_dict": Malicious(trap)}, tmp_path / name)
-        with pytest.raises(BadInputError, match=f"{name}: cannot be read as weights") as refused:
+        with pytest.raises(BadInputError, match=f"{name}: not a readable weights file") as refused:
             load(backbone=TINY, weights=str(tmp_path / name))
         assert "weights_only" in refused.value.expected and refused.value.next_step
     assert not trap.exists()

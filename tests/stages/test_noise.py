@@ -214,7 +214,7 @@ def test_bad_weights_and_backbones_leave_the_stage_as_it_was(small_copy: Path, t
         (
             SMALL.replace(weights=str(tmp_path / "w.pth")),
             BadInputError,
-            "cannot be read as weights",
+            "not a readable weights file",
         ),
         (
             SMALL.replace(weights=str(tmp_path / "absent.pth")),

@@ -24,9 +24,10 @@ from cleaner.dataset.store import sha256_file
 from cleaner.dataset.workspace import Workspace
 from cleaner.errors import BadInputError, StaleStageError, UsageError
 from cleaner.modeling.backbones import load_backbone
+from cleaner.modeling.cards import read_card
 from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.probe import Probe, ProbeLearner
-from cleaner.modeling.teachers import load_teachers, read_card
+from cleaner.modeling.teachers import load_teachers
 from cleaner.stages.balance import run_balance
 from cleaner.stages.scan import run_scan
 from cleaner.stages.train import run_train

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cleaner.dataset.found_classes import CLASSES, SCHEMA, no_classes
+from cleaner.dataset.found_classes import CLASSES_FILE, no_classes
 from cleaner.dataset.manifest import write_table
+from cleaner.dataset.stage_tables import CLASSES
 from cleaner.errors import first_few
 from cleaner.scoring.class_findings import find_class_findings
 from cleaner.scoring.out_of_fold import UNDECIDED
@@ -23,13 +24,13 @@ def write_classes(folder: Path, evidence: Evidence, full: pd.DataFrame) -> tuple
     """
     mine = full["file_name"].isin(evidence.rows["file_name"])
     table = _class_table(evidence, full.loc[mine, "keep"].to_numpy())
-    write_table(folder / CLASSES, table, SCHEMA)
+    write_table(folder / CLASSES_FILE, table, CLASSES["labels"].schema)
     pairs = table.loc[table["finding"] == "overlaps", ["label", "overlaps_with"]].to_numpy().tolist()
     counts = {
         "classes_jumbled": table.loc[table["finding"] == "jumbled", "label"].tolist(),
         "classes_overlapping": [list(pair) for pair in sorted({tuple(sorted(pair)) for pair in pairs})],
     }
-    return CLASSES, counts
+    return CLASSES_FILE, counts
 
 
 def class_warnings(counts: dict[str, Any]) -> list[str]:

@@ -5,16 +5,26 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
+import msgspec
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save as save_tensors
 
 from cleaner.dataset.store import write_atomic
+from cleaner.reading import reading
 from cleaner.scoring.out_of_fold import OutOfFold
 
 FILE = "predictions.safetensors"
 _ABOUT = "about"
+_ROUNDING = 1e-3
+
+
+class _About(TypedDict):
+    classes: list[str]
+    merged: dict[str, str]
+    trusted: bool
 
 
 @dataclass(frozen=True)
@@ -50,15 +60,38 @@ class LastPredictions:
 
     @classmethod
     def read(cls, folder: Path) -> LastPredictions | None:
-        """What a run has written to `folder`; None if that was an older version, or a rule without probabilities."""
-        try:
-            with safe_open(folder / FILE, framework="numpy") as file:
-                about = json.loads(file.metadata().get(_ABOUT, "null"))
+        """What a run has written to `folder`; None if that was an older version, or a rule without probabilities.
+
+        Raises BadInputError for a file that no run has written.
+        """
+        path = folder / FILE
+        if not path.exists():
+            return None
+        with reading(path, "file of predictions", "run `cleaner labels --force`"):
+            with safe_open(path, framework="numpy") as file:
+                about = json.loads((file.metadata() or {}).get(_ABOUT, "null"))
                 names = file.keys()
                 tensors = {name: file.get_tensor(name) for name in names}
-        except (FileNotFoundError, SafetensorError):
-            return None
-        if about is None:
-            return None
-        rows, given, groups, features = (tensors.pop(name) for name in ("row", "given", "group", "features"))
-        return cls(rows, OutOfFold.from_arrays(given, tensors), groups, features, **about)
+            if about is None:
+                return None
+            rows, given, groups, features = (tensors.pop(name) for name in ("row", "given", "group", "features"))
+            read = cls(rows, OutOfFold.from_arrays(given, tensors), groups, features, **msgspec.convert(about, _About))
+            read.check()
+            return read
+
+    def check(self) -> None:
+        """Raise ValueError where the arrays do not go together, or hold what is no prediction."""
+        num, num_classes, found = len(self.rows), len(self.classes), self.predictions
+        per_image = (self.rows, self.groups, self.features, found.given, *found.arrays().values())
+        if any(len(array) != num for array in per_image) or found.others.shape != found.others_confidence.shape:
+            raise ValueError("arrays of different lengths")
+        whole = (self.rows, self.groups, found.given, found.given_rank, found.predicted, found.others)
+        if any(array.dtype.kind != "i" for array in whole) or (self.rows < 0).any() or (np.diff(self.rows) <= 0).any():
+            raise ValueError("numbers of rows or classes that are none")
+        if any(((array < -1) | (array >= num_classes)).any() for array in (found.given, found.predicted, found.others)):
+            raise ValueError(f"class numbers beyond the {num_classes} classes")
+        probs = (found.self_confidence, found.predicted_confidence, found.others_confidence)
+        if any(((array < 0) | (array > 1 + _ROUNDING)).any() for array in probs):
+            raise ValueError("numbers that are no probabilities")
+        if self.features.ndim != 2 or not np.isfinite(self.features).all():
+            raise ValueError("features that are not finite")

@@ -7,27 +7,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from cleaner.dataset.manifest import write_table
+from cleaner.dataset.stage_tables import ROUNDS
 from cleaner.errors import first_few
 from cleaner.stages.labels.class_table import class_warnings
 from cleaner.stages.labels.last_predictions import LastPredictions
 from cleaner.stages.labels.outcome import Evidence
 from cleaner.stages.labels.passes import Pass
-
-_ROUNDS_SCHEMA = pa.schema(
-    {
-        "pass": pa.string(),
-        "round": pa.int16(),
-        "recipe": pa.string(),
-        "file_name": pa.string(),
-        "given_rank": pa.int32(),
-        "self_confidence": pa.float32(),
-        "predicted_label": pa.string(),
-        "positive": pa.bool_(),
-    }
-)
 
 
 def write_rounds(folder: Path, evidence: Evidence) -> str:
@@ -47,8 +34,8 @@ def write_rounds(folder: Path, evidence: Evidence) -> str:
                 "positive": one.positive,
             }
             parts.append(pd.DataFrame(columns))
-    frame = pd.concat(parts, ignore_index=True) if parts else _ROUNDS_SCHEMA.empty_table().to_pandas()
-    write_table(folder / "rounds.parquet", frame, _ROUNDS_SCHEMA)
+    frame = pd.concat(parts, ignore_index=True) if parts else ROUNDS["labels"].schema.empty_table().to_pandas()
+    write_table(folder / "rounds.parquet", frame, ROUNDS["labels"].schema)
     return "rounds.parquet"
 
 
