@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from PIL import Image
 
 from cleaner.audit.draw import open_audit
@@ -27,24 +26,11 @@ from cleaner.dataset.audits import load_open_sample
 from cleaner.dataset.decisions import DecisionStore
 from cleaner.dataset.events import Event
 from cleaner.dataset.manifest import drop_rows, with_stage_columns, write_manifest, write_table
+from cleaner.dataset.stage_tables import CLASSES
 from cleaner.dataset.workspace import Input, StageRecord, Workspace
 from cleaner.stages.stage_run import row_counts
 
 POOL = 100
-_CLASSES_SCHEMA = pa.schema(
-    [
-        ("label", pa.string()),
-        ("size_raw", pa.int32()),
-        ("size_clean", pa.int32()),
-        ("oof_accuracy", pa.float32()),
-        ("share_kept", pa.float32()),
-        ("coherence_p", pa.float32()),
-        ("action", pa.string()),
-        ("sum_repeats", pa.int32()),
-        ("rank_p", pa.float32()),
-        ("evidence", pa.string()),
-    ]
-)
 _MEASURED = r"""
 import json, re, sys, time
 from pathlib import Path
@@ -164,7 +150,7 @@ def make_workspace(
         write_manifest(folder / "manifest.parquet", rows, stage=stage, parent_sha256=parent)
         files = ["manifest.parquet"]
         if stage == "balance":
-            write_table(folder / "classes.parquet", _classes(manifest), _CLASSES_SCHEMA)
+            write_table(folder / "classes.parquet", _classes(manifest), CLASSES["balance"].schema)
             files.append("classes.parquet")
         inputs = [Input("parent", f"{_before(stage)}/manifest.parquet", parent)] if parent else []
         record = StageRecord(
@@ -220,6 +206,9 @@ def _classes(manifest: pd.DataFrame) -> pd.DataFrame:
     dropped = manifest.loc[manifest["class_action"] == "drop", "clean_label"].unique()
     frame = pd.DataFrame({"label": sizes.index.astype(object), "size_raw": sizes.to_numpy()})
     frame["size_clean"] = frame["size_raw"] // 2
+    for field in CLASSES["balance"].schema:
+        if field.name not in frame:
+            frame[field.name] = np.nan if str(field.type) == "float" else ""
     for name, value in (("oof_accuracy", 0.8), ("share_kept", 0.5), ("coherence_p", 0.4), ("rank_p", 0.001)):
         frame[name] = value
     frame["action"] = np.where(frame["label"].isin(dropped), "drop", "keep").astype(object)

@@ -6,7 +6,7 @@ import errno
 import resource
 from pathlib import Path
 
-from cleaner.errors import CleanerError
+from cleaner.errors import BadInputError, CleanerError
 
 _OUT_OF_MEMORY = (
     "out of memory",
@@ -19,6 +19,9 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _TOO_MANY = (errno.EMFILE, errno.ENFILE)
 _LEAST_BYTES = 768 << 20
+_OTHER_KIND = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENXIO)
+_NO_PATH = (errno.ELOOP, errno.ENAMETOOLONG)
+_MOST_CHARS = 300
 _AGAIN = "run the same command again: finished work is kept"
 
 
@@ -35,6 +38,8 @@ def explain_failure(error: BaseException, path: str | Path = "") -> CleanerError
             next_step=f"use fewer --workers, end other programs or raise the limit, then {_AGAIN}; "
             "`cleaner plan IMAGES` estimates what a run takes",
         )
+    if isinstance(error, RuntimeError) and text.startswith("Symlink loop"):  # of Path.resolve before Python 3.13
+        return BadInputError(text[:_MOST_CHARS], next_step="remove the link that leads to itself")
     if not isinstance(error, OSError):
         return None
     file = str(path or error.filename or "output")
@@ -47,6 +52,13 @@ def explain_failure(error: BaseException, path: str | Path = "") -> CleanerError
         return CleanerError(f"{file}: permission denied", found=text, next_step=advice)
     if error.errno in _TOO_MANY:
         return CleanerError("too many open files", found=text, next_step=f"raise the limit (ulimit -n), then {_AGAIN}")
+    if error.errno in _OTHER_KIND:
+        where = f"{file}: something else is where a file or a folder should be"
+        return BadInputError(where, found=text, next_step=f"move it away, then {_AGAIN}")
+    if error.errno in _NO_PATH:
+        return BadInputError(
+            f"{file[:_MOST_CHARS]}: no path that can be followed", found=text[:_MOST_CHARS], next_step="check it"
+        )
     if error.errno == errno.EIO:
         return CleanerError(f"{file}: the disk fails", found=text, next_step="check the disk, and that it is mounted")
     return None

@@ -31,6 +31,8 @@ def refuse(number: int) -> None:
         (errno.EMFILE, "too many open files", "ulimit -n"),
         (errno.EIO, "a/b.parquet: the disk fails", "check the disk"),
         (errno.ENOMEM, "out of memory", "--workers"),
+        (errno.EISDIR, "a/b.parquet: something else", "move it away"),
+        (errno.ELOOP, "a/b.parquet: no path", "check it"),
     ],
 )
 def test_what_the_system_refuses_is_explained(number: int, what: str, advice: str) -> None:
@@ -50,7 +52,7 @@ def test_memory_that_cannot_be_had_is_recognised_whoever_asked_for_it() -> None:
 
 
 def test_all_else_stays_unexpected() -> None:
-    for error in (ValueError("memory"), OSError(errno.EISDIR, "a folder", "x"), RuntimeError("shapes differ")):
+    for error in (ValueError("memory"), OSError(errno.ECHILD, "none", "x"), RuntimeError("shapes differ")):
         assert explain_failure(error) is None
     assert explain_failure(PermissionError(errno.EACCES, "no", "x.tmp"), "x").what.startswith("x: ")  # type: ignore[union-attr]
 

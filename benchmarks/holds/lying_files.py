@@ -76,7 +76,7 @@ TOUCHED: dict[str, tuple[dict[str, Damage], tuple[tuple[str, ...], ...]]] = {
     "decisions.csv": ({}, (("decisions", "import", "{work}/decisions.csv"),)),
     "cache/digests.json": (DOCUMENT, (("status",),)),
     "cache/embeddings/*/*.arrays": ({}, (("labels", "--force", "--folds", "2", *SMALL), ("explain", "cat/1.png"))),
-    "cache/files/*/*.arrays": ({}, (("scan", "{images}", "--labels", "{work}/votes.csv", "--workers", "1"),)),
+    "cache/scan/*/*/*.arrays": ({}, (("scan", "{images}", "--labels", "{work}/votes.csv", "--workers", "1"),)),
     "cleaner.toml": ({}, (("status",), ("balance", *SMALL))),
     "probs.npy": (ARRAY, (("labels", "--pred-probs", "{work}/probs.npy", "--pred-ids", "{work}/ids.txt", *SMALL),)),
 }

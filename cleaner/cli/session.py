@@ -100,7 +100,7 @@ class Session:
             self.fail(
                 BadInputError(
                     f"{self.workspace.manifest_path(last.stage)}: no image is kept",
-                    found=listed(last.counts["faults"]),
+                    found=listed(last.counts.get("faults", {})),
                     next_step="see the warnings, mend the files or give another images root, and scan again",
                 )
             )

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from safetensors.numpy import save as save_tensors
 
 from cleaner.dataset.images import ImageFacts
 from cleaner.dataset.near_features import HASH_BYTES, KEYPOINT, NUM_HASHES
 from cleaner.dataset.store import Arrays, write_atomic
+from cleaner.reading import reading
 
 FILE = "looks.safetensors"
 
@@ -30,13 +30,14 @@ class KeptLooks:
     @classmethod
     def read(cls, folder: Path) -> KeptLooks | None:
         """What a scan has written to `folder`; None if that was an older version."""
-        try:
-            tensors = load_file(folder / FILE)
-        except (FileNotFoundError, SafetensorError):
+        path = folder / FILE
+        if not path.exists():
             return None
-        ends = np.cumsum(tensors["num_keypoints"])
-        points = np.split(tensors["keypoints"].reshape(-1).view(KEYPOINT), ends[:-1]) if len(ends) else []
-        return cls(tensors["hashes"].reshape(-1, NUM_HASHES, HASH_BYTES), points)
+        with reading(path, "file of looks", "run `cleaner scan --force IMAGES`"):
+            tensors = load_file(path)
+            ends = np.cumsum(tensors["num_keypoints"])
+            points = np.split(tensors["keypoints"].reshape(-1).view(KEYPOINT), ends[:-1]) if len(ends) else []
+            return cls(tensors["hashes"].reshape(-1, NUM_HASHES, HASH_BYTES), points)
 
 
 def write_looks(folder: Path, names: Sequence[str], facts: Sequence[ImageFacts]) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pandas as pd
 
 from cleaner.errors import BadInputError
+from cleaner.reading import read_document
 
 LABEL = "label"
 """The name of the control in which people choose a class."""
@@ -20,6 +21,7 @@ VERDICTS = ("noise", "drop", "unsure")
 _UNSHOWN = re.compile(r"[\\\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]|^\s|\s$")
 _ESCAPE = re.compile(r"\\u([0-9a-f]{4})")
 _COLUMNS = ("image_id", "verdict", "label", "annotator", "time_utc")
+_Row = tuple[str, str, str, str, str]
 
 
 def to_choice(label: str) -> str:
@@ -38,21 +40,14 @@ def read_annotations(path: Path) -> pd.DataFrame:
     A verdict wins over a class. Skipped tasks and empty answers are left out. The index numbers the tasks from 1.
     Raises BadInputError naming file and task.
     """
-    try:
-        tasks = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BadInputError(f"{path}: no such file", next_step="check the path") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadInputError(
-            f"{path}: not JSON", found=str(error), next_step="export as JSON from Label Studio"
-        ) from error
+    tasks = read_document(path, Any, "JSON file", "export as JSON from Label Studio", absent="check the path")  # type: ignore[arg-type]
     if not isinstance(tasks, list):
         raise _bad(path, "not a list of tasks", type(tasks).__name__)
     rows, numbers = [], []
     for number, task in enumerate(tasks, 1):
         try:
-            answers = list(_answers(task))
-        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            answers = msgspec.convert(list(_answers(task)), list[_Row])
+        except (AttributeError, IndexError, KeyError, TypeError, msgspec.ValidationError) as error:
             raise _bad(path, f"task {number} cannot be read", f"{type(error).__name__}: {error}") from error
         rows += answers
         numbers += [number] * len(answers)

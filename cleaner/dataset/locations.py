@@ -57,7 +57,7 @@ def open_regular(path: str | Path) -> BufferedIOBase:
         return open_member(path)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
+        raise OSError(errno.ENXIO, "not a regular file", str(path))
     return os.fdopen(handle, "rb")
 
 

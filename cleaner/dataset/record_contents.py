@@ -17,19 +17,19 @@ class _Counts(TypedDict):
 
 
 class _ScanCounts(_Counts):
-    label_conflicts: int
-    faults: dict[str, int]
+    label_conflicts: NotRequired[int]
+    faults: NotRequired[dict[str, int]]
     split_leaks: NotRequired[dict[str, int]]
     copies_within: NotRequired[dict[str, int]]
     cross_split_copies: NotRequired[int]
 
 
 class _NoiseCounts(_Counts):
-    doubtful: int
+    doubtful: NotRequired[int]
 
 
 class _LabelsCounts(_Counts):
-    for_people: int
+    for_people: NotRequired[int]
     expected_wrong: NotRequired[dict[str, float]]
 
 

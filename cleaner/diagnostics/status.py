@@ -219,7 +219,7 @@ def _image_queues(records: dict[str, StageRecord | None]) -> list[_Queue]:
             _Queue(
                 what="doubtful noise images",
                 stage="noise",
-                num=noise.counts["doubtful"],
+                num=noise.counts.get("doubtful", 0),
                 columns=["noise_prob", "is_noise", "keep"],
                 holds=lambda row: row["noise_prob"] > above and not row["is_noise"] and row["keep"],
                 command="review noise-doubtful",
@@ -230,7 +230,7 @@ def _image_queues(records: dict[str, StageRecord | None]) -> list[_Queue]:
             _Queue(
                 what="label issues that are kept",
                 stage="labels",
-                num=labels.counts["for_people"],
+                num=labels.counts.get("for_people", 0),
                 columns=["keep", "label_issue", "clean_label", "label", "label_issue_prob"],
                 holds=lambda row: row["keep"] and row["label_issue"] != "" and row["clean_label"] == row["label"],
                 command="review labels",
@@ -242,7 +242,7 @@ def _image_queues(records: dict[str, StageRecord | None]) -> list[_Queue]:
             _Queue(
                 what="copies under several labels",
                 stage="scan",
-                num=scan.counts["label_conflicts"],
+                num=scan.counts.get("label_conflicts", 0),
                 columns=["label_conflict"],
                 holds=lambda row: row["label_conflict"],
                 command="review conflicts",

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save as save_tensors
 
-from cleaner.dataset.store import write_atomic
+from cleaner.dataset.store import Arrays, write_atomic
 from cleaner.modeling.class_evidence import ClassFit, Neighbours
 from cleaner.modeling.embeddings import Embeddings
+from cleaner.reading import reading
 from cleaner.scoring.noise_judge import NoiseJudge, NoiseScorer
 from cleaner.stages.noise_features import Eye
 
@@ -60,15 +62,18 @@ class KeptNoise:
     @classmethod
     def read(cls, folder: Path) -> KeptNoise | None:
         """What a run has written to `folder`; None if that was an older version."""
-        try:
-            with safe_open(folder / FILE, framework="numpy") as file:
+        path = folder / FILE
+        if not path.exists():
+            return None
+        with reading(path, "model of noise", "run `cleaner noise --force`"):
+            with safe_open(path, framework="numpy") as file:
                 about = json.loads((file.metadata() or {}).get(_ABOUT, "null"))
                 names = file.keys()
                 tensors = {name: file.get_tensor(name) for name in names}
-        except (FileNotFoundError, SafetensorError):
-            return None
-        if about is None:
-            return None
+            return None if about is None else cls._from_tensors(tensors, about)
+
+    @classmethod
+    def _from_tensors(cls, tensors: Arrays, about: dict[str, Any]) -> KeptNoise:
         moments, contents = ([tensors[f"{name}_{n}"] for n in range(about["kinds"])] for name in ("moments", "content"))
         fit = ClassFit(np.zeros((0, 2), np.float32), tensors["head"], tensors["fit_moments"])
         neighbours = Neighbours(tensors["neighbours"], tensors["neighbour_labels"])

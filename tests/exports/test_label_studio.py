@@ -82,7 +82,7 @@ def test_verdicts_skipped_tasks_and_the_short_form(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("[", "not JSON"),
+        ("[", "not a readable JSON"),
         ("{}", "not a list"),
         ("[3]", "task 1"),
         ('[{"annotations": [{"result": [{"type": "choices"}]}], "data": {}}]', "task 1"),

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cleaner.dataset.manifest import read_manifest, write_manifest
+from cleaner.dataset.manifest import read_manifest, write_manifest, write_table
+from cleaner.dataset.stage_tables import CLASSES
 from cleaner.progress import Silent
 from cleaner.report.build import compute_figures, illustrate, write_report
 from cleaner.report.data import load_report_data
@@ -59,7 +60,7 @@ def test_a_page_is_written_of_a_manifest_that_knows_no_number(tmp_path: Path, ab
     numbers = [name for name in classes if classes[name].dtype.kind == "f"]
     assert "oof_accuracy" in numbers
     classes[numbers] = np.nan
-    classes.to_parquet(path.with_name("classes.parquet"))
+    write_table(path.with_name("classes.parquet"), classes, CLASSES["balance"].schema)
     if absent != "balance":
         (workspace.stage_dir(absent) / "stage.json").unlink()
     text = Page(write_report(workspace).html.read_text()).text

@@ -28,6 +28,7 @@ from cleaner.dataset.events import VERDICTS
 from cleaner.dataset.found_classes import read_findings
 from cleaner.dataset.importers import read_seeds
 from cleaner.dataset.label_lists import read_labels
+from cleaner.dataset.label_studio import read_annotations
 from cleaner.dataset.manifest import read_manifest, with_stage_columns, write_manifest, write_table
 from cleaner.dataset.manifest_rows import read_pieces
 from cleaner.dataset.manifest_schema import contract_columns, stage_fields
@@ -166,7 +167,8 @@ def _is_record(record: Any) -> None:
     if record is None:
         return
     assert record.stage == "noise" and isinstance(record.seed, int) and isinstance(record.images_root, str)
-    assert all(isinstance(record.counts[name], int) for name in ("rows", "kept", "doubtful"))
+    assert all(isinstance(record.counts[name], int) for name in ("rows", "kept"))
+    assert isinstance(record.counts.get("doubtful", 0), int)
     assert all(isinstance(v, str) and ".." not in k for k, v in record.outputs.items())
     assert isinstance(record.settings.get("threshold", 0.9), float) and isinstance(record.notes.get("rounds", []), list)
 
@@ -209,6 +211,19 @@ def _import(suffix: str) -> Callable[[Path], Any]:
         return (store.events(),)
 
     return read
+
+
+def _write_answers(folder: Path) -> None:
+    chosen = {"from_name": "label", "type": "choices", "value": {"choices": ["dog"]}}
+    said = {"result": [chosen], "completed_by": {"id": 3, "email": "ann@x"}, "updated_at": "2026-01-01T00:00:00Z"}
+    write_json(folder / "answers.json", [{"data": {"image_id": i}, "annotations": [said]} for i in IDS[:4]])
+
+
+def _import_answers(folder: Path) -> Any:
+    undo(folder / "store.sqlite")
+    store = DecisionStore(folder / "store.sqlite")
+    import_decisions(folder / "answers.json", store, manifest_frame(), read=read_annotations)
+    return (store.events(),)
 
 
 def _write_settings(folder: Path) -> None:
@@ -521,6 +536,7 @@ KINDS = [
     Kind(
         "decisions.parquet", "decisions.parquet", _write_export(".parquet"), _import(".parquet"), _are_decisions, TABLE
     ),
+    Kind("answers of Label Studio", "answers.json", _write_answers, _import_answers, _are_decisions, DOCUMENT),
     Kind(
         "settings",
         "cleaner.toml",

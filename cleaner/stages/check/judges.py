@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 import numpy as np
@@ -12,12 +12,13 @@ import pandas as pd
 from safetensors.numpy import load_file
 
 from cleaner.config import EmbeddingSettings, RunOptions
-from cleaner.dataset.store import read_json
+from cleaner.dataset.store import Arrays
 from cleaner.dataset.workspace import StageRecord, Workspace
 from cleaner.errors import BadInputError
 from cleaner.modeling.backbones import Backbone, load_backbones
 from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.kept_heads import KeptHeads
+from cleaner.reading import read_document, reading
 from cleaner.scoring.held_out import NUM_OTHERS, HeldOut, predict_held_out
 from cleaner.scoring.out_of_fold import NO_CLASS, UNDECIDED, OutOfFold
 from cleaner.stages.check.known import KnownSet
@@ -26,6 +27,7 @@ from cleaner.stages.labels.issue_estimate import judge
 from cleaner.stages.labels.last_predictions import LastPredictions
 from cleaner.stages.noise_kept import KeptNoise
 
+_AGAIN = "run `cleaner labels --force`"
 _SAME_NETWORK = ("name", "weights_sha256", "image_size", "views")
 
 
@@ -96,7 +98,7 @@ class Models:
             found.warnings.append("labels are not judged: the run has no labels stage (cleaner labels)")
             return
         last = LastPredictions.read(folder)
-        cards = [read_json(path) for path in sorted(folder.glob("models/fold_*.json"))]
+        cards = [_read_card(path) for path in sorted(folder.glob("models/fold_*.json"))]
         if last is None or not cards or any(card["learner"] != "probe" for card in cards):
             found.warnings.append(
                 "labels are not judged: that takes the linear heads of `cleaner labels --learner probe --rule auto`, "
@@ -108,7 +110,7 @@ class Models:
         mine = np.flatnonzero(given >= 0)
         if not len(mine):
             return
-        states = [load_file(folder / f"models/fold_{card['fold']}.safetensors") for card in cards]
+        states = [_read_head(folder / f"models/fold_{card['fold']}.safetensors") for card in cards]
         heads = KeptHeads(states, self._embed(record), fold)
         scorable = np.max([state["bias"] for state in states], axis=0) > -1e3
         wanted = HeldOut(mine, given[mine], scorable, NUM_OTHERS)
@@ -167,3 +169,20 @@ def _require_same(record: StageRecord, backbones: tuple[Backbone, ...]) -> None:
             found=", ".join(f"{one['name']} {str(one['weights_sha256'])[:12]}" for one in here),
             next_step=f"install the network of the run, or run `cleaner {record.stage} --force` here",
         )
+
+
+class _Card(TypedDict):
+    learner: str
+    fold: int
+
+
+def _read_card(path: Path) -> _Card:
+    return read_document(path, _Card, "description of a fold's model", _AGAIN)
+
+
+def _read_head(path: Path) -> Arrays:
+    with reading(path, "model of a fold", _AGAIN):
+        head: Arrays = load_file(path)
+        if not all(np.isfinite(head[name]).all() for name in ("weight", "bias", "mean", "std")):
+            raise ValueError("numbers that are not finite")
+        return head
