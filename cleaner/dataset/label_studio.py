@@ -40,7 +40,7 @@ def read_annotations(path: Path) -> pd.DataFrame:
     A verdict wins over a class. Skipped tasks and empty answers are left out. The index numbers the tasks from 1.
     Raises BadInputError naming file and task.
     """
-    tasks = read_document(path, Any, "JSON file", "export as JSON from Label Studio", absent="check the path")  # type: ignore[arg-type]
+    tasks = read_document(path, Any, "JSON file", "export as JSON from Label Studio", absent="check the path")
     if not isinstance(tasks, list):
         raise _bad(path, "not a list of tasks", type(tasks).__name__)
     rows, numbers = [], []
