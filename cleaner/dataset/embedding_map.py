@@ -10,11 +10,14 @@ import pandas as pd
 import pyarrow as pa
 
 from cleaner.dataset.manifest import write_table
-from cleaner.dataset.manifest_rows import readable
-from cleaner.dataset.store import read_json, write_json
+from cleaner.dataset.store import write_json
 from cleaner.dataset.workspace import Workspace
+from cleaner.errors import BadInputError
+from cleaner.reading import read_document, reading
 
 _SCHEMA = pa.schema([("image_id", pa.string()), ("x", pa.float32()), ("y", pa.float32())])
+
+_AGAIN = "run `cleaner map --force`"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,15 +42,15 @@ def read_map_record(workspace: Workspace) -> MapRecord | None:
     """The record of the map; None where there is none, or none that fits this version."""
     path = map_folder(workspace) / "map.json"
     try:
-        return MapRecord(**read_json(path))
-    except (OSError, ValueError, TypeError):
+        return read_document(path, MapRecord, "record of a map", _AGAIN)
+    except BadInputError:
         return None
 
 
 def read_map_points(workspace: Workspace) -> pd.DataFrame:
     """One row for each image: index image_id; x and y, 0 to 1. Raises BadInputError for a damaged file."""
     path = map_folder(workspace) / "points.parquet"
-    with readable(path):
+    with reading(path, "table of points", _AGAIN):
         points = pd.read_parquet(path, columns=_SCHEMA.names)
     return points.drop_duplicates("image_id").set_index("image_id")
 
