@@ -90,8 +90,8 @@ def test_version(tmp_path: Path) -> None:
         (["labels", "--drop", "rough"], "coarse, fine"),
         (["balance", "--floor", "1/0"], "a number, 0 .. 1"),
         (["balance", "--low-count", "burn"], "review"),
-        (["export", "out", "--to", "zip"], "folder or csv"),
-        (["export", "out", "--mode", "move"], "hardlink or symlink or copy"),
+        (["export", "out", "--to", "zip"], "csv or datalab"),
+        (["export", "out", "--mode", "move"], "hardlink or symlink or reflink or copy"),
     ],
 )
 def test_usage_errors_end_with_2(tmp_path: Path, in_process: InProcess, arguments: list[str], needle: str) -> None:
@@ -143,8 +143,13 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 def test_unexpected_errors_end_with_1_and_show_a_traceback_only_with_debug(tmp_path: Path) -> None:
-    (tmp_path / "cleaner.toml").mkdir()  # reading it raises what nobody foresaw
-    short, long = cleaner("noise", cwd=tmp_path), cleaner("noise", "--debug", cwd=tmp_path)
+    broken = "import cleaner.cli.session as s; s.resolve_config = None; from cleaner.cli.app import main; main()"
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", broken, "noise", *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    short, long = run(), run("--debug")
     assert short.returncode == long.returncode == 1
     assert "Traceback" not in short.stderr and "--debug" in short.stderr
     assert "Traceback" in long.stderr

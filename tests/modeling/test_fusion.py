@@ -43,9 +43,10 @@ def test_a_fused_network_says_what_the_network_says(name: str) -> None:
         num_norms = sum(isinstance(m, torch.nn.BatchNorm2d) for m in network.modules())
         assert sum(isinstance(m, FusedConvolution) for m in fused.modules()) == num_norms
         assert torch.allclose(fused(x), expected, atol=1e-4 * float(expected.abs().max()))
-        with torch.autocast("cpu", torch.bfloat16):
-            low = fuse_network(network, torch.bfloat16)(x).float()
-    assert torch.nn.functional.cosine_similarity(low, expected).min() > 0.99
+        if torch.ops.mkldnn._is_mkldnn_bf16_supported():  # no such arithmetic before AVX-512
+            with torch.autocast("cpu", torch.bfloat16):
+                low = fuse_network(network, torch.bfloat16)(x).float()
+            assert torch.nn.functional.cosine_similarity(low, expected).min() > 0.99
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
     assert not any(isinstance(m, FusedConvolution) for m in network.modules())
 
