@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+import cleaner
 from cleaner.config import Config
+from cleaner.dataset.manifest_schema import BY_STAGE, COMMON
 from tests.support.places import REPO
 from tests.support.program import load_script
 
@@ -90,3 +92,32 @@ def test_the_site_builds(tmp_path: Path) -> None:
     for page in pages:
         text = (tmp_path / "site" / page).read_text(encoding="utf-8")
         assert not re.findall(r"<(?:script|img|iframe)[^>]*https?://|<link[^>]*stylesheet[^>]*https?://", text)
+
+
+def test_the_reference_of_the_manifest_is_complete() -> None:
+    """Every column stands there under the stage that writes it, with its type; evidence beyond the contract by name."""
+    page = (REPO / "docs" / "manifest.md").read_text(encoding="utf-8")
+    table = page.partition("## Columns\n")[2].partition("\n\n`")[0].strip().splitlines()[2:]
+    found: dict[str, dict[str, str]] = {}
+    stage = ""
+    for line in table:
+        writer, columns, types, _ = (cell.strip() for cell in line.strip("|").split("|", 3))
+        stage = writer or stage
+        names, kinds = re.findall(r"`(\w+)`", columns), types.split(", ")
+        for i, name in enumerate(names):
+            found.setdefault(stage, {})[name] = kinds[min(i, len(kinds) - 1)]
+    kind_of = {"string": "str", "float": "float32"}
+    for stage, fields in {"all": COMMON, **BY_STAGE}.items():
+        types_of = {f.name: kind_of.get(str(f.type), str(f.type)) for f in fields}
+        assert found[stage].keys() == types_of.keys()
+        assert [name for name, kind in found[stage].items() if kind and kind != types_of[name]] == []
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    page = (REPO / "docs" / "api.md").read_text(encoding="utf-8")
+    guide = (REPO / "docs" / "python-api.md").read_text(encoding="utf-8")
+    named = {name: getattr(cleaner, name) for name in dir(cleaner) if not name.startswith("_")}
+    public = {name for name, what in named.items() if getattr(what, "__module__", "").startswith("cleaner.")}
+    assert {"open_workspace", "Workspace", "NoiseSettings", "CleanerError"} <= public
+    assert [name for name in public if not name.endswith("Settings") and not re.search(rf"\b{name}\b", page)] == []
+    assert [name for name in public - {"Workspace"} if not re.search(rf"\b{name}\b", guide)] == []
