@@ -71,7 +71,8 @@ def _shown(data: ReportData) -> pd.DataFrame | None:
         points = read_map_points(data.workspace)
     except CleanerError:
         return None
-    rows = data.rows.loc[data.rows["image_id"] != "", ["file_name", "image_id", "label", "keep", "drop_reason"]]
+    mapped = (data.rows["image_id"] != "") & (data.rows["readable"] if data.has("readable") else True)
+    rows = data.rows.loc[mapped, ["file_name", "image_id", "label", "keep", "drop_reason"]]
     placed = rows[rows["image_id"].isin(points.index)]
     if placed.empty:
         return None
