@@ -278,7 +278,9 @@ def every_mode_and_format(root: Path) -> None:
     for i in range(32):
         mode = modes[i % len(modes)]
         image = picture(i).convert(mode) if not mode.startswith("I") else picture(i).convert("L").convert(mode)
-        put(root / f"{i % 4}" / f"{i}.png", image)
+        put(
+            root / f"{i % 4}" / f"{i}.png", image, format="TIFF" if mode == "I" else "PNG"
+        )  # Pillow 13 writes no such PNG
     put(root / "0" / "cmyk.jpg", picture(50).convert("CMYK"), format="JPEG")
     put(root / "1" / "film.gif", picture(51), format="GIF", save_all=True, append_images=[picture(52), picture(53)])
     put(root / "2" / "pages.tif", picture(54), format="TIFF", save_all=True, append_images=[picture(55)])
