@@ -64,6 +64,9 @@ def _lines(found: Difference) -> list[str]:
         "kept images are repeated another number of times": found.repeats_changed,
     }
     lines += [f"  {num:,} {what}" for what, num in counts.items() if num]
+    if found.only_a == found.a.rows:
+        what = "no file name is in both, so nothing is compared: A and B need the same images root"
+        return [*lines, what]
     if not found.num_changed:
         return [*lines, "no image in both is kept, dropped or labelled otherwise"]
     lines.append(f"{found.num_changed:,} images are kept, dropped or labelled otherwise")

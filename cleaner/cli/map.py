@@ -35,6 +35,8 @@ def map(
     done = " · up to date, nothing done (--force runs it again)" if result.was_current else ""
     head = f"map     {result.record.num_images:,} images · {result.record.method} · {result.record.networks}{done}"
     following = session.next_command("report")
-    session.console.result([head, f"  {map_folder(session.workspace)}", f"next: {following}"])
+    session.console.result(
+        [head, f"  in {map_folder(session.workspace)}/; the next report shows it", f"next: {following}"]
+    )
     document = {"workspace": str(session.workspace.root.resolve()), "was_current": result.was_current}
     session.console.document(document | dataclasses.asdict(result.record) | {"next": following})

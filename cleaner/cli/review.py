@@ -101,7 +101,7 @@ def _serve(session: Session, server: ReviewServer, open_browser: bool) -> None:
         with _opened(server.url) if open_browser else nullcontext():
             server.run()
     except KeyboardInterrupt:
-        session.console.say(f"review ended; all decisions are saved · next: {session.next_command('status')}")
+        session.console.say(f"review ended; what was decided is saved · next: {session.next_command('status')}")
 
 
 @contextmanager

@@ -15,6 +15,15 @@ from cleaner.diagnostics.expected_wrong import about_wrong
 if TYPE_CHECKING:
     from cleaner.diagnostics.status import StageState, Status
 
+_ONE = {
+    "doubtful noise images": "doubtful noise image",
+    "label issues that are kept": "label issue that is kept",
+    "copies under several labels": "copy under several labels",
+    "classes for review": "class for review",
+    "images or classes on which people differ": "image or class on which people differ",
+}
+"""What waits for people, where it is one."""
+
 
 @takes(config=True)
 def status(
@@ -54,7 +63,8 @@ def _lines(found: Status, session: Session) -> list[str]:
             lines.append(f"           copies within splits: {listed(within)}")
     lines += ["waits for people"] if found.waiting else ["nothing waits for people"]
     for waiting in found.waiting:
-        what = ", ".join(filter(None, [waiting.what, about_wrong(waiting.expected_wrong, waiting.num)]))
+        named = _ONE.get(waiting.what, waiting.what) if waiting.num == 1 else waiting.what
+        what = ", ".join(filter(None, [named, about_wrong(waiting.expected_wrong, waiting.num)]))
         lines.append(f"  {waiting.num:,} {what}  ·  {session.next_command(waiting.command)}")
         lines += [f"    {name}" for name in waiting.examples]
     return [*lines, session.next_line(found.next_command, starts_cold=found.starts_cold)]

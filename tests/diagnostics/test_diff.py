@@ -12,7 +12,7 @@ from cleaner.dataset.workspace import Workspace
 from cleaner.diagnostics.diff import Change, ClassChange, SettingChange, compare
 from cleaner.errors import BadInputError
 from tests.support.audited import make_rows
-from tests.support.program import Program
+from tests.support.program import Program, draw_set
 from tests.support.records import record_of
 
 SIZES = {"": 60, "noise_image": 9, "unreadable": 4}
@@ -90,3 +90,11 @@ def test_on_the_command_line(program: Program, tmp_path: Path, runs: tuple[Path,
     document = program("diff", *runs, "--json", "--out", table).document("diff")
     assert document["changed"] == 8 and len(pd.read_csv(table)) == 10
     assert program("diff", runs[0], tmp_path / "absent").exit_code == 3
+
+
+def test_runs_over_other_names_are_not_called_alike(program: Program, tmp_path: Path) -> None:
+    draw_set(tmp_path / "set" / "train")
+    for work, root in (("a", tmp_path / "set" / "train"), ("b", tmp_path / "set")):
+        assert program("scan", root, "-C", tmp_path / work).exit_code == 0
+    shown = program("diff", tmp_path / "a", tmp_path / "b")
+    assert "no file name is in both, so nothing is compared" in shown.out and "labelled otherwise" not in shown.out

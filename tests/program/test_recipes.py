@@ -109,4 +109,4 @@ def test_the_readme(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     draw_photos(Path("photos"))
     Path("work").mkdir()
     monkeypatch.chdir("work")
-    assert run(program, "\n".join(lines)) == 8
+    assert run(program, "\n".join(lines)) == 9
