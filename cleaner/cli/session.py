@@ -81,17 +81,13 @@ class Session:
 
         Raises BadInputError if a scan kept no image.
         """
-        from cleaner.dataset.verdicts import read_verdicts
-        from cleaner.diagnostics.status import starts_cold
-
         if self.options.dry_run:
             self._finish_dry_run(results)
             return
         last = results[-1].record
         command = "" if is_empty_scan(last) else command_after(last.stage)
         if command:
-            cold = starts_cold(command, self.config, read_verdicts(self.workspace))
-            self.console.result([self.next_line(command, starts_cold=cold)])
+            self.console.result([self.next_line(command, starts_cold=self._starts_cold(command))])
         following = self.next_command(command) if command else ""
         stages = [{"was_current": r.was_current} | dataclasses.asdict(r.record) for r in results]
         body = stages[0] if len(stages) == 1 else {"stages": stages}
@@ -104,6 +100,14 @@ class Session:
                     next_step="see the warnings, mend the files or give another images root, and scan again",
                 )
             )
+
+    def _starts_cold(self, command: str) -> bool:
+        if command != "noise":  # people's decisions matter to no other, and are not read for it
+            return False
+        from cleaner.dataset.verdicts import read_verdicts
+        from cleaner.diagnostics.status import starts_cold
+
+        return starts_cold(command, self.config, read_verdicts(self.workspace))
 
     def _finish_dry_run(self, results: list[StageResult]) -> None:
         self.console.result(["dry run: nothing was changed"])

@@ -14,6 +14,7 @@ from cleaner.audit.results import AuditResult, compute_results
 from cleaner.dataset.audits import find_open_sample
 from cleaner.dataset.column_checks import check_column
 from cleaner.dataset.decisions import DecisionStore
+from cleaner.dataset.embedding_map import read_map_points, read_map_record
 from cleaner.dataset.lineage import open_parent, trace
 from cleaner.dataset.locations import locate
 from cleaner.dataset.manifest_rows import reading_manifest
@@ -51,6 +52,8 @@ class ReportData:
     events: pd.DataFrame
     verdicts: pd.DataFrame
     undecided: pd.DataFrame
+    map_points: pd.DataFrame | None
+    """Where `cleaner map` placed the images (index: image_id; x and y); None without a map that can be read."""
     audit: AuditResult | None
     audit_fault: str
     """Why there is no audit although one was made."""
@@ -94,6 +97,7 @@ def load_report_data(workspace: Workspace) -> ReportData:
         events=store.events(),
         verdicts=store.image_verdicts(),
         undecided=store.undecided(),
+        map_points=_map_points(workspace),
         audit=audit,
         audit_fault=fault,
     )
@@ -127,6 +131,15 @@ def _classes(workspace: Workspace, stage: str) -> pd.DataFrame | None:
     if stage != "balance" or not path.exists():
         return None
     return read_stage_table(path, CLASSES["balance"]).set_index("label")
+
+
+def _map_points(workspace: Workspace) -> pd.DataFrame | None:
+    if read_map_record(workspace) is None:
+        return None
+    try:
+        return read_map_points(workspace)
+    except CleanerError:
+        return None
 
 
 def _audit(workspace: Workspace) -> tuple[AuditResult | None, str]:

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from cleaner.review.catalogue import Catalogue
-from cleaner.review.label_queues import answers_label_question, count_confusions
+from cleaner.review.label_queues import answers_label_question, count_confusions, likely_labels
 from cleaner.review.queue import (
-    NUM_CHOICES,
     Queue,
     QueueKind,
     Sources,
@@ -87,9 +86,8 @@ def _find_images(label: str, kind: QueueKind, sources: Sources) -> Queue:
     confused = count_confusions(catalogue, (rows["suggested_label"] != "").to_numpy()) if knows_better else {}
 
     def choices(i: int) -> list[Verdict]:
-        given = str(ordered["given"].iloc[i])
-        names = [str(ordered["suggested"].iloc[i]), *confused.get(given, [])]
-        return [("label", n) for n in dict.fromkeys(names) if n and n != given][:NUM_CHOICES]
+        names = likely_labels(str(ordered["given"].iloc[i]), str(ordered["suggested"].iloc[i]), confused)
+        return [("label", name) for name in names]
 
     def facts(i: int) -> list[str]:
         return [str(ordered["reason"].iloc[i]).replace("_", " ")]

@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 
 from cleaner.review.catalogue import Catalogue
-from cleaner.review.label_queues import count_confusions
+from cleaner.review.label_queues import count_confusions, likely_labels
 from cleaner.review.queue import (
-    NUM_CHOICES,
     Queue,
     QueueKind,
     Sources,
@@ -46,9 +45,8 @@ def find_doubtful_classes(kind: QueueKind, sources: Sources) -> Queue:
         return str(ordered["key"].iloc[i])
 
     def choices(i: int) -> list[Verdict]:
-        found = suspected["overlaps_with"].get(key(i), "")
-        names = [found, *(n for n in confused.get(key(i), []) if n not in (key(i), found))]
-        return [("merge", n) for n in names if n][:NUM_CHOICES]
+        names = likely_labels(key(i), suspected["overlaps_with"].get(key(i), ""), confused)
+        return [("merge", name) for name in names]
 
     def facts(i: int) -> list[str]:
         known = [f"{size[key(i)]} images kept", str(ordered["reason"].iloc[i])]

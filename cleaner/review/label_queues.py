@@ -140,6 +140,11 @@ def count_confusions(catalogue: Catalogue, issue: np.ndarray) -> dict[str, list[
     return {str(label): [str(p) for p in of["suggested_label"]] for label, of in counts.groupby("label", sort=False)}
 
 
+def likely_labels(given: str, first: str, confused: dict[str, list[str]]) -> list[str]:
+    """At most NUM_CHOICES labels other than `given`: `first` if there is one, then the most frequent confusions."""
+    return [name for name in dict.fromkeys([first, *confused.get(given, [])]) if name and name != given][:NUM_CHOICES]
+
+
 def find_conflicts(kind: QueueKind, sources: Sources) -> Queue:
     """One item for equal pixels under several labels; its key is the copy whose label fits best."""
     catalogue = sources.catalogue

@@ -12,7 +12,7 @@ from cleaner.review.follower import Follower
 from cleaner.review.ledger import Ledger
 from cleaner.scoring.expected_precision import choose_drops
 from cleaner.scoring.label_looks import teach
-from cleaner.scoring.out_of_fold import NO_CLASS, UNDECIDED
+from cleaner.scoring.out_of_fold import UNDECIDED
 from cleaner.stages.labels.issue_estimate import judge
 from cleaner.stages.labels.last_predictions import FILE, LastPredictions
 
@@ -43,7 +43,6 @@ class LabelRefit(Follower[LabelFit]):
         """`image_ids` (N,) object: of all rows of the manifest."""
         super().__init__()
         self._last, self._num_rows = last, len(image_ids)
-        self._number = {name: number for number, name in enumerate(last.classes)}
         self._positions: dict[str, list[int]] = {}
         for position, image_id in enumerate(image_ids[last.rows]):
             self._positions.setdefault(str(image_id), []).append(position)
@@ -67,14 +66,10 @@ class LabelRefit(Follower[LabelFit]):
 
     def _read_verdicts(self, ledger: Ledger) -> np.ndarray:
         """(n,) int64: the class that a person gave, else UNDECIDED or NO_CLASS, as the stage would read them."""
-        last = self._last
-        decided = np.full(len(last.rows), UNDECIDED)
+        decided = np.full(len(self._last.rows), UNDECIDED)
         for (kind, key), answers in list(ledger.answers.items()):
-            event = answers.in_force
-            if kind == "image" and event is not None and event.verdict in ("label", "noise", "drop"):
-                label = last.merged.get(event.label, event.label)
-                # a class that the last run did not know: the label is wrong, and no class that it knows is right
-                decided[self._positions.get(key, [])] = self._number.get(label, NO_CLASS)
+            if kind == "image":
+                decided[self._positions.get(key, [])] = self._last.decided_class(answers.in_force)
         return decided
 
     def fit(self, decided: np.ndarray) -> LabelFit:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from safetensors import safe_open
-from safetensors.numpy import save as save_tensors
 
-from cleaner.dataset.store import Arrays, write_atomic
+from cleaner.dataset.kept_arrays import read_kept, write_kept
+from cleaner.dataset.store import Arrays
 from cleaner.modeling.class_evidence import ClassFit, Neighbours
 from cleaner.modeling.embeddings import Embeddings
 from cleaner.reading import reading
@@ -20,7 +18,6 @@ from cleaner.scoring.noise_judge import NoiseJudge, NoiseScorer
 from cleaner.stages.noise_features import Eye
 
 FILE = "model.safetensors"
-_ABOUT = "about"
 
 
 @dataclass(frozen=True)
@@ -55,8 +52,7 @@ class KeptNoise:
             "has_seeds": judge.has_seeds,
             "threshold": judge.threshold,
         }
-        metadata = {_ABOUT: json.dumps(about)}  # one entry: safetensors writes several in any order
-        write_atomic(folder / FILE, save_tensors({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata))
+        write_kept(folder / FILE, tensors, about)
         return FILE
 
     @classmethod
@@ -66,10 +62,7 @@ class KeptNoise:
         if not path.exists():
             return None
         with reading(path, "model of noise", "run `cleaner noise --force`"):
-            with safe_open(path, framework="numpy") as file:
-                about = json.loads((file.metadata() or {}).get(_ABOUT, "null"))
-                names = file.keys()
-                tensors = {name: file.get_tensor(name) for name in names}
+            tensors, about = read_kept(path)
             return None if about is None else cls._from_tensors(tensors, about)
 
     @classmethod

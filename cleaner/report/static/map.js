@@ -31,10 +31,8 @@
   let ratio = 1;
   const pad = 12;
 
-  const place = (i) => [
-    pad + ((xs[i] / 65535) * (canvas.width - 2 * pad) - view.left) * view.scale,
-    pad + ((1 - ys[i] / 65535) * (canvas.height - 2 * pad) - view.top) * view.scale,
-  ];
+  const across = (i) => pad + ((xs[i] / 65535) * (canvas.width - 2 * pad) - view.left) * view.scale;
+  const down = (i) => pad + ((1 - ys[i] / 65535) * (canvas.height - 2 * pad) - view.top) * view.scale;
 
   function draw() {
     const { width, height } = canvas;
@@ -50,8 +48,8 @@
     const spots = (mine, of) => {
       for (let i = 0; i < xs.length; i++) {
         if (!mine(i)) continue;
-        const x = Math.round(pad + ((xs[i] / 65535) * (width - 2 * pad) - view.left) * view.scale);
-        const y = Math.round(pad + ((1 - ys[i] / 65535) * (height - 2 * pad) - view.top) * view.scale);
+        const x = Math.round(across(i));
+        const y = Math.round(down(i));
         if (x < 0 || y < 0 || x >= width - size || y >= height - size) continue;
         const colour = of(i);
         for (let dy = 0; dy < size; dy++) pixels.fill(colour, (y + dy) * width + x, (y + dy) * width + x + size);
@@ -96,8 +94,7 @@
     let best = -1, least = (9 * ratio) ** 2;
     for (let i = 0; i < xs.length; i++) {
       if (wanted >= 0 && labels[i] !== wanted) continue;
-      const [px, py] = place(i);
-      const distance = (px - x) ** 2 + (py - y) ** 2;
+      const distance = (across(i) - x) ** 2 + (down(i) - y) ** 2;
       if (distance < least) [best, least] = [i, distance];
     }
     return best;

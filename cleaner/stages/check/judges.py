@@ -20,7 +20,7 @@ from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.kept_heads import KeptHeads
 from cleaner.reading import read_document, reading
 from cleaner.scoring.held_out import NUM_OTHERS, HeldOut, predict_held_out
-from cleaner.scoring.out_of_fold import NO_CLASS, UNDECIDED, OutOfFold
+from cleaner.scoring.out_of_fold import UNDECIDED, OutOfFold
 from cleaner.stages.check.known import KnownSet
 from cleaner.stages.inputs import embed_rows
 from cleaner.stages.labels.issue_estimate import judge
@@ -105,7 +105,7 @@ class Models:
                 "which the run did not leave"
             )
             return
-        number = {name: i for i, name in enumerate(last.classes)}
+        number = last.class_numbers
         given = np.array([number.get(last.merged.get(name, name), -1) for name in self._rows["clean_label"].tolist()])
         mine = np.flatnonzero(given >= 0)
         if not len(mine):
@@ -131,13 +131,8 @@ class Models:
 
     def _decided(self, last: LastPredictions) -> np.ndarray:
         """(N,) int64: the class that people gave each of the run's images by now, else UNDECIDED or NO_CLASS."""
-        number = {name: i for i, name in enumerate(last.classes)}
-        decided = np.full(len(last.rows), UNDECIDED)
-        for place, image_id in enumerate(self._known.rows["image_id"].to_numpy()[last.rows]):
-            event = self._known.verdict(image_id)
-            if event is not None and event.verdict in ("label", "noise", "drop"):
-                decided[place] = number.get(last.merged.get(event.label, event.label), NO_CLASS)
-        return decided
+        image_ids = self._known.rows["image_id"].to_numpy()[last.rows]
+        return np.array([last.decided_class(self._known.verdict(image_id)) for image_id in image_ids], np.int64)
 
     def _embed(self, record: StageRecord) -> Embeddings:
         settings = msgspec.convert(record.settings["embedding"], EmbeddingSettings)

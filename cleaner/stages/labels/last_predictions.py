@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TypedDict
 
 import msgspec
 import numpy as np
-from safetensors import safe_open
-from safetensors.numpy import save as save_tensors
 
-from cleaner.dataset.store import write_atomic
+from cleaner.dataset.events import Event
+from cleaner.dataset.kept_arrays import read_kept, write_kept
 from cleaner.reading import reading
-from cleaner.scoring.out_of_fold import OutOfFold
+from cleaner.scoring.out_of_fold import NO_CLASS, UNDECIDED, OutOfFold
 
 FILE = "predictions.safetensors"
-_ABOUT = "about"
 _ROUNDING = 1e-3
 
 
@@ -53,9 +51,7 @@ class LastPredictions:
             "features": self.features,
         }
         about = {"classes": self.classes, "merged": self.merged, "trusted": self.trusted}
-        metadata = {_ABOUT: json.dumps(about)}  # one entry: safetensors writes several in any order
-        data = save_tensors({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata)
-        write_atomic(folder / FILE, data)
+        write_kept(folder / FILE, tensors, about)
         return FILE
 
     @classmethod
@@ -68,16 +64,27 @@ class LastPredictions:
         if not path.exists():
             return None
         with reading(path, "file of predictions", "run `cleaner labels --force`"):
-            with safe_open(path, framework="numpy") as file:
-                about = json.loads((file.metadata() or {}).get(_ABOUT, "null"))
-                names = file.keys()
-                tensors = {name: file.get_tensor(name) for name in names}
+            tensors, about = read_kept(path)
             if about is None:
                 return None
             rows, given, groups, features = (tensors.pop(name) for name in ("row", "given", "group", "features"))
             read = cls(rows, OutOfFold.from_arrays(given, tensors), groups, features, **msgspec.convert(about, _About))
             read.check()
             return read
+
+    @cached_property
+    def class_numbers(self) -> dict[str, int]:
+        """The number of each class."""
+        return {name: number for number, name in enumerate(self.classes)}
+
+    def decided_class(self, event: Event | None) -> int:
+        """The class that a verdict gives an image, as the stage would read it; UNDECIDED if it gives none.
+
+        NO_CLASS for a class that the run did not know: the label is wrong, and no class that it knows is right.
+        """
+        if event is None or event.verdict not in ("label", "noise", "drop"):
+            return UNDECIDED
+        return self.class_numbers.get(self.merged.get(event.label, event.label), NO_CLASS)
 
     def check(self) -> None:
         """Raise ValueError where the arrays do not go together, or hold what is no prediction."""
