@@ -19,9 +19,12 @@ from torch.nn import functional
 from cleaner.config import EmbeddingSettings
 from cleaner.dataset.images import decode_upright, read_image
 from cleaner.dataset.store import Arrays, ArrayStore, digest_of
-from cleaner.errors import BadInputError
 from cleaner.modeling.backbones import Backbone, load_backbone, num_threads, other_network, set_num_threads
 from cleaner.modeling.decoding import FILE_TIMEOUT_S, Cost, about_blanks, any_remote, blank, open_decoder
+from cleaner.modeling.embedding_rows import EmbeddingRows, as_keys, raw_ids
+from cleaner.modeling.embedding_views import Embeddings as Embeddings
+from cleaner.modeling.embedding_views import Origin
+from cleaner.modeling.embedding_views import join_embeddings as join_embeddings
 from cleaner.progress import Progress, Task
 
 BATCH_SIZE = 64
@@ -31,8 +34,6 @@ _BATCHES_AHEAD = 3
 VIEWS = ("plain", "mirrored")
 """Names of the views in a shard; with one view, only the first."""
 STYLE = "style"
-_Shard = tuple[np.ndarray, Arrays]
-"""Ids (n,) S32, and arrays of the images under the names of VIEWS and STYLE."""
 T = TypeVar("T")
 
 
@@ -43,51 +44,6 @@ class Mapper(Protocol):
         self, function: Callable[[T], Arrays], tasks: Sequence[tuple[str, T]], *, store: ArrayStore | None = None
     ) -> Iterable[Arrays]:
         """Yield `function(argument)` for each (key, argument)."""
-
-
-@dataclass(frozen=True)
-class Origin:
-    """The backbones that computed some embeddings."""
-
-    key: str = ""
-    """`Backbone.key`, or a digest of several."""
-    backbones: tuple[dict[str, Any], ...] = ()
-    """`Backbone.describe()` of each."""
-
-
-@dataclass(frozen=True)
-class Embeddings:
-    """Embeddings of N images, in one view or two."""
-
-    plain: np.ndarray
-    """(N, D) float16."""
-    mirrored: np.ndarray
-    """(N, D) float16, of the image flipped left to right; with one view, `plain` itself."""
-    style: np.ndarray | None = None
-    """(N, S) float16, see modeling/style.py; None where it was not requested."""
-    origin: Origin = Origin()
-
-    @classmethod
-    def of_views(
-        cls, views: Sequence[np.ndarray], style: np.ndarray | None = None, origin: Origin = Origin()
-    ) -> Embeddings:
-        """From one or two views, the plain one first."""
-        return cls(views[0], views[-1], style, origin)
-
-    @property
-    def views(self) -> tuple[np.ndarray, ...]:
-        """The one or two different views."""
-        return (self.plain,) if self.mirrored is self.plain else (self.plain, self.mirrored)
-
-    def take(self, rows: np.ndarray) -> Embeddings:
-        """The embeddings of some rows, given by number or mask."""
-        style = None if self.style is None else self.style[rows]
-        return Embeddings.of_views([view[rows] for view in self.views], style, self.origin)
-
-    def mean(self, rows: np.ndarray | slice) -> np.ndarray:
-        """(n, D) float32: the mean over the views of some rows."""
-        first, *more = (view[rows].astype(np.float32) for view in self.views)
-        return (first + more[0]) / 2 if more else first
 
 
 def compute_embeddings(
@@ -102,10 +58,12 @@ def compute_embeddings(
     with_style: bool = False,
     title: str = "embedding",
     file_timeout_s: float = FILE_TIMEOUT_S,
+    scratch: Path | None = None,
 ) -> Embeddings:
     """Embeddings of images, one row for each of `image_ids` (which may repeat), in their order.
 
-    What `cache` holds is read; the rest is computed and stored in shards, so that an interruption loses at most one
+    What `cache` holds is read, a shard at a time into its rows of a table (see `new_table`, whose folder is `scratch`,
+    by default `cache`); the rest is computed and stored in shards, so that an interruption loses at most one
     shard. A damaged shard counts as absent. With `map_shards(function, tasks, store=store)` other machines compute
     the shards, with the same bits; without, this process does. `with_style`: style is returned too; shards always
     hold it. An image whose decoder crashes, or takes more than `file_timeout_s` of CPU, is embedded as a blank picture
@@ -113,41 +71,45 @@ def compute_embeddings(
     """
     names = [*VIEWS[: backbone.settings.views], *([STYLE] if with_style else [])]
     store = ArrayStore(cache / "embeddings" / backbone.key[:20], functools.partial(_require_shard, tuple(names)))
-    wanted = np.array([bytes.fromhex(i) for i in image_ids], dtype="S32")
-    stored = list(_read_shards(store, set(wanted.tolist()), names))
-    known = {key for ids, _ in stored for key in ids.tolist()}
-    missing: dict[bytes, Path] = {}
-    for key, path in zip(wanted.tolist(), paths, strict=True):
-        if key not in known:
-            missing.setdefault(key, path)
-    if missing:
-        with progress.task(title, len(missing)) as task:
-            stored += _compute(missing, backbone, store, Cost(workers, file_timeout_s), task, map_shards)
-        done = {key for ids, _ in stored for key in ids.tolist()}
-        blanks = {key: path for key, path in missing.items() if key not in done}
-        if blanks:
-            progress.warn(about_blanks(list(blanks.values()), file_timeout_s))
-            stored.append(_embed_blanks(list(blanks), backbone, names))
-    if not stored:
-        found = {name: np.zeros((0, 0), np.float16) for name in names}
-    else:
-        _require_one_network(store, [arrays for _, arrays in stored], names)
-        ids = np.concatenate([shard_ids for shard_ids, _ in stored])
-        order = np.argsort(ids, kind="stable")
-        rows = order[np.searchsorted(ids[order], wanted)]
-        found = {name: np.concatenate([arrays[name] for _, arrays in stored])[rows] for name in names}
+    found = EmbeddingRows(image_ids, names, cache if scratch is None else scratch, store.root)
+    for key in store.stored_keys():
+        shard = store.get(key)
+        if shard is not None:
+            found.put(as_keys(shard["image_id"]), shard)
+    rows = found.missing()
+    if len(rows):
+        with progress.task(title, len(rows)) as task:
+            missing = Some(image_ids, rows), Some(paths, rows)
+            cost = Cost(workers, file_timeout_s)
+            if map_shards is not None:
+                computed = _embed_elsewhere(*missing, backbone, store, cost, map_shards, task)
+            else:
+                computed = _embed_here(*missing, backbone, store, cost, task)
+            for arrays in computed:
+                found.put(as_keys(arrays["image_id"]), arrays)
+        rows = found.missing()
+        if len(rows):
+            progress.warn(about_blanks(Some(paths, rows)[:], file_timeout_s))
+            found.put(*_embed_blanks(Some(image_ids, rows)[:], backbone, names))
+    tables = found.tables()
     origin = Origin(backbone.key, (backbone.describe(),))
-    return Embeddings.of_views([found[name] for name in VIEWS if name in found], found.get(STYLE), origin)
+    return Embeddings.of_views([tables[name] for name in VIEWS if name in tables], tables.get(STYLE), origin)
 
 
-def join_embeddings(each: Sequence[Embeddings]) -> Embeddings:
-    """One row for each image of what several backbones saw of it, in as many views."""
-    if len(each) == 1:
-        return each[0]
-    views = [np.concatenate(columns, axis=1) for columns in zip(*(e.views for e in each), strict=True)]
-    styles = [e.style for e in each if e.style is not None]
-    origin = Origin(digest_of(*(e.origin.key for e in each)), tuple(b for e in each for b in e.origin.backbones))
-    return Embeddings.of_views(views, np.concatenate(styles, axis=1) if styles else None, origin)
+class Some(Sequence[T]):
+    """Some items of a sequence, by their numbers, without a list of them."""
+
+    def __init__(self, items: Sequence[T], rows: np.ndarray) -> None:
+        self._items, self._rows = items, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, which: Any) -> Any:
+        """One item, or a list of those of a slice."""
+        if isinstance(which, slice):
+            return [self._items[row] for row in self._rows[which].tolist()]
+        return self._items[int(self._rows[which])]
 
 
 def _require_shard(names: tuple[str, ...], arrays: Arrays) -> None:
@@ -161,56 +123,14 @@ def _require_shard(names: tuple[str, ...], arrays: Arrays) -> None:
             raise ValueError(f"{name} holds no embeddings")
 
 
-def _require_one_network(store: ArrayStore, shards: Sequence[Arrays], names: Sequence[str]) -> None:
-    if len({tuple(arrays[name].shape[1] for name in names) for arrays in shards}) > 1:
-        raise BadInputError(
-            f"{store.root}: embeddings of different networks lie there together",
-            next_step="delete that folder and run the same command again",
-        )
-
-
-def _read_shards(store: ArrayStore, wanted: set[bytes], names: Sequence[str]) -> Iterator[_Shard]:
-    for key in store.stored_keys():
-        arrays = store.get(key)
-        if arrays is None:
-            continue
-        shard_ids = _as_keys(arrays["image_id"])
-        hit = np.array([i in wanted for i in shard_ids.tolist()], dtype=bool)
-        if hit.any():
-            wanted.difference_update(shard_ids[hit].tolist())
-            yield shard_ids[hit], {name: arrays[name][hit] for name in names}
-
-
-# NumPy's S32 drops trailing zero bytes, on both sides of every comparison; no two digests become equal.
-def _as_keys(raw: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(raw).view("S32").reshape(-1)
-
-
-def _embed_blanks(keys: list[bytes], backbone: Backbone, names: Sequence[str]) -> _Shard:
+def _embed_blanks(ids: Sequence[str], backbone: Backbone, names: Sequence[str]) -> tuple[np.ndarray, Arrays]:
     """A blank picture under each of some ids; it is never stored."""
     seen = backbone.embed(np.repeat(blank(backbone.image_size)[None], BATCH_SIZE, axis=0))
-    return np.array(keys, dtype="S32"), {name: np.repeat(seen[name][:1], len(keys), axis=0) for name in names}
-
-
-def _compute(
-    missing: dict[bytes, Path],
-    backbone: Backbone,
-    store: ArrayStore,
-    cost: Cost,
-    task: Task,
-    map_shards: Mapper | None,
-) -> Iterator[_Shard]:
-    ids, paths = [k.ljust(32, b"\0").hex() for k in missing], list(missing.values())
-    if map_shards is not None:
-        shards = _embed_elsewhere(ids, paths, backbone, store, cost, map_shards, task)
-    else:
-        shards = _embed_here(ids, paths, backbone, store, cost, task)
-    for arrays in shards:
-        yield _as_keys(arrays["image_id"]), arrays
+    return as_keys(raw_ids(ids)), {name: np.repeat(seen[name][:1], len(ids), axis=0) for name in names}
 
 
 def _embed_here(
-    ids: list[str], paths: list[Path], backbone: Backbone, store: ArrayStore, cost: Cost, task: Task
+    ids: Sequence[str], paths: Sequence[Path], backbone: Backbone, store: ArrayStore, cost: Cost, task: Task
 ) -> Iterator[Arrays]:
     for arrays in _embed(ids, paths, backbone, cost, task.advance):
         raw = arrays["image_id"]
@@ -220,8 +140,8 @@ def _embed_here(
 
 
 def _embed_elsewhere(
-    ids: list[str],
-    paths: list[Path],
+    ids: Sequence[str],
+    paths: Sequence[Path],
     backbone: Backbone,
     store: ArrayStore,
     cost: Cost,
@@ -231,14 +151,10 @@ def _embed_elsewhere(
     # an `auto` is resolved here, once, and not by each machine for itself
     settings = dataclasses.replace(backbone.settings, precision=cast(Any, backbone.precision))
     there = dataclasses.replace(cost, workers=num_threads())
-    tasks = []
-    for start in range(0, len(ids), SHARD_SIZE):
-        part = slice(start, start + SHARD_SIZE)
-        image_ids, files = tuple(ids[part]), tuple(map(str, paths[part]))
-        shard = Shard(image_ids, files, settings, backbone.device.type, backbone.key, there)
-        tasks.append((_shard_key(_raw_ids(image_ids)), shard))
-    for (_, shard), arrays in zip(tasks, map_shards(embed_shard, tasks, store=store), strict=True):
-        task.advance(len(shard.image_ids))
+    machine = (settings, backbone.device.type, backbone.key, there)
+    starts = range(0, len(ids), SHARD_SIZE)
+    for start, arrays in zip(starts, map_shards(embed_shard, _Shards(ids, paths, machine), store=store), strict=True):
+        task.advance(len(ids[start : start + SHARD_SIZE]))
         yield arrays
 
 
@@ -255,6 +171,24 @@ class Shard:
     cost: Cost
     """With as many workers as the machine that asks has threads of arithmetic: results depend on their number in the
     last bit."""
+
+
+class _Shards(Sequence[tuple[str, Shard]]):
+    """Tasks, each made when it is asked for: ids and paths of millions of images take gigabytes."""
+
+    def __init__(self, ids: Sequence[str], paths: Sequence[Path], machine: Any) -> None:
+        """`machine`: what a shard holds beside ids and paths."""
+        self._ids, self._paths, self._machine = ids, paths, machine
+
+    def __len__(self) -> int:
+        return -(-len(self._ids) // SHARD_SIZE)
+
+    def __getitem__(self, number: Any) -> Any:
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        part = slice(number * SHARD_SIZE, (number + 1) * SHARD_SIZE)
+        ids = tuple(self._ids[part])
+        return _shard_key(raw_ids(ids)), Shard(ids, tuple(map(str, self._paths[part])), *self._machine)
 
 
 def embed_shard(shard: Shard) -> Arrays:
@@ -294,7 +228,7 @@ def _embed(
             parts.append({name: values[:num][sound] for name, values in backbone.embed(pixels).items()})
             is_sound.append(sound)
             advance(num)
-        raw = _raw_ids(shard)[np.concatenate(is_sound)]
+        raw = raw_ids(shard)[np.concatenate(is_sound)]
         yield {"image_id": raw} | {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
 
@@ -311,11 +245,6 @@ def to_square(upright: np.ndarray, size_px: int) -> np.ndarray:
     pixels = torch.from_numpy(upright).permute(2, 0, 1)
     square = functional.interpolate(pixels[None], size=(size_px, size_px), mode="bicubic", antialias=True)
     return square[0].permute(1, 2, 0).contiguous().numpy()
-
-
-def _raw_ids(ids: Sequence[str]) -> np.ndarray:
-    """Image ids as (n, 32) uint8."""
-    return np.frombuffer(bytes.fromhex("".join(ids)), np.uint8).reshape(-1, 32)
 
 
 def _shard_key(raw_ids: np.ndarray) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from cleaner.modeling.columns import Table, new_table
 from cleaner.modeling.embeddings import VIEWS, Embeddings
 
 _NUM_DIRECTIONS = (128, 640)
@@ -18,8 +18,6 @@ _SQUARED_LENGTH = 640.0
 _SAMPLE_ROWS = 10_000
 """Rows that the directions are computed from."""
 _CHUNK_ROWS = 2048
-KEPT_BYTES = 1 << 30
-"""Larger features are kept in a temporary file, which ends with this process."""
 
 
 class Standardised:
@@ -49,8 +47,8 @@ class PrincipalFeatures:
 
     Steps of equal size in every coordinate, as Adam's, do more along these than along single channels, and without
     the last directions most of the work and some of the noise is gone. Scaled to the same mean length for any D, so
-    that steps do the same. Kept in `dtype`, float32 or bfloat16; beyond 1 GB in a file in the folder `scratch` (by
-    default the system's for temporary files). `mean`, `std` as in Standardised.
+    that steps do the same. Kept in `dtype`, float32 or bfloat16, large ones in a file below `scratch` (see
+    `new_table`). `mean`, `std` as in Standardised.
     """
 
     def __init__(self, embeddings: Embeddings, dtype: torch.dtype = torch.float32, scratch: Path | None = None) -> None:
@@ -59,7 +57,9 @@ class PrincipalFeatures:
         self.views, self._num_rows = standardised.views, standardised.num_rows
         self._directions = _find_directions(standardised)
         self.dim = self._directions.shape[1]
-        self._kept = _allocate(len(self.views) * self._num_rows, self.dim, dtype, scratch)  # plain above mirrored
+        num_bytes = self.dim * dtype.itemsize  # NumPy has no bfloat16
+        kept = new_table(len(self.views) * self._num_rows, num_bytes, np.uint8, scratch)  # plain above mirrored
+        self._kept = torch.from_numpy(kept).view(dtype)
         directions = self._directions.to(dtype)
         for start in range(0, self._num_rows, _CHUNK_ROWS):
             part = np.arange(start, min(start + _CHUNK_ROWS, self._num_rows))
@@ -88,7 +88,7 @@ HeadFeatures = Standardised | PrincipalFeatures
 class StyleFeatures:
     """Square-rooted and standardised style of N images (N, S): row numbers (n,) to (n, S) float32."""
 
-    def __init__(self, style: np.ndarray) -> None:
+    def __init__(self, style: Table) -> None:
         self._style = style
         self._mean, self._std = feature_moments(style)
 
@@ -102,7 +102,7 @@ class StyleFeatures:
         return torch.stack([self._mean, self._std]).numpy()
 
 
-def feature_moments(embeddings: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+def feature_moments(embeddings: Table) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and standard deviation (D,) float32 of the square-rooted embeddings (N, D); chunks are summed in float64."""
     total, squares = torch.zeros(2, embeddings.shape[1], dtype=torch.float64)
     for start in range(0, len(embeddings), _CHUNK_ROWS):
@@ -144,12 +144,3 @@ def _find_directions(standardised: Standardised) -> torch.Tensor:
     scale = (variances[-kept:].sum() / _SQUARED_LENGTH).clamp_min(1e-12).sqrt()
     directions: torch.Tensor = (vectors[:, -kept:].flip(1) / scale).float().contiguous()
     return directions
-
-
-def _allocate(num_rows: int, dim: int, dtype: torch.dtype, scratch: Path | None) -> torch.Tensor:
-    """An uninitialised tensor (num_rows, dim): in memory or, if it is too large, in a file."""
-    if num_rows * dim * dtype.itemsize <= KEPT_BYTES:
-        return torch.empty(num_rows, dim, dtype=dtype)
-    with tempfile.TemporaryFile(dir=scratch) as file:  # it has no name and lives as long as its map
-        raw = np.memmap(file, np.uint8, "w+", shape=(num_rows, dim * dtype.itemsize))
-        return torch.from_numpy(raw).view(dtype)

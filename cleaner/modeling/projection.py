@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse.linalg import eigsh
 
+from cleaner.modeling.columns import Table
+
 UMAP_MOST_IMAGES = 50_000
 """Beyond, UMAP takes hours; principal directions take one pass."""
 _UMAP_DIRECTIONS = 50
@@ -19,7 +21,7 @@ def has_umap() -> bool:
     return importlib.util.find_spec("umap") is not None
 
 
-def project(embeddings: np.ndarray, method: str, seed: int) -> np.ndarray:
+def project(embeddings: Table, method: str, seed: int) -> np.ndarray:
     """Points (N, 2) float32, each coordinate 0 to 1, of `embeddings` (N, D) float16 or float32.
 
     `method`: `umap` (McInnes, Healy & Melville 2018) on the first 50 principal directions, or `principal`: the first
@@ -34,7 +36,7 @@ def project(embeddings: np.ndarray, method: str, seed: int) -> np.ndarray:
     return np.asarray(np.clip((points - low) / np.maximum(high - low, 1e-9), 0, 1), np.float32)
 
 
-def principal_coordinates(embeddings: np.ndarray, num: int) -> np.ndarray:
+def principal_coordinates(embeddings: Table, num: int) -> np.ndarray:
     """Coordinates (N, num) float32 along the first principal directions; reads a chunk of `embeddings` at a time."""
     num_rows, dim = embeddings.shape
     total, products = np.zeros(dim), np.zeros((dim, dim))

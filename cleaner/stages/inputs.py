@@ -7,13 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from cleaner.config import RunOptions, ScanSettings
 from cleaner.dataset.files import FoundFile
 from cleaner.dataset.images import ImageFacts
 from cleaner.dataset.inspection import Limits, inspect_files
-from cleaner.dataset.locations import locate
+from cleaner.dataset.locations import is_remote, locate
 from cleaner.dataset.names import image_path
 from cleaner.dataset.workspace import Workspace
 from cleaner.engine.engine import open_engine
@@ -51,6 +52,12 @@ def task_cache(workspace: Workspace, options: RunOptions) -> Path:
     return locate(options.storage) if options.storage else workspace.cache.absolute()
 
 
+def files_of(workspace: Workspace, options: RunOptions) -> Path:
+    """Where features too large for memory lie: beside the tasks' results, or here if those are behind a URL."""
+    cache = task_cache(workspace, options)
+    return workspace.cache.absolute() if is_remote(cache) else cache
+
+
 def inspect_with_engine(
     workspace: Workspace, files: Sequence[FoundFile], title: str, folder: str, limits: Limits, options: RunOptions
 ) -> list[ImageFacts]:
@@ -78,12 +85,32 @@ def scan_limits(workspace: Workspace) -> Limits:
     return Limits(*named)
 
 
+class ImagePaths(Sequence[Path]):
+    """Files of manifest rows, followed by those outside: each path is made when it is asked for."""
+
+    def __init__(self, images_root: Path, file_names: np.ndarray, outside: Sequence[Path]) -> None:
+        """`file_names`: (N,) object."""
+        self._root, self._names, self._outside = images_root, file_names, outside
+
+    def __len__(self) -> int:
+        return len(self._names) + len(self._outside)
+
+    def __getitem__(self, which: Any) -> Any:
+        """One path, or a list of those of a slice."""
+        if isinstance(which, slice):
+            return [self[number] for number in range(*which.indices(len(self)))]
+        number = range(len(self))[which]
+        if number < len(self._names):
+            return image_path(self._root, self._names[number])
+        return self._outside[number - len(self._names)]
+
+
 def image_paths(
     images_root: Path, rows: pd.DataFrame, outside: Sequence[tuple[str, Path]] = ()
-) -> tuple[list[str], list[Path]]:
+) -> tuple[list[str], ImagePaths]:
     """Ids and files of manifest rows in their order, followed by those of `outside` images (image_id, path)."""
     ids = [*rows["image_id"], *(i for i, _ in outside)]
-    return ids, [*(image_path(images_root, name) for name in rows["file_name"]), *(p for _, p in outside)]
+    return ids, ImagePaths(images_root, rows["file_name"].to_numpy(object), [p for _, p in outside])
 
 
 def embed_rows(
@@ -98,7 +125,7 @@ def embed_rows(
 ) -> Embeddings:
     """Embeddings of manifest rows in their order, followed by those of `outside` images (image_id, path).
 
-    Those of several backbones are joined.
+    Those of several backbones lie side by side; large ones in files below the cache, see `modeling/columns.py`.
     """
     from cleaner.modeling.backbones import num_threads  # loads torch, which scan does without
     from cleaner.modeling.embeddings import compute_embeddings, join_embeddings
@@ -118,6 +145,7 @@ def embed_rows(
             map_shards=partial(engine.map, threads=num_threads(), gpu=on_gpu) if engine.is_cluster else None,
             with_style=with_style,
             file_timeout_s=file_timeout_s,
+            scratch=files_of(workspace, options),
             title=f"embedding, {number} of {len(backbones)}" if len(backbones) > 1 else "embedding",
         )
         for number, backbone in enumerate(backbones, 1)

@@ -53,9 +53,13 @@ class Eye:
     """(Q, E): see `quantiles_of`."""
     classes: list[str]
 
-    def see(self, embeddings: Embeddings, rows: pd.DataFrame) -> tuple[list[np.ndarray], np.ndarray]:
-        """Features (n, D) of the n manifest `rows` for each kind of content, and ranks (n, E) of their evidence."""
-        sources = [embeddings.mean(slice(None)), embeddings.style]
+    def see(self, embeddings: Embeddings, rows: pd.DataFrame, part: slice) -> tuple[list[np.ndarray], np.ndarray]:
+        """Features (n, D) of a part of manifest `rows` for each kind of content, and ranks (n, E) of their evidence.
+
+        `embeddings`: those of all the rows.
+        """
+        rows, style = rows.iloc[part], embeddings.style
+        sources = [embeddings.mean(part), None if style is None else style[part]]
         contents = [standardise_by(m, x) for m, x in zip(self.moments, sources, strict=False) if x is not None]
         targets = pd.Index(self.classes).get_indexer(pd.Index(rows["clean_label"]))
         evidence = [self.fit.judge(contents[0], targets), self.neighbours.judge(contents[0]), _file_evidence(rows)]

@@ -18,6 +18,7 @@ from cleaner.scoring.noise_judge import NoiseJudge, NoiseScorer
 from cleaner.stages.noise_features import Eye
 
 FILE = "model.safetensors"
+_CHUNK_ROWS = 2048
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,11 @@ class KeptNoise:
 
     def noise_probs(self, embeddings: Embeddings, rows: pd.DataFrame) -> np.ndarray:
         """Probability of noise (n,) float32 of n manifest `rows` that were not in the run, with their embeddings."""
-        return self.judge.judge(*self.eye.see(embeddings, rows))
+        probs = np.empty(len(rows), np.float32)
+        for start in range(0, len(rows), _CHUNK_ROWS):
+            part = slice(start, start + _CHUNK_ROWS)
+            probs[part] = self.judge.judge(*self.eye.see(embeddings, rows, part))
+        return probs
 
     def write(self, folder: Path) -> str:
         """Write it; returns the file's name."""

@@ -155,7 +155,7 @@ def _sizes(
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Bytes of memory at the peak and of disk, by what takes them."""
     kept = [*embeddings.views, *([] if embeddings.style is None else [embeddings.style])]
-    embedded = num_images * sum(values.shape[1] * values.itemsize for values in kept)
+    embedded = num_images * sum(values.shape[1] * values.dtype.itemsize for values in kept)
     memory = {
         "program": _peak_memory_bytes(),
         "embeddings": _EMBEDDING_COPIES * embedded,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from cleaner.modeling import features as module
+from cleaner.modeling import columns
 from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.features import PrincipalFeatures, Standardised
 
@@ -59,14 +60,15 @@ def test_features_in_a_file_are_those_in_memory(
     embeddings: Embeddings, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     in_memory = PrincipalFeatures(embeddings, dtype)
-    monkeypatch.setattr(module, "KEPT_BYTES", 1000)
-    with pytest.raises(FileNotFoundError):
-        PrincipalFeatures(embeddings, dtype, tmp_path / "absent")
+    monkeypatch.setattr(columns, "BYTES_IN_MEMORY", 1000)
     in_file = PrincipalFeatures(embeddings, dtype, tmp_path)
-    assert not list(tmp_path.iterdir())  # it has no name: nothing is left behind, whatever happens
+    assert len(list(tmp_path.rglob("*.table"))) == 1
     rows, mirrored = torch.tensor([5, 1, 5, 399]), torch.tensor([False, True, True, False])
     assert in_file.take(rows, mirrored).dtype == dtype
     assert torch.equal(in_file.take(rows, mirrored), in_memory.take(rows, mirrored))
+    del in_file
+    gc.collect()
+    assert not list(tmp_path.rglob("*.table"))
     one_view = in_memory("mirrored", np.array([1, 5]))
     assert torch.equal(in_memory.take(rows, mirrored)[1:3].float(), one_view)
 
