@@ -20,6 +20,7 @@ from cleaner.dataset.names import image_path
 from cleaner.dataset.stage_tables import CLASSES, read_stage_table
 from cleaner.dataset.workspace import RECORD, StageRecord, Workspace
 from cleaner.errors import CleanerError, StaleStageError
+from cleaner.review.votes import Votes, read_votes
 
 _TEXTS = (
     "drop_stage",
@@ -59,6 +60,8 @@ class Catalogue:
     follows_links: bool
     findings: pd.DataFrame
     """Suspected classes (index: label): finding, overlaps_with, recognised_with, separability; docs/manifest.md."""
+    votes: Votes
+    """How annotators voted on the images."""
 
     @cached_property
     def row_of(self) -> dict[str, int]:
@@ -180,6 +183,7 @@ def _read(workspace: Workspace, stage: str, warning: str) -> Catalogue:
         file_timeout_s=float(scan.get("file_timeout", ScanSettings.file_timeout)),
         follows_links=bool(scan.get("follow_symlinks", False)),
         findings=_findings(workspace, stage),
+        votes=read_votes(workspace, rows["file_name"]),
     )
 
 

@@ -73,7 +73,8 @@ def find_label_issues(kind: QueueKind, sources: Sources) -> Queue:
         if by_rule and not np.isnan(ordered["score"].iloc[i]):
             known.append(f"wrong label: {ordered['score'].iloc[i]:.0%}")
         known.append(f"{ordered['given'].iloc[i]}: {float(rows['self_confidence'].iloc[row]):.0%}")
-        return [*known, f"{ordered['suggested'].iloc[i]}: {found.suggested_prob[row]:.0%}"]
+        known.append(f"{ordered['suggested'].iloc[i]}: {found.suggested_prob[row]:.0%}")
+        return [*known, *catalogue.votes.words(row)]
 
     learns = sources.labels is not None
     return Queue(kind, ordered, score_name=score_name, choices=choices, facts=facts, learns=learns)

@@ -44,11 +44,11 @@ def run_scan(workspace: Workspace, images_root: Path, settings: ScanSettings, op
     Without a labels file, a file's label and split come from its folders (see `read_folders`). With one, the listed
     files are the data set: a listed file that does not exist has a row with fault `missing`; files that are not listed
     get no row, and a warning and `counts.unlisted` say how many. With one of several annotators, `scan/votes.parquet`
-    holds their votes. `counts.passed_over` counts folders whose files get no row. Images whose size and mtime have not
-    changed since an earlier scan into this workspace are not read again.
+    holds their votes. `counts.passed_over` counts folders whose files get no row, and images in no class folder. Images
+    whose size and mtime have not changed since an earlier scan into this workspace are not read again.
 
-    Raises BadInputError if the root holds no files or no class folders, if a sound image lies in no class folder, or
-    if the labels file cannot be used; UsageError if the workspace lies among the images, or, unless `options.yes`, for
+    Raises BadInputError if the root holds no files or no class folders, if as many images lie in no class folder, or if
+    the labels file cannot be used; UsageError if the workspace lies among the images, or, unless `options.yes`, for
     a quality issue to drop that is a property of the set.
     """
     run = StageRun.open(workspace, "scan", settings, options)

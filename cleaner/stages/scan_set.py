@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from pathlib import Path
 
 import pandas as pd
@@ -13,13 +13,14 @@ from cleaner.config import ScanSettings
 from cleaner.dataset.class_folders import TRAIN, holds_image, read_folders, read_splits
 from cleaner.dataset.class_names import find_alike, read_class_names
 from cleaner.dataset.files import FoundFile, find_file
-from cleaner.dataset.images import inspect_image
 from cleaner.dataset.label_lists import LabelList, read_labels
 from cleaner.dataset.locations import is_remote
 from cleaner.dataset.tree_lists import about_links, read_inside, read_metadata, refuse_unreadable
 from cleaner.errors import BadInputError, first_few
 from cleaner.setting import read_pairs
-from cleaner.worker_pool import WorkerDiedError, WorkerPool
+
+OUTSIDE = "images in no class folder"
+"""Under this name they are counted among what is passed over."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class ScanSet:
     votes: pd.DataFrame | None = None
     """With a list of annotators: see `LabelList`."""
     passed_over: dict[str, int] = field(default_factory=dict)
-    """Folders that belong to no split, and the number of files in each."""
+    """Folders that belong to no split, and the number of files in each; images in no class folder under `OUTSIDE`."""
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -48,8 +49,8 @@ def choose_files(root: Path, found: list[FoundFile], settings: ScanSettings, *, 
 
     `adds`: it is to be added to another one, so it may well have one class, and no training images.
 
-    Raises BadInputError for a tree without class folders, an image outside of them, or a list or names that cannot be
-    used; UsageError for a folder of `--splits` that holds no files.
+    Raises BadInputError for a tree without class folders, or with as many images outside of them, or a list or names
+    that cannot be used; UsageError for a folder of `--splits` that holds no files.
     """
     columns = dict(read_pairs(settings.columns))
     listed: LabelList | None
@@ -86,7 +87,7 @@ def choose_files(root: Path, found: list[FoundFile], settings: ScanSettings, *, 
 
 
 def _from_folders(root: Path, found: list[FoundFile], settings: ScanSettings) -> ScanSet:
-    """All files, labelled by their folders; those that are no images need no label."""
+    """All files, labelled by their folders; those that are no images need no label, images without one get no row."""
     files = found[: settings.limit] if settings.limit else found
     if not holds_image(files):
         refuse_unreadable(root, files)
@@ -98,21 +99,32 @@ def _from_folders(root: Path, found: list[FoundFile], settings: ScanSettings) ->
             found=f"{len(files):,} files, such as {files[0].name}",
             next_step="sort the images into class folders, or give a list with --labels FILE",
         )
-    stray = [file for file, label in zip(tree.files, tree.labels, strict=True) if not (label or file.fault)]
-    _refuse_images(root, stray, settings)
-    return ScanSet(tree.files, tree.labels, tree.splits, passed_over=tree.passed_over, warnings=list(tree.warnings))
+    chosen = ScanSet(tree.files, tree.labels, tree.splits, passed_over=tree.passed_over, warnings=list(tree.warnings))
+    return _without_stray(root, chosen)
 
 
-def _refuse_images(root: Path, stray: list[FoundFile], settings: ScanSettings) -> None:
-    """Raise BadInputError if one of the `stray` files, which have no label, is an image; other files need none."""
-    with WorkerPool(1, cpu_limit_s=settings.file_timeout) as pool:
-        for file in stray:
-            with contextlib.suppress(WorkerDiedError):
-                if not pool.call(inspect_image, file.path, settings.max_pixels).fault:
-                    raise BadInputError(
-                        f"{root / file.name}: an image in no class folder, so it has no label",
-                        next_step="move it into its class folder, or give a list with --labels FILE",
-                    )
+def _without_stray(root: Path, chosen: ScanSet) -> ScanSet:
+    """The set less images in no class folder, with a warning; BadInputError if no fewer than the files in one."""
+    has_row = [label != "" or not holds_image([file]) for file, label in zip(chosen.files, chosen.labels, strict=True)]
+    if all(has_row):
+        return chosen
+    stray = [file.name for file, stays in zip(chosen.files, has_row, strict=True) if not stays]
+    num_labelled = sum(label != "" for label in chosen.labels)
+    if len(stray) >= num_labelled:
+        raise BadInputError(
+            f"{root}: {len(stray):,} images in no class folder, such as {stray[0]}, so they have no label",
+            expected=f"fewer than the {num_labelled:,} files in class folders",
+            next_step="move them into their class folders, or give a list with --labels FILE",
+        )
+    told = f"{len(stray):,} images lie in no class folder, have no label and are passed over: {first_few(stray)}"
+    return replace(
+        chosen,
+        files=list(compress(chosen.files, has_row)),
+        labels=list(compress(chosen.labels, has_row)),
+        splits=list(compress(chosen.splits, has_row)),
+        passed_over=chosen.passed_over | {OUTSIDE: len(stray)},
+        warnings=[*chosen.warnings, told],
+    )
 
 
 def _from_list(root: Path, found: list[FoundFile], listed: LabelList, settings: ScanSettings) -> ScanSet:

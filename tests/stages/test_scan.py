@@ -144,6 +144,27 @@ def test_what_is_passed_over_is_counted_and_told(tmp_path: Path, work: Path) -> 
     assert rows["split"].tolist() == ["held"]
 
 
+def test_images_in_no_class_folder_are_passed_over_and_told(tmp_path: Path, work: Path) -> None:
+    root = tmp_path / "images"
+    for i in range(4):
+        save(root / f"{'ab'[i % 2]}/{i}.png", picture(i))
+    shutil.copy(root / "a/0.png", root / "cover.png")
+    shutil.copy(root / "b/1.png", root / "no_suffix")
+    (root / "notes.txt").write_text("about the set")
+    recorder = Recorder()
+    rows, result = scan(root, work, progress=recorder)
+    assert rows["label"].to_dict() == {"a/0.png": "a", "a/2.png": "a", "b/1.png": "b", "b/3.png": "b", "notes.txt": ""}
+    assert (rows["duplicate_group"] == -1).all() and rows["fault"]["notes.txt"] == "not_an_image"
+    assert result.record.counts["passed_over"] == {"images in no class folder": 2}
+    assert any("2 images lie in no class folder" in w and "cover.png, no_suffix" in w for w in recorder.warnings)
+    for split, i in (("train", 5), ("val", 6)):
+        save(tmp_path / f"split/{split}/owl/1.png", picture(i))
+    save(tmp_path / "split/train/montage.jpg", picture(7))
+    rows, result = scan(tmp_path / "split", tmp_path / "other")
+    assert rows.index.tolist() == ["train/owl/1.png", "val/owl/1.png"]
+    assert result.record.counts["passed_over"] == {"images in no class folder": 1}
+
+
 def test_classes_whose_names_read_alike_are_told_and_merged_on_request(tmp_path: Path, work: Path) -> None:
     root = tmp_path / "images"
     for i, name in enumerate(("Fox", "Fox", "fox", "owl")):
@@ -245,7 +266,7 @@ def test_roots_that_cannot_be_scanned(tmp_path: Path, work: Path) -> None:
         scan(tmp_path / "flat", work)
     assert "--labels" in caught.value.next_step
     save(tmp_path / "flat/a/2.png", picture(1))
-    with pytest.raises(BadInputError, match=r"1\.png: an image in no class folder"):
+    with pytest.raises(BadInputError, match=r"1 images in no class folder, such as 1\.png"):
         scan(tmp_path / "flat", work)
     with pytest.raises(UsageError, match="lies among the images"):
         scan(tmp_path / "flat", tmp_path / "flat/work")
