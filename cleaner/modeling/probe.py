@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,8 @@ from cleaner.modeling.schedule import learning_rate_share
 from cleaner.scoring.held_out import HeldOut, predict_each
 from cleaner.scoring.out_of_fold import OutOfFold
 
+_FORMAT = "probe-2"
+"""Part of the key of every stored fit; changes with what a fit computes."""
 _BATCH_SIZES = (16, 1024)
 _STEPS_PER_EPOCH = 30
 """Batch sizes give this many steps, within bounds: small sets are trained as far as large ones."""
@@ -30,22 +34,23 @@ _WARMUP = 0.1
 _CHUNK_VALUES = 200_000
 _CHUNK_ROWS = 2048
 """Rows predicted at once: the first / classes, but at most the second."""
+_BATCHES_AHEAD = 4
+_DECAY_OF_MEANS, _TINY = (0.9, 0.999), 1e-8
+"""Of AdamW, as torch has them."""
 _THREADED_VALUES = 200_000
 """With this many weights in all heads, a step is worth more than one thread."""
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """B rows, each mixed with another row of the batch."""
+    """B rows, each mixed with the one before it, the first with the last; their order is random."""
 
     positions: torch.Tensor
     """(B,) int64 in the rows learned from."""
     features: torch.Tensor
     """(B, D)."""
-    mate: torch.Tensor
-    """(B,) int64: which row of the batch each is mixed with."""
-    share: torch.Tensor
-    """(B,) float32: a row's own share of its mixture."""
+    share: torch.Tensor | None
+    """(B,) float32: a row's own share of its mixture; None where none is mixed."""
 
 
 class ProbeLearner:
@@ -63,7 +68,7 @@ class ProbeLearner:
         self, embeddings: Embeddings, num_classes: int, precision: str = "fp32", scratch: Path | None = None
     ) -> None:
         self.num_classes = num_classes
-        self.identity = f"{embeddings.origin.key} {precision}"
+        self.identity = f"{embeddings.origin.key} {precision} {_FORMAT}"
         self.card = probe_card(embeddings)
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.features = PrincipalFeatures(embeddings, dtype, scratch)
@@ -85,12 +90,8 @@ class ProbeLearner:
         num_models, num_classes, dim = len(job.sample_weights), self.num_classes, self.features.dim
         weight, bias = torch.zeros(num_models * num_classes, dim), torch.zeros(num_models * num_classes, 1)
         # no decay on the bias: recipe.md, section 4
-        optimizer = torch.optim.AdamW(
-            [{"params": [weight], "weight_decay": recipe.weight_decay}, {"params": [bias], "weight_decay": 0.0}],
-            lr=recipe.learning_rate,
-            fused=True,
-        )
-        y, prior = torch.from_numpy(job.targets), torch.from_numpy(job.log_prior).unsqueeze(2)
+        optimizers = _AdamW(weight, recipe.weight_decay), _AdamW(bias, 0.0)
+        y, prior = torch.from_numpy(job.targets), torch.from_numpy(job.log_prior).view(num_models * num_classes, 1)
         w = torch.from_numpy(job.sample_weights.astype(np.float32))
         w = w / w.sum(1, keepdim=True).clamp_min(1e-12) * len(job.rows)
         batch_size = _batch_size(len(job.rows))
@@ -99,18 +100,19 @@ class ProbeLearner:
         num_steps = recipe.epochs * steps_per_epoch
         with _threads_for(weight.numel()):
             for step, batch in enumerate(_made_ahead(batches)):
-                x, mate, share = batch.features, batch.mate, batch.share
+                x = batch.features
                 # classes by images: softmax then runs along whole rows of memory, whatever the number of classes
-                logits = (weight.to(x.dtype) @ x.T).float() + bias
-                # a linear head's logits for a mixture are the mixture of its logits
-                mixed = logits.index_select(1, mate).lerp_(logits, share).view(num_models, num_classes, -1) + prior
-                slope = _slope(mixed, y, w, batch).view(num_models * num_classes, -1)
-                slope = (share * slope).index_add_(1, mate, (1 - share) * slope)
-                weight.grad, bias.grad = (slope.to(x.dtype) @ x).float(), slope.sum(1, keepdim=True)
+                logits = (weight.to(x.dtype) @ x.T).float()
+                if batch.share is not None:
+                    # a linear head's logits for a mixture are the mixture of its logits
+                    logits = logits.roll(1, 1).lerp_(logits, batch.share)
+                logits = logits.add_(bias + prior).view(num_models, num_classes, -1)
+                slope = _slope(logits, y, w, batch).view(num_models * num_classes, -1)
                 share_of_peak = learning_rate_share(step / num_steps, warmup=_WARMUP, floor=recipe.floor)
-                for group in optimizer.param_groups:
-                    group["lr"] = recipe.learning_rate * share_of_peak
-                optimizer.step()
+                for optimizer, gradient in zip(
+                    optimizers, ((slope.to(x.dtype) @ x).float(), slope.sum(1, keepdim=True)), strict=True
+                ):
+                    optimizer.step(gradient, recipe.learning_rate * share_of_peak)
                 if (step + 1) % steps_per_epoch == 0:
                     job.on_epoch()
         # a model must not predict a class that it never saw
@@ -131,12 +133,11 @@ class ProbeLearner:
                 if recipe.view == "either":
                     mirrored = torch.rand(num, generator=generator) < 0.5
                 x = self.features.take(numbers[batch], mirrored)
-                if recipe.mixup == 0:
-                    yield _Batch(batch, x, torch.arange(num), torch.ones(num))
-                    continue
-                gamma = torch._standard_gamma(torch.full((num, 2), recipe.mixup), generator=generator)
-                share = gamma.max(1).values / gamma.sum(1).clamp_min(1e-12)
-                yield _Batch(batch, x, torch.randperm(num, generator=generator), share)
+                share = None
+                if recipe.mixup:
+                    gamma = torch._standard_gamma(torch.full((num, 2), recipe.mixup), generator=generator)
+                    share = gamma.max(1).values / gamma.sum(1).clamp_min(1e-12)
+                yield _Batch(batch, x, share)
 
 
 @dataclass(frozen=True)
@@ -182,12 +183,16 @@ def _batch_size(num_rows: int) -> int:
 
 
 def _made_ahead(batches: Iterator[_Batch]) -> Iterator[_Batch]:
-    """The batches, each made by another thread while the one before is trained on."""
+    """The batches, a few at a time made by another thread while those before are trained on."""
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = pool.submit(next, batches, None)
-            yield batch
+
+        def more() -> Future[list[_Batch]]:
+            return pool.submit(list, itertools.islice(batches, _BATCHES_AHEAD))
+
+        coming = more()
+        while made := coming.result():
+            coming = more()
+            yield from made
 
 
 @contextmanager
@@ -201,17 +206,41 @@ def _threads_for(num_values: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _slope(logits: torch.Tensor, y: torch.Tensor, w: torch.Tensor, batch: _Batch) -> torch.Tensor:
-    """Gradient (M, K, B), with respect to the logits of B mixtures, of the batch's mean weighted cross-entropy.
+class _AdamW:
+    """AdamW on one tensor, in place: for small heads what torch.optim does around a step takes longer than the step."""
 
-    Each half of a mixture counts by its own row's weight; a mixture with a row that a model must not learn from does
-    not count: otherwise the held-out fold would leak in through its mates.
+    def __init__(self, values: torch.Tensor, weight_decay: float) -> None:
+        self._values, self._weight_decay, self._num_steps = values, weight_decay, 0
+        self._mean, self._square = torch.zeros_like(values), torch.zeros_like(values)
+
+    def step(self, gradient: torch.Tensor, learning_rate: float) -> None:
+        """Take a step against `gradient`."""
+        self._num_steps += 1
+        (slow, slower), num = _DECAY_OF_MEANS, self._num_steps
+        self._mean.lerp_(gradient, 1 - slow)
+        self._square.mul_(slower).addcmul_(gradient, gradient, value=1 - slower)
+        spread = self._square.sqrt().div_(math.sqrt(1 - slower**num)).add_(_TINY)
+        self._values.mul_(1 - learning_rate * self._weight_decay)
+        self._values.addcdiv_(self._mean, spread, value=-learning_rate / (1 - slow**num))
+
+
+def _slope(logits: torch.Tensor, y: torch.Tensor, w: torch.Tensor, batch: _Batch) -> torch.Tensor:
+    """Gradient (M, K, B), with respect to the logits of B rows, of their mixtures' mean weighted cross-entropy.
+
+    `logits` (M, K, B) are those of the mixtures; they are overwritten. Each half of a mixture counts by its own row's
+    weight; a mixture with a row that a model must not learn from does not count: otherwise the held-out fold would leak
+    in through its mates.
     """
-    own, other, share = batch.positions, batch.positions[batch.mate], batch.share
-    own_w, other_w = w.index_select(1, own), w.index_select(1, other)  # (M, B)
-    learned = ((own_w > 0) & (other_w > 0)) / len(own)
-    own_w, other_w = share * own_w * learned, (1 - share) * other_w * learned
-    slope = logits.softmax(1).mul_((own_w + other_w).unsqueeze(1))
-    for weights, rows in ((own_w, own), (other_w, other)):
-        slope.scatter_add_(1, y[rows].expand(len(logits), 1, -1), -weights.unsqueeze(1))
-    return slope
+    own_w, own_y, share = w.index_select(1, batch.positions), y[batch.positions], batch.share
+    slope = logits.softmax(1)
+    if share is None:
+        own_w = own_w / len(own_y)
+        slope.mul_(own_w.unsqueeze(1))
+        return slope.scatter_add_(1, own_y.expand(len(slope), 1, -1), -own_w.unsqueeze(1))
+    other_w, other_y = own_w.roll(1, 1), own_y.roll(1)
+    learned = ((own_w > 0) & (other_w > 0)) / len(own_y)
+    own_w, other_w = own_w * share * learned, other_w * (1 - share) * learned
+    slope.mul_((own_w + other_w).unsqueeze(1))
+    for weights, classes in ((own_w, own_y), (other_w, other_y)):
+        slope.scatter_add_(1, classes.expand(len(slope), 1, -1), -weights.unsqueeze(1))
+    return (slope * share).add_((slope * (1 - share)).roll(-1, 2))
