@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import io
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,7 +37,7 @@ from cleaner.modeling.learner import FitJob, ModelJob, Predictor
 from cleaner.modeling.networks import seeded
 from cleaner.modeling.recipes import ProbeRecipe
 from cleaner.modeling.schedule import learning_rate_share
-from cleaner.scoring.held_out import HeldOut, predict_each
+from cleaner.scoring.held_out import HeldOutByModel, predict_by_model
 from cleaner.scoring.out_of_fold import OutOfFold
 
 CHUNK = 2000
@@ -94,9 +94,10 @@ class Resnet9Learner:
                 models.append(self._fit_one(kept, job.on_epoch))
         return models
 
-    def fit_and_predict(self, job: FitJob, held_out: Sequence[HeldOut]) -> list[tuple[Predictor, OutOfFold]]:
+    def fit_and_predict(self, job: FitJob, held_out: HeldOutByModel) -> tuple[list[Predictor], OutOfFold]:
         """See Learner.fit_and_predict."""
-        return predict_each(self.fit(job), held_out)
+        models = self.fit(job)
+        return models, predict_by_model(models, held_out)
 
     def _fit_one(self, job: ModelJob, on_epoch: Callable[[], None]) -> Predictor:
         recipe = job.recipe

@@ -1,23 +1,31 @@
-"""How time and memory of the label passes grow with the number of images.
+"""How time and memory of the label passes grow with the number of images, on one machine or on the nodes of a cluster.
 
     python benchmarks/label_scale.py [--images 10000 100000 1000000] [--classes 5000] [--dim 256] [--csv FILE]
+    python benchmarks/label_scale.py --images 200000 --nodes 0 1 2 [--kill]
 
-Synthetic embeddings of so many images in 5,000 classes, 10 % wrong labels, closed-form heads, through the coarse pass
-and (without --coarse-only) the rule auto, in a process of its own for each size. One table: seconds, peak memory,
-seconds per image against the smallest size, F1 of what the recipe finds and of what auto drops. --csv writes seconds
-and peak memory for plot_growth.py.
+Synthetic embeddings of so many images in 5,000 classes, in files, 10 % wrong labels, closed-form heads, through the
+coarse pass and (without --coarse-only) the fine pass and the rule auto, in a process of its own for each size. One
+table: seconds, peak memory without what files back, seconds per image against the smallest size, F1 of what the passes
+find and of what auto drops, a digest of all decisions and probabilities. --csv writes seconds and peak memory for
+plot_growth.py. --nodes: on a Ray cluster of so many nodes of one core each, all on this machine; 0 without Ray. --kill:
+one of several nodes is killed in the midst of the work.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
-import resource
+import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,19 +39,20 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=256)
     parser.add_argument("--coarse-only", action="store_true")
     parser.add_argument("--csv", type=Path)
-    parser.add_argument("--one", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--nodes", nargs="+", type=int, default=[0])
+    parser.add_argument("--kill", action="store_true")
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
-        row = run_labels(args.one, args.classes, args.dim, with_rule=not args.coarse_only)
-        row["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(json.dumps(row))
+        print(json.dumps(run_labels(args.images[0], args)))
         return
     rows = []
-    for size in args.images:
-        command = [sys.executable, __file__, "--one", str(size), "--classes", str(args.classes), "--dim", str(args.dim)]
-        command += ["--coarse-only"] * args.coarse_only
+    for size, nodes in itertools.product(args.images, args.nodes):
+        numbers = {"images": size, "classes": args.classes, "dim": args.dim, "nodes": nodes}
+        command = [sys.executable, __file__, "--one", *(str(v) for k, n in numbers.items() for v in (f"--{k}", n))]
+        command += ["--coarse-only"] * args.coarse_only + ["--kill"] * (args.kill and nodes > 1)
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        rows.append({"images": size} | json.loads(done.stdout.splitlines()[-1]))
+        rows.append({"images": size, "nodes": nodes} | json.loads(done.stdout.splitlines()[-1]))
         print(rows[-1], file=sys.stderr, flush=True)
     table = pd.DataFrame(rows)
     per_image = table["coarse_seconds"] / table["images"]
@@ -54,9 +63,9 @@ def main() -> None:
         pd.DataFrame(grown).assign(command="labels, coarse pass").to_csv(args.csv, index=False)
 
 
-def run_labels(num: int, num_classes: int, dim: int, *, with_rule: bool) -> dict[str, float]:
-    """The coarse pass, then the rule, over one synthetic set."""
-    from cleaner.dataset.store import ArrayStore
+def run_labels(num: int, args: argparse.Namespace) -> dict[str, Any]:
+    """The passes, then the rule, over one synthetic set."""
+    from cleaner.dataset.store import ArrayStore, digest_of
     from cleaner.modeling.closed_form import ClosedFormLearner
     from cleaner.progress import Silent
     from cleaner.scoring.groups import assign_folds
@@ -64,41 +73,113 @@ def run_labels(num: int, num_classes: int, dim: int, *, with_rule: bool) -> dict
     from cleaner.stages.labels.issue_estimate import estimate_issues
     from cleaner.stages.labels.passes import run_pass
 
-    views, right, given = synthetic(num, num_classes, dim)
-    rows = np.arange(num)
-    labels = LabelSet(
-        targets=given,
-        fold=assign_folds(rows, given, 5, np.random.default_rng(0)),
-        groups=rows,
-        learns=np.ones(num, bool),
-        decided=np.full(num, -1),
-        num_classes=num_classes,
-        identity="scale",
-    )
-    with tempfile.TemporaryDirectory() as scratch:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        engine_of(args.nodes[0], Path(folder), kill=args.kill) as engine_map,
+        peak_memory() as peak,
+    ):
+        scratch = Path(folder)
+        views, right, given = synthetic(num, args.classes, args.dim, scratch)
+        rows = np.arange(num)
+        labels = LabelSet(
+            targets=given,
+            fold=assign_folds(rows, given, 5, np.random.default_rng(0)),
+            groups=rows,
+            learns=np.ones(num, bool),
+            decided=np.full(num, -1),
+            num_classes=args.classes,
+            identity="scale",
+        )
         started = time.monotonic()
-        learner = ClosedFormLearner(views, num_classes)
-        fits = StoredFits(labels, learner, 0, ArrayStore(Path(scratch)), Silent())
-        this = run_pass(fits, rows, top_k=5, max_rounds=8)
-        coarse = time.monotonic() - started
-        wrong = given != right
-        row = {"coarse_seconds": coarse, "coarse_f1": precision_recall_f1(~this.positive, wrong)[2]}
-        if with_rule:
-            estimate = estimate_issues(fits, this.rounds[0].predictions)
-            row["rule_seconds"] = time.monotonic() - started - coarse
+        learner = ClosedFormLearner(views, args.classes, engine_map, scratch if engine_map else None)
+        fits = StoredFits(labels, learner, 0, ArrayStore(scratch / "fits"), Silent())
+        coarse = run_pass(fits, rows, top_k=5, max_rounds=8)
+        row: dict[str, Any] = {"coarse_seconds": time.monotonic() - started}
+        wrong, outcome = given != right, [coarse.positive]
+        row["coarse_f1"] = precision_recall_f1(~coarse.positive, wrong)[2]
+        if not args.coarse_only:
+            started = time.monotonic()
+            fine = run_pass(fits, np.flatnonzero(coarse.positive), top_k=1, max_rounds=8)
+            row["fine_seconds"] = time.monotonic() - started
+            estimate = estimate_issues(fits, coarse.rounds[0].predictions)
+            row["rule_seconds"] = time.monotonic() - started - row["fine_seconds"]
+            row["fine_f1"] = precision_recall_f1(~fine.positive, wrong)[2]
             row["auto_f1"] = precision_recall_f1(estimate.flagged, wrong)[2]
-    return row
+            row["rounds"] = len(coarse.rounds) + len(fine.rounds) + len(estimate.rounds)
+            outcome += [fine.positive, estimate.issue_prob]
+    return row | {"peak_gb": max(peak), "decisions": digest_of(*outcome)[:12]}
 
 
-def synthetic(num: int, num_classes: int, dim: int) -> tuple[object, np.ndarray, np.ndarray]:
-    """Embeddings in clusters with neighbours, right and given labels, 10 % wrong."""
-    from cleaner.modeling.embeddings import Embeddings
+@contextmanager
+def engine_of(num_nodes: int, marks: Path, *, kill: bool) -> Iterator[Any]:
+    """`Engine.map` of a Ray cluster of so many nodes of one core, for a block; None for 0 nodes.
+
+    `kill`: the last node is killed once 10 marks of tasks lie below `marks`.
+    """
+    if not num_nodes:
+        yield None
+        return
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 32, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    import ray
+    from ray.cluster_utils import Cluster
+
+    from cleaner.engine.ray import RayEngine
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    engine = RayEngine(cluster.address, 0)  # joined before there is a node that may be killed
+    nodes = [cluster.add_node(num_cpus=1) for _ in range(num_nodes)]
+    cluster.wait_for_nodes()
+    over = threading.Event()
+
+    def kill_one() -> None:
+        while len(list(marks.glob("fits/unfinished/*/*.arrays"))) < 10:
+            if over.wait(0.05):
+                return
+        cluster.remove_node(nodes[-1], allow_graceful=False)
+        print("a node was killed", file=sys.stderr)
+
+    watching = threading.Thread(target=kill_one)
+    if kill:
+        watching.start()
+    try:
+        yield engine.map
+    finally:
+        over.set()
+        if kill:
+            watching.join()
+        ray.shutdown()
+        cluster.shutdown()
+
+
+@contextmanager
+def peak_memory() -> Iterator[list[float]]:
+    """GB of memory of this process that no file backs (RssAnon), for a block, looked at twenty times a second."""
+    seen, over = [0.0], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.05):
+            line = next(line for line in Path("/proc/self/status").read_text().splitlines() if "RssAnon" in line)
+            seen.append(int(line.split()[1]) / 1e6)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        thread.join()
+
+
+def synthetic(num: int, num_classes: int, dim: int, scratch: Path) -> tuple[Any, np.ndarray, np.ndarray]:
+    """Embeddings in clusters with neighbours, in files as those of a stage, right and given labels, 10 % wrong."""
+    from cleaner.modeling.columns import new_table
+    from cleaner.modeling.embedding_views import Embeddings
 
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(num_classes, dim)).astype(np.float32)
     right = rng.integers(0, num_classes, num)
     given = np.where(rng.random(num) < 0.1, rng.integers(0, num_classes, num), right)
-    views = [np.empty((num, dim), np.float16) for _ in range(2)]
+    views = [new_table(num, dim, np.float16, scratch, in_file=True) for _ in range(2)]
     for start in range(0, num, 65_536):
         part = slice(start, start + 65_536)
         base = centres[right[part]] + 1.5 * rng.normal(size=(len(right[part]), dim)).astype(np.float32)

@@ -6,19 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from safetensors import safe_open
-from safetensors.numpy import save
 
-from cleaner.dataset.store import Arrays, write_atomic
+from cleaner.dataset.store import Arrays, atomic_writer
+from cleaner.dataset.tensor_files import tensor_bytes
 
 _ABOUT = "about"
 
 
 def write_kept(path: Path, arrays: Arrays, about: dict[str, Any]) -> None:
     """Write `arrays` by name, and `about` as JSON; the same content has the same bytes."""
-    metadata = {_ABOUT: json.dumps(about)}  # one entry: safetensors writes several in any order
-    write_atomic(path, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata))
+    with atomic_writer(path) as file:
+        file.writelines(tensor_bytes(arrays, {_ABOUT: json.dumps(about)}))
 
 
 def read_kept(path: Path) -> tuple[Arrays, Any]:

@@ -7,6 +7,7 @@ import datetime
 import fcntl
 import hashlib
 import json
+import mmap
 import os
 import secrets
 import shutil
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, "np.ndarray[Any, Any]"]
 _NAME = "stored_as"
+_DIGEST_BYTES = 32
+_MAPPED_BYTES = 1 << 26
+"""Larger files of arrays are mapped, not read."""
 
 
 @contextmanager
@@ -190,16 +194,17 @@ class ArrayStore:
 
     def get(self, key: str) -> Arrays | None:
         """The arrays stored under `key`, or None if there are none or they are damaged."""
-        from safetensors.numpy import load as load_tensors  # loads numpy, which most users of this module do without
+        from cleaner.dataset.tensor_files import read_tensors  # loads numpy, which most users of this module do without
 
         path = self.path(key)
         try:
             with reading(path, "file of arrays", f"delete {self.root}"):
-                data = path.read_bytes()
-                if hashlib.sha256(memoryview(data)[32:]).digest() != data[:32]:
+                data = _read_or_map(path)
+                if hashlib.sha256(data[_DIGEST_BYTES:]).digest() != data[:_DIGEST_BYTES]:
                     raise ValueError("its digest is another")
-                arrays: Arrays = load_tensors(data[32:])
-                if _name_inside(data[32:]) not in ("", self._name(key)):
+                arrays: Arrays
+                arrays, about = read_tensors(data[_DIGEST_BYTES:])
+                if about.get(_NAME, "") not in ("", self._name(key)):  # older versions gave no name
                     raise ValueError("it was stored under another name")
                 if self.check is not None:
                     self.check(arrays)
@@ -208,14 +213,22 @@ class ArrayStore:
         return arrays
 
     def put(self, key: str, arrays: Arrays) -> None:
-        """Store `arrays` under `key`, whole or not at all."""
-        import numpy as np
-        from safetensors.numpy import save as save_tensors
+        """Store `arrays` under `key`, whole or not at all; no second copy of them is made in memory."""
+        from cleaner.dataset.tensor_files import tensor_bytes
 
-        tensors = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-        data = save_tensors(tensors, {_NAME: self._name(key)})
-        # its digest tells whether a failure of the machine damaged it
-        write_atomic(self.path(key), hashlib.sha256(data).digest() + data, lasting=False)
+        path, digest = self.path(key), hashlib.sha256()  # tells whether a failure of the machine damaged it
+        pieces = tensor_bytes(arrays, {_NAME: self._name(key)})
+        if is_remote(path):
+            data = b"".join(pieces)
+            path.write_bytes(hashlib.sha256(data).digest() + data)
+            return
+        with atomic_writer(path, lasting=False) as file:
+            file.write(bytes(_DIGEST_BYTES))
+            for piece in pieces:
+                digest.update(piece)
+                file.write(piece)
+            file.seek(0)
+            file.write(digest.digest())
 
     def _name(self, key: str) -> str:
         return f"{self.root.name}/{key}"
@@ -223,27 +236,34 @@ class ArrayStore:
     def remember(self, key: str, compute: Callable[[], Arrays]) -> Arrays:
         """The arrays stored under `key`, else those that `compute` returns, which are stored first."""
         arrays = self.get(key)
-        if arrays is None:
-            arrays = compute()
-            self.put(key, arrays)
-        return arrays
+        return arrays if arrays is not None else self._keep(key, compute())
 
     def resume(self, key: str, compute: Callable[[Path], Arrays]) -> Arrays:
         """As `remember`, for long work: `compute` gets a folder for checkpoints, removed once the result is stored."""
         arrays = self.get(key)
         if arrays is None:
             unfinished = self.root / "unfinished"
-            arrays = compute(unfinished / key)
-            self.put(key, arrays)
+            arrays = self._keep(key, compute(unfinished / key))
             clear_folder(unfinished)  # along with checkpoints of abandoned work
         return arrays
+
+    def _keep(self, key: str, arrays: Arrays) -> Arrays:
+        """Store arrays; large ones are returned as those of the file, so that they take no memory of this process."""
+        self.put(key, arrays)
+        if sum(array.nbytes for array in arrays.values()) <= _MAPPED_BYTES:
+            return arrays
+        return self.get(key) or arrays
 
     def stored_keys(self) -> list[str]:
         """All keys, sorted."""
         return sorted(p.stem for p in self.root.glob("*.arrays")) if self.root.is_dir() else []
 
 
-def _name_inside(tensors: bytes) -> str:
-    """The name under which safetensors data were stored; '' if an older version did."""
-    size = int.from_bytes(tensors[:8], "little")
-    return str(json.loads(tensors[8 : 8 + size]).get("__metadata__", {}).get(_NAME, ""))
+def _read_or_map(path: Path) -> memoryview:
+    """The bytes of a file; those of a large local one are its pages, of which a process copies what it writes to."""
+    if is_remote(path):
+        return memoryview(path.read_bytes())
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size <= _MAPPED_BYTES:
+            return memoryview(bytearray(file.read()))
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))

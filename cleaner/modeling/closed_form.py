@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
 from torch.nn import functional
 
+from cleaner.dataset.store import Arrays
 from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.features import Standardised
+from cleaner.modeling.head_tasks import (
+    Source,
+    Work,
+    map_here,
+    map_there,
+    predict_shard,
+    rows_of_predictions,
+    rows_of_sums,
+    sum_shard,
+)
 from cleaner.modeling.learner import NEVER, FitJob, ModelJob, Predictor
 from cleaner.modeling.probe import Probe, probe_card
 from cleaner.modeling.recipes import CLOSED_FORM_RECIPES, ClosedFormRecipe
-from cleaner.scoring.held_out import HeldOut, predict_each
+from cleaner.scoring.held_out import HeldOutByModel
 from cleaner.scoring.out_of_fold import OutOfFold
 
 LARGEST_FOR_STEPS = 2_000_000_000
 """Images x classes above which heads are computed in closed form: gradient steps would take hours."""
-_CHUNK = 4096
 _SAMPLE_ROWS = 2_000
 _LOG_TEMPERATURES = (0.0, 5.0)
 
@@ -29,57 +40,89 @@ class ClosedFormLearner:
 
     Sigma' = (1 - s) Sigma + s tr(Sigma)/D I (Friedman 1989; Ledoit & Wolf 2004), w_k = Sigma'^-1 mu_k,
     b_k = -mu_k' w_k / 2; logits are divided by the temperature that makes the labels of a sample of rows most likely.
-    Each model takes two passes over the data, and D x D and K x D values in memory.
+    All models of a job take one pass over the data, and D x D and K x D values each in memory. That pass and the
+    predictions are cut into shards (head_tasks.py), which a cluster may share; their sums are added up in one order.
     """
 
     recipes: tuple[ClosedFormRecipe, ...] = CLOSED_FORM_RECIPES
     final_recipe = ClosedFormRecipe("plain", "plain", 0.1)
 
-    def __init__(self, embeddings: Embeddings, num_classes: int) -> None:
+    def __init__(
+        self,
+        embeddings: Embeddings,
+        num_classes: int,
+        engine_map: Callable[..., Iterable[Arrays]] | None = None,
+        files: Path | None = None,
+    ) -> None:
+        """`engine_map`: runs tasks as `Engine.map` does, on machines that see the folder `files`; None: this one."""
         self.num_classes = num_classes
-        self.identity = f"{embeddings.origin.key} closed form"
+        self.identity = f"{embeddings.origin.key} closed form by shards"
         self.card = probe_card(embeddings)
-        self.features = Standardised(embeddings)
+        self._engine_map = engine_map
+        self._embeddings = embeddings if files is None else embeddings.in_files(files)
+        self.features = Standardised(self._embeddings)
 
-    def fit_and_predict(self, job: FitJob, held_out: Sequence[HeldOut]) -> list[tuple[Predictor, OutOfFold]]:
+    def fit_and_predict(self, job: FitJob, held_out: HeldOutByModel) -> tuple[list[Predictor], OutOfFold]:
         """See Learner.fit_and_predict."""
-        return predict_each(self.fit(job), held_out)
+        heads = self._fit(job)
+        arrays = {
+            "weight": np.stack([head.weight.numpy() for head in heads]),
+            "bias": np.stack([head.bias.numpy() for head in heads]),
+            "num_others": np.array([held_out.num_others]),
+        } | {name: getattr(held_out, name) for name in ("rows", "given", "model", "scorable")}
+        num_others = min(held_out.num_others, self.num_classes - 1)
+        size = rows_of_predictions(self.num_classes)
+        work = Work(predict_shard, arrays, size, size * (16 + 6 * num_others))
+        result = OutOfFold.empty(held_out.given, self.num_classes, num_others)
+        for part, found in self._map(work, job):
+            result.put(part, OutOfFold.from_arrays(held_out.given[part], found))
+        return list(heads), result
 
     def fit(self, job: FitJob) -> list[Predictor]:
-        """See Learner.fit."""
-        heads = [self._fit_one(model) for model in job.models()]
+        """See Learner.fit; the models of a job may differ in which rows they leave out, not in what a row counts."""
+        return list(self._fit(job))
+
+    def _fit(self, job: FitJob) -> list[Probe]:
+        recipe = job.recipe
+        assert isinstance(recipe, ClosedFormRecipe)
+        learned, sums = self._sum(job, recipe)
+        heads = []
+        for model, kinds in zip(job.models(), learned, strict=True):
+            of_model = {name: values[kinds].sum(0) for name, values in sums.items()}
+            weight, bias = _discriminant(of_model, recipe.shrinkage)
+            temperature = self._temperature(model, weight, bias)
+            absent = torch.from_numpy(of_model["counts"] <= 0)
+            heads.append(Probe(self.features, weight / temperature, (bias / temperature).masked_fill(absent, NEVER)))
         job.on_epoch()
         return heads
 
-    def _fit_one(self, job: ModelJob) -> Predictor:
-        recipe = job.recipe
-        assert isinstance(recipe, ClosedFormRecipe)
-        y, w = torch.from_numpy(job.targets), torch.from_numpy(job.weights.astype(np.float32))
-        weight, bias = self._discriminant(job.rows, y, w, recipe)
-        temperature = self._temperature(job, weight, bias)
-        absent = torch.bincount(y, weights=w, minlength=self.num_classes) <= 0
-        return Probe(self.features, weight / temperature, (bias / temperature).masked_fill(absent, NEVER))
+    def _sum(self, job: FitJob, recipe: ClosedFormRecipe) -> tuple[np.ndarray, Arrays]:
+        """Which of P kinds of rows each model learns from, (M, P) bool, and the sums over each kind."""
+        weights = job.sample_weights.max(0).astype(np.float32)
+        if any((mine[mine > 0] != weights[mine > 0]).any() for mine in job.sample_weights):
+            raise ValueError("models of one job give a row different weights")
+        used = np.flatnonzero(weights > 0)
+        kinds, learned = _kinds_of_rows(job.sample_weights[:, used] > 0)
+        rows = {"rows": job.rows[used], "targets": job.targets[used], "weights": weights[used], "kinds": kinds}
+        shape, dim = (learned.shape[1], self.num_classes), self.features.dim
+        num_values = shape[0] * (dim * dim + self.num_classes * dim + self.num_classes)
+        arrays = rows | {"shape": np.array(shape)}
+        work = Work(sum_shard, arrays, rows_of_sums(*shape, dim), 8 * num_values, recipe.view)
+        total = {
+            "gram": np.zeros((shape[0], dim, dim)),
+            "sums": np.zeros((*shape, dim)),
+            "counts": np.zeros(shape),
+        }
+        for _, found in self._map(work, job):
+            for name, values in total.items():
+                values += found[name]
+        return learned, total
 
-    def _discriminant(
-        self, rows: np.ndarray, y: torch.Tensor, w: torch.Tensor, recipe: ClosedFormRecipe
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Weights (K, D) and biases (K,) float32."""
-        dim, num_classes = self.features.dim, self.num_classes
-        gram = torch.zeros(dim, dim, dtype=torch.float64)
-        sums = torch.zeros(num_classes, dim, dtype=torch.float64)
-        for start in range(0, len(rows), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            x = self.features(recipe.view, rows[part])
-            weighted = x * w[part, None]
-            gram += (weighted.T @ x).double()
-            sums.index_add_(0, y[part], weighted.double())
-        counts = torch.bincount(y, weights=w.double(), minlength=num_classes)
-        means = sums / counts.clamp_min(1e-9)[:, None]
-        within = (gram - sums.T @ means) / counts.sum().clamp_min(1e-9)
-        shrink = recipe.shrinkage
-        within = (1 - shrink) * within + shrink * within.diagonal().mean().clamp_min(1e-6) * torch.eye(dim).double()
-        weight = torch.linalg.solve(within, means.T).T
-        return weight.float(), (-0.5 * (means * weight).sum(1)).float()
+    def _map(self, work: Work, job: FitJob) -> Iterator[tuple[slice, Arrays]]:
+        if self._engine_map is None or job.checkpoint_dir is None:
+            return map_here(work, Source(self._embeddings, self.features.moments))
+        source = Source(self._embeddings.files().views, self.features.moments)
+        return map_there(work, source, self._engine_map, job.checkpoint_dir)
 
     def _temperature(self, job: ModelJob, weight: torch.Tensor, bias: torch.Tensor) -> float:
         known = np.flatnonzero(job.weights > 0)
@@ -94,3 +137,26 @@ class ClosedFormLearner:
 
         found = minimize_scalar(loss, bounds=_LOG_TEMPERATURES, method="bounded", options={"xatol": 0.01})
         return float(np.exp(found.x))
+
+
+def _discriminant(arrays: Arrays, shrinkage: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weights (K, D) and biases (K,) float32 from `gram` (D, D), `sums` (K, D) and `counts` (K,)."""
+    gram, sums, counts = (torch.from_numpy(arrays[name]) for name in ("gram", "sums", "counts"))
+    means = sums / counts.clamp_min(1e-9)[:, None]
+    within = (gram - sums.T @ means) / counts.sum().clamp_min(1e-9)
+    spread = within.diagonal().mean().clamp_min(1e-6) * torch.eye(len(gram)).double()
+    weight = torch.linalg.solve((1 - shrinkage) * within + shrinkage * spread, means.T).T
+    return weight.float(), (-0.5 * (means * weight).sum(1)).float()
+
+
+def _kinds_of_rows(learned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The kinds (n,) int64 of n rows, equal for rows that the same models learn from, and those models (M, P) bool.
+
+    `learned` (M, n) bool. A fold's rows are of one kind, so its sums are made once, for all the models but its own.
+    """
+    kinds = np.zeros(learned.shape[1], np.int64)
+    for mine in learned:
+        kinds = 2 * kinds + mine
+        kinds = (np.cumsum(np.bincount(kinds) > 0) - 1)[kinds]
+    first = np.unique(kinds, return_index=True)[1]
+    return kinds, learned[:, first]

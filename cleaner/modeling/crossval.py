@@ -10,7 +10,7 @@ import numpy as np
 
 from cleaner.modeling.learner import FitJob, Learner, Predictor
 from cleaner.modeling.recipes import Recipe
-from cleaner.scoring.held_out import NUM_OTHERS, HeldOut
+from cleaner.scoring.held_out import NUM_OTHERS, HeldOutByModel
 from cleaner.scoring.out_of_fold import OutOfFold
 
 
@@ -36,13 +36,14 @@ def cross_train(
     recipe: Recipe,
     *,
     seed: int,
+    num_others: int = NUM_OTHERS,
     checkpoint_dir: Path | None = None,
     on_epoch: Callable[[], None] = lambda: None,
 ) -> tuple[OutOfFold, list[Predictor]]:
     """Out-of-fold predictions for n images, each by the model that learned from the other folds.
 
-    `checkpoint_dir`: where an interrupted fit is resumed from. Returns the predictions, with the most probable other
-    classes, and the models, one for each fold.
+    `num_others`: how many of the most probable other classes are kept of each image; `checkpoint_dir`: where an
+    interrupted fit is resumed from. Returns the predictions and the models, one for each fold.
     """
     folds = np.unique(images.fold)
     job = FitJob(
@@ -55,19 +56,14 @@ def cross_train(
         checkpoint_dir=checkpoint_dir,
         on_epoch=on_epoch,
     )
-    members = [np.flatnonzero(images.fold == f) for f in folds]
-    held_out = [
-        HeldOut(images.rows[mine], images.given[mine], weights > 0, NUM_OTHERS)
-        for mine, weights in zip(members, job.class_weights, strict=True)
-    ]
-    fitted = learner.fit_and_predict(job, held_out)
-    result = OutOfFold.empty(images.given, min(NUM_OTHERS, learner.num_classes - 1))
-    for mine, (_, part) in zip(members, fitted, strict=True):
-        result.put(mine, part)
-    return result, [model for model, _ in fitted]
+    model = np.searchsorted(folds, images.fold)
+    held_out = HeldOutByModel(images.rows, images.given, model, job.class_weights > 0, num_others)
+    models, predictions = learner.fit_and_predict(job, held_out)
+    return predictions, models
 
 
 def fit_and_predict(learner: Learner, job: FitJob, rows: np.ndarray, given: np.ndarray) -> OutOfFold:
     """Fit the one model of a job; its predictions for other images `rows` (m,) with `given` (m,) classes."""
-    ((_, predictions),) = learner.fit_and_predict(job, [HeldOut(rows, given, job.class_weights[0] > 0)])
+    model = np.zeros(len(rows), np.int64)
+    _, predictions = learner.fit_and_predict(job, HeldOutByModel(rows, given, model, job.class_weights > 0))
     return predictions

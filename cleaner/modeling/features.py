@@ -32,11 +32,19 @@ class Standardised:
     `mean` and `std` (D,) float32 are those of the square roots of the plain views.
     """
 
-    def __init__(self, embeddings: Embeddings) -> None:
+    def __init__(self, embeddings: Embeddings, moments: np.ndarray | None = None) -> None:
+        """`moments` (2, D) float32: mean and deviation where they are known."""
         self.num_rows, self.dim = embeddings.plain.shape
         self.views = VIEWS[: len(embeddings.views)]
         self._of_view = {"plain": embeddings.plain, "mirrored": embeddings.mirrored}
-        self.mean, self.std = feature_moments(embeddings.plain)
+        known = feature_moments(embeddings.plain) if moments is None else torch.from_numpy(moments)
+        self.mean: torch.Tensor = known[0]
+        self.std: torch.Tensor = known[1]
+
+    @property
+    def moments(self) -> np.ndarray:
+        """(2, D) float32: mean and deviation by which they are standardised."""
+        return torch.stack([self.mean, self.std]).numpy()
 
     def __call__(self, view: str, rows: np.ndarray) -> torch.Tensor:
         """Features (n, D) float32 of rows (n,) of a view, plain or mirrored."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +26,7 @@ from cleaner.modeling.recipes import FINETUNE_RECIPES, ROUND_RECIPES, FinetuneRe
 from cleaner.modeling.training import Run, Trainer
 from cleaner.progress import Progress
 from cleaner.random_streams import Stream, open_stream
-from cleaner.scoring.held_out import HeldOut, predict_each
+from cleaner.scoring.held_out import HeldOutByModel, predict_by_model
 from cleaner.scoring.out_of_fold import OutOfFold
 
 CHUNK = 64
@@ -117,9 +117,10 @@ class FinetuneLearner:
 
         return [self.fit_one(model, count_epoch) for model in job.models()]
 
-    def fit_and_predict(self, job: FitJob, held_out: Sequence[HeldOut]) -> list[tuple[Predictor, OutOfFold]]:
+    def fit_and_predict(self, job: FitJob, held_out: HeldOutByModel) -> tuple[list[Predictor], OutOfFold]:
         """See Learner.fit_and_predict."""
-        return predict_each(self.fit(job), held_out)
+        models = self.fit(job)
+        return models, predict_by_model(models, held_out)
 
     def fit_one(self, job: ModelJob, on_epoch: Callable[[], None] = lambda: None) -> FinetunedModel:
         """Fit one model as `fit` does."""

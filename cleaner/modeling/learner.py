@@ -12,7 +12,7 @@ import numpy as np
 
 from cleaner.dataset.store import Arrays
 from cleaner.modeling.recipes import Recipe
-from cleaner.scoring.held_out import HeldOut, Predicts
+from cleaner.scoring.held_out import HeldOutByModel, Predicts
 from cleaner.scoring.out_of_fold import OutOfFold
 
 NEVER = -1e4
@@ -123,5 +123,5 @@ class Learner(Protocol):
     def fit(self, job: FitJob) -> list[Predictor]:
         """Fit the M models of a job."""
 
-    def fit_and_predict(self, job: FitJob, held_out: Sequence[HeldOut]) -> list[tuple[Predictor, OutOfFold]]:
+    def fit_and_predict(self, job: FitJob, held_out: HeldOutByModel) -> tuple[list[Predictor], OutOfFold]:
         """Fit the M models of a job, each of which predicts its own held-out images, wherever it was trained."""

@@ -19,7 +19,7 @@ from cleaner.modeling.learner import FitJob, ModelJob, Predictor
 from cleaner.modeling.networks import Blueprint, load_blueprint
 from cleaner.modeling.pixels import Pixels, PixelsLater, digest_pixels, load_pixels
 from cleaner.progress import Progress, Silent
-from cleaner.scoring.held_out import HeldOut, predict_held_out
+from cleaner.scoring.held_out import HeldOut, HeldOutByModel, predict_held_out
 from cleaner.scoring.out_of_fold import OutOfFold
 
 _STATE, _PREDICTIONS = "state", "predictions"
@@ -96,12 +96,15 @@ class ClusterLearner:
         """See Learner.fit and FinetuneLearner.fit; all machines must see the job's `checkpoint_dir`."""
         return [self._model(arrays) for arrays in self._fit(job, [None] * len(job.sample_weights))]
 
-    def fit_and_predict(self, job: FitJob, held_out: Sequence[HeldOut]) -> list[tuple[Predictor, OutOfFold]]:
+    def fit_and_predict(self, job: FitJob, held_out: HeldOutByModel) -> tuple[list[Predictor], OutOfFold]:
         """See Learner.fit_and_predict; each model predicts where it was trained."""
-        return [
-            (self._model(arrays), OutOfFold.from_arrays(images.given, under_prefix(_PREDICTIONS, arrays)))
-            for arrays, images in zip(self._fit(job, held_out), held_out, strict=True)
-        ]
+        asked = [held_out.of(number) for number in range(len(job.sample_weights))]
+        fitted = self._fit(job, asked)
+        predicted = (
+            OutOfFold.from_arrays(images.given, under_prefix(_PREDICTIONS, arrays))
+            for images, arrays in zip(asked, fitted, strict=True)
+        )
+        return [self._model(arrays) for arrays in fitted], held_out.join(predicted)
 
     def _fit(self, job: FitJob, held_out: Sequence[HeldOut | None]) -> list[Arrays]:
         each = [ModelTask(self._plan, model, images) for model, images in zip(job.models(), held_out, strict=True)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from cleaner.modeling.features import HeadFeatures, PrincipalFeatures
 from cleaner.modeling.learner import NEVER, FitJob, Predictor
 from cleaner.modeling.recipes import PROBE_RECIPES, ProbeRecipe
 from cleaner.modeling.schedule import learning_rate_share
-from cleaner.scoring.held_out import HeldOut, predict_each
+from cleaner.scoring.held_out import HeldOutByModel, predict_by_model
 from cleaner.scoring.out_of_fold import OutOfFold
 
 _FORMAT = "probe-2"
@@ -78,9 +78,10 @@ class ProbeLearner:
         parts = np.array_split(rows, max(1, len(rows) // _CHUNK_ROWS))
         return np.concatenate([self.features("plain", part)[:, :num].half().numpy() for part in parts])
 
-    def fit_and_predict(self, job: FitJob, held_out: Sequence[HeldOut]) -> list[tuple[Predictor, OutOfFold]]:
+    def fit_and_predict(self, job: FitJob, held_out: HeldOutByModel) -> tuple[list[Predictor], OutOfFold]:
         """See Learner.fit_and_predict."""
-        return predict_each(self.fit(job), held_out)
+        models = self.fit(job)
+        return models, predict_by_model(models, held_out)
 
     @torch.no_grad()
     def fit(self, job: FitJob) -> list[Predictor]:
@@ -154,11 +155,13 @@ class Probe:
         size = min(max(1, _CHUNK_VALUES // max(1, len(self.bias))), _CHUNK_ROWS)
         for start in range(0, len(rows), size):
             part = slice(start, min(start + size, len(rows)))
-            views = [
+            first, *more = (
                 functional.linear(self.features(v, rows[part]), self.weight, self.bias).softmax(-1)
                 for v in self.features.views
-            ]
-            yield part, torch.stack(views).mean(0).numpy()
+            )
+            for other in more:
+                first += other
+            yield part, first.div_(1 + len(more)).numpy()
 
     def state(self) -> Arrays:
         """See Predictor.state: `weight` (K, D), `bias` (K,), and the `mean` and `std` (D,) that features take."""

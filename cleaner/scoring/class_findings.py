@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_matrix
+from scipy.sparse import csr_matrix
 from scipy.stats import rankdata
 
 from cleaner.scoring.out_of_fold import OutOfFold
@@ -22,6 +23,7 @@ _DEVIATIONS = 1.64
 """For one-sided bounds of 95 %."""
 _FEWEST_IMAGES = 20
 """Smaller classes get no findings; `cleaner balance` tests their coherence."""
+_CHUNK_ROWS = 65_536
 _TINY = 1e-12
 
 
@@ -75,8 +77,8 @@ def find_class_findings(predictions: OutOfFold, num_classes: int) -> ClassFindin
     given = predictions.given
     sizes = np.bincount(given, minlength=num_classes)
     rows = np.split(np.argsort(given, kind="stable"), np.cumsum(sizes)[:-1])
-    predicted = predictions.classes[np.arange(len(given)), predictions.probs.argmax(1)]
-    pairs = _compare(predictions, rows, _mates(predictions, sizes))
+    predicted = _in_chunks(predictions, lambda some: some.classes[np.arange(len(some.given)), some.probs.argmax(1)])
+    pairs = _compare(predictions, rows, _mates(predictions, rows))
     recognised, recognised_with, spread = (np.full(num_classes, np.nan, np.float32) for _ in range(3))
     for k in np.flatnonzero(sizes):
         found = predicted[rows[k]]
@@ -100,13 +102,22 @@ def find_class_findings(predictions: OutOfFold, num_classes: int) -> ClassFindin
     )
 
 
-def _mates(predictions: OutOfFold, sizes: np.ndarray) -> list[np.ndarray]:
+def _in_chunks(predictions: OutOfFold, of: Callable[[OutOfFold], np.ndarray]) -> np.ndarray:
+    """What `of` says of each image, a chunk of images at a time: their classes as int64 take 256 bytes each."""
+    num = len(predictions.given)
+    return np.concatenate([of(predictions.take(slice(i, i + _CHUNK_ROWS))) for i in range(0, max(1, num), _CHUNK_ROWS)])
+
+
+def _mates(predictions: OutOfFold, rows: list[np.ndarray]) -> list[np.ndarray]:
     """For each class, the few others that share the most probability with it, in both directions."""
-    classes = predictions.classes
-    present = (classes >= 0).ravel()
-    given = np.repeat(predictions.given, classes.shape[1])[present]
-    weights = predictions.probs.ravel()[present] / sizes[given]
-    mass = coo_matrix((weights, (given, classes.ravel()[present])), shape=(len(sizes), len(sizes))).tocsr()
+    num, sizes = len(rows), np.array([len(mine) for mine in rows])
+    dense = np.zeros((num, num))
+    for k, mine in enumerate(rows):
+        for start in range(0, len(mine), _CHUNK_ROWS):
+            some = predictions.take(mine[start : start + _CHUNK_ROWS])
+            there = some.classes >= 0
+            dense[k] += np.bincount(some.classes[there], some.probs[there] / len(mine), num)
+    mass = csr_matrix(dense)
     shared = (mass + mass.T).tocsr()
     shared.setdiag(0)
     mates = []
@@ -130,8 +141,8 @@ def _compare(predictions: OutOfFold, rows: list[np.ndarray], mates: list[np.ndar
 
 def _lead(predictions: OutOfFold, rows: np.ndarray, other: int) -> np.ndarray:
     """log p(given) - log p(other) of rows (r,); if `other` was not kept, with the smallest probability that was."""
-    probs = predictions.probs[rows]
-    is_other = predictions.classes[rows] == other
+    some = predictions.take(rows)
+    probs, is_other = some.probs, some.classes == other
     of_other = np.where(is_other.any(1), (probs * is_other).sum(1), probs[:, -1])
     lead: np.ndarray = np.log(probs[:, 0] + _TINY) - np.log(of_other + _TINY)
     return lead
@@ -187,15 +198,19 @@ def _confidently_counted(predictions: OutOfFold, num_classes: int) -> np.ndarray
 
     It is the most probable of the classes whose probability reaches its mean over the images labelled so.
     """
-    classes, probs = predictions.classes, predictions.probs
-    given, own = predictions.given, probs[:, 0]
+    given, own = predictions.given, np.nan_to_num(predictions.self_confidence)
     sums = np.bincount(given, weights=own, minlength=num_classes)
     sizes = np.bincount(given, minlength=num_classes)
     enough = np.where(sizes > 0, sums / np.maximum(sizes, 1), np.inf)
-    reached = (classes >= 0) & (probs >= enough[classes])
-    best = np.where(reached, probs, -1).argmax(1)
-    line = np.arange(len(given))
-    return np.where(reached[line, best], classes[line, best], -1)
+
+    def count(some: OutOfFold) -> np.ndarray:
+        classes, probs = some.classes, some.probs
+        reached = (classes >= 0) & (probs >= enough[classes])
+        best = np.where(reached, probs, -1).argmax(1)
+        line = np.arange(len(classes))
+        return np.where(reached[line, best], classes[line, best], -1)
+
+    return _in_chunks(predictions, count)
 
 
 def _overlap(counted: np.ndarray, rows: list[np.ndarray], a: int, b: int) -> float:

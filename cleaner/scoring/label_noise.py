@@ -9,6 +9,7 @@ import numpy as np
 
 from cleaner.scoring import label_noise_em as em
 from cleaner.scoring.instance_dependence import InstanceDependence, find_instance_dependence
+from cleaner.scoring.label_noise_evidence import Evidence
 from cleaner.scoring.out_of_fold import OutOfFold
 
 _FIRST_STEPS, _MORE_STEPS, _INNER_STEPS = 6, 2, 5
@@ -79,7 +80,7 @@ class NoiseEstimate:
         `trusted`: people brought the predictions, of a model that they hold to be better than the labels; what it is
         unsure of counts as what labellers confuse.
         """
-        self._evidence = em.Evidence.of(predictions, num_classes, decided)
+        self._evidence = Evidence.of(predictions, num_classes, decided)
         self._unsureness = _TRUSTED if trusted else _OWN_HEADS
         self._dependence = find_instance_dependence(predictions, decided)
         self._everyone = em.Counted.of(self._evidence, np.ones(len(decided), bool))
@@ -98,7 +99,7 @@ class NoiseEstimate:
         clear about the wrong images, and severe weights are what breaks the noise.
         """
         evidence = self._evidence
-        clear = em.class_probs(evidence, self._first).max(0) > _CLEAR
+        clear = np.concatenate([em.class_probs(c, self._first).max(0) > _CLEAR for c in evidence.chunks()])
         counted = self._everyone
         if (clear & evidence.free).sum() >= max(1, _MIN_CLEAR * evidence.free.sum()):
             counted = em.Counted.of(evidence, clear, finds_spread=True)
@@ -127,21 +128,27 @@ class NoiseEstimate:
     def _result(self, parameters: em.Parameters, counted: em.Counted) -> LabelNoise:
         """The estimate by class, averaged with the one by instance as far as there is evidence for it."""
         evidence, weight = self._evidence, self._dependence.weight
-        posterior, confusion_weight = em.posterior(evidence, parameters), 0.0
-        if weight:
-            posterior *= 1 - weight
-            posterior += weight * em.posterior(evidence, self._dependent)
-            confusion_weight = weight * self._dependent.confusion_weight
-        others = posterior[1:]
-        best = others.argmax(0)
-        line = np.arange(len(best))
+        num = len(evidence.order)
+        issue_prob, suggested_prob = np.empty(num, np.float32), np.empty(num, np.float32)
+        suggested = np.empty(num, np.int64)
+        for chunk in evidence.chunks():
+            posterior = em.posterior(evidence, chunk, parameters)
+            if weight:
+                posterior *= 1 - weight
+                posterior += weight * em.posterior(evidence, chunk, self._dependent)
+            images, line = evidence.order[chunk.part], np.arange(len(chunk.given))
+            issue_prob[images] = np.clip(1 - posterior[0], 0, 1)
+            best = 1 + posterior[1:].argmax(0)
+            is_there = chunk.log_probs[best, line] > -np.inf
+            suggested[images] = np.where(is_there, chunk.classes[best, line], -1)
+            suggested_prob[images] = posterior[best, line]
         return LabelNoise(
-            issue_prob=np.clip(1 - posterior[0], 0, 1).astype(np.float32),
-            suggested=np.where(evidence.there[1 + best, line], evidence.classes[1 + best, line], -1),
-            suggested_prob=others[best, line].astype(np.float32),
+            issue_prob=issue_prob,
+            suggested=suggested,
+            suggested_prob=suggested_prob,
             transition=parameters.transition,
             temperature=parameters.temperature,
             dependence=self._dependence,
-            confusion_weight=confusion_weight,
+            confusion_weight=weight * self._dependent.confusion_weight if weight else 0.0,
             clear=float(counted.rows.mean()),
         )

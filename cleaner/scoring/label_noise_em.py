@@ -1,18 +1,18 @@
 """One EM over how labels go wrong: frozen evidence, frozen parameters, pure steps. docs/methods.md, "The rule auto".
 
-Arrays over classes and images are (1 + m, n), the given class first: sums over classes are then fast.
+A step goes through the images in chunks and adds up their expected counts, in float64 and in one order.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import gammaln
 
-from cleaner.scoring.out_of_fold import NO_CLASS, UNDECIDED, OutOfFold
+from cleaner.scoring.label_noise_evidence import Chunk, Evidence, softmax
+from cleaner.scoring.out_of_fold import NO_CLASS
 
 _FIRST_RATE = 0.1
 """Noise rate that the first transition matrix assumes, spread evenly."""
@@ -24,82 +24,12 @@ _SPREAD_CLASSES = 100
 """At most this many classes are used to estimate it."""
 _PRIOR_ROWS = 5.0
 _TEMPERATURES = (0.3, 4.0)
-_CALIBRATING = (0.2, 4.0)
 _TEMPERATURE_STEP = 1.5
 """Once chosen, the temperature changes by at most this factor at a time."""
-_TEMPERATURE_ROWS = 12_500
 _CONFUSION_WEIGHTS = (0.001, 0.95)
+_BLOCK_VALUES = 1 << 16
+"""Values of a K x K matrix that are worked on at a time."""
 _TINY = 1e-12
-
-
-@dataclass(frozen=True, eq=False)
-class Evidence:
-    """What is known of n labels."""
-
-    num_classes: int
-    classes: np.ndarray
-    """(1 + m, n) int64: the given class, then the most probable others; 0 where there is none."""
-    there: np.ndarray
-    """(1 + m, n) bool: there is one."""
-    log_probs: np.ndarray
-    """(1 + m, n) float32: the model's log probabilities of them; -inf where there is none."""
-    decided: np.ndarray
-    """(n,) int64: the right class where a person gave it, else UNDECIDED or NO_CLASS."""
-
-    @classmethod
-    def of(cls, predictions: OutOfFold, num_classes: int, decided: np.ndarray) -> Evidence:
-        """From out-of-fold predictions for the n images."""
-        classes = np.ascontiguousarray(predictions.classes.T)
-        there = classes >= 0
-        log_probs = np.log(np.maximum(predictions.probs.T, _TINY)).astype(np.float32, order="C")
-        log_probs[~there] = -np.inf
-        return cls(num_classes, np.where(there, classes, 0), there, log_probs, decided)
-
-    @cached_property
-    def given(self) -> np.ndarray:
-        """(n,) int64: the given classes."""
-        given: np.ndarray = self.classes[0]
-        return given
-
-    @cached_property
-    def free(self) -> np.ndarray:
-        """(n,) bool: no person spoke."""
-        free: np.ndarray = self.decided == UNDECIDED
-        return free
-
-    @cached_property
-    def pairs(self) -> np.ndarray:
-        """(1 + m, n) int64: right and given class as one number, an index into the flat transition matrix."""
-        pairs: np.ndarray = self.classes * self.num_classes + self.given
-        return pairs
-
-    @cached_property
-    def free_classes(self) -> np.ndarray:
-        """The classes of the free rows, flat."""
-        flat: np.ndarray = self.classes[:, self.free].ravel()
-        return flat
-
-    @cached_property
-    def num_rows(self) -> int:
-        """How many rows have a class."""
-        return max(1, int((self.decided != NO_CLASS).sum()))
-
-    @cached_property
-    def looks(self) -> np.ndarray:
-        """(n,) float32: probability of the given label, calibrated: how often one like it is given to such images."""
-        rows = _some_rows(len(self.given))
-        free, part = self.free[rows], self.log_probs[:, rows]
-        temperature = 1.0
-        if free.any():
-
-            def loss(log_temperature: float) -> float:
-                return -float(np.log(_softmax(part / np.float32(np.exp(log_temperature)))[0, free] + _TINY).mean())
-
-            bounds = np.log(_CALIBRATING)
-            found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 0.01})
-            temperature = float(np.exp(found.x))
-        probs: np.ndarray = np.maximum(_softmax(self.log_probs / np.float32(temperature))[0], 1e-6)
-        return probs
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,8 +38,8 @@ class Parameters:
 
     prior: np.ndarray
     """(K,) float64: shares of the right classes."""
-    transition: np.ndarray
-    """(K, K) float32: row y, column g: share of class y's images whose given label is g; rows sum to 1."""
+    by_given: np.ndarray
+    """(K, K) float32: row g, column y: share of class y's images whose given label is g; columns sum to 1."""
     temperature: float = 1.0
     """The model's logits are divided by it."""
     temperatures: tuple[float, float] = _TEMPERATURES
@@ -119,66 +49,69 @@ class Parameters:
     spread_rows: float = 1.0
     """Destinations of a class's wrong labels are shrunk towards an even spread, which counts as this many images."""
 
+    @property
+    def transition(self) -> np.ndarray:
+        """(K, K) float32: row y, column g; rows sum to 1."""
+        return self.by_given.T
+
 
 @dataclass(frozen=True, eq=False)
 class Counted:
-    """The rows that the transition matrix counts."""
+    """The rows of an evidence that the transition matrix counts."""
 
     rows: np.ndarray
     """(n,) bool, free ones."""
-    pairs: np.ndarray
-    """Their pairs, flat."""
     by_people: np.ndarray
-    """(K, K) float64: pairs of which a person named the right class."""
+    """(p,) int64: given and right class of those whose right class a person named, an index into the flat matrix."""
     finds_spread: bool
     """Whether the shrinkage of destinations is estimated."""
 
     @classmethod
     def of(cls, evidence: Evidence, rows: np.ndarray, *, finds_spread: bool = False) -> Counted:
         """Count `rows` (n,) bool alone, with or without a verdict: people mostly look at unclear images."""
-        num, mine = evidence.num_classes, rows & (evidence.decided >= 0)
-        pairs = np.bincount(evidence.decided[mine] * num + evidence.given[mine], minlength=num * num)
-        free = rows & evidence.free
-        by_people = pairs.astype(np.float64).reshape(num, num)
-        return cls(free, evidence.pairs[:, free].ravel(), by_people, finds_spread)
+        mine = np.flatnonzero(rows & (evidence.decided >= 0))
+        given = evidence.classes[0, mine].astype(np.int64)
+        return cls(rows & evidence.free, given * evidence.num_classes + evidence.decided[mine], finds_spread)
 
 
 def start(evidence: Evidence) -> Parameters:
     """The first guess: labels as given, a little noise spread evenly."""
     num = evidence.num_classes
-    counts = np.bincount(evidence.given[evidence.decided != NO_CLASS], minlength=num)
-    transition = np.full((num, num), _FIRST_RATE / max(1, num - 1), np.float32)
-    np.fill_diagonal(transition, 1 - _FIRST_RATE)
-    return Parameters(counts / evidence.num_rows, transition)
+    counts = np.bincount(evidence.classes[0, evidence.decided != NO_CLASS], minlength=num)
+    by_given = np.full((num, num), _FIRST_RATE / max(1, num - 1), np.float32)
+    np.fill_diagonal(by_given, 1 - _FIRST_RATE)
+    return Parameters(counts / evidence.num_rows, by_given)
 
 
-def class_probs(evidence: Evidence, parameters: Parameters, rows: slice = slice(None)) -> np.ndarray:
-    """Probabilities of the classes (1 + m, r) float32 under the prior, before the given label counts."""
-    logits: np.ndarray = evidence.log_probs[:, rows] * np.float32(1 / parameters.temperature)
-    logits += np.log(parameters.prior + 1e-9).astype(np.float32)[evidence.classes[:, rows]]
-    return _softmax(logits)
+def class_probs(chunk: Chunk, parameters: Parameters) -> np.ndarray:
+    """Probabilities of the classes (1 + m, c) float32 under the prior, before the given label counts."""
+    logits: np.ndarray = chunk.log_probs * np.float32(1 / parameters.temperature)
+    logits += np.log(parameters.prior + 1e-9).astype(np.float32).take(chunk.classes)
+    return softmax(logits)
 
 
-def posterior(evidence: Evidence, parameters: Parameters) -> np.ndarray:
-    """P(the class is right | image, given label), (1 + m, n) float32."""
-    by_class, by_looks = _joint(evidence, parameters, slice(None))
+def posterior(evidence: Evidence, chunk: Chunk, parameters: Parameters) -> np.ndarray:
+    """P(the class is right | image, given label), (1 + m, c) float32."""
+    by_class, by_looks = _joint(evidence, chunk, parameters)
     joint: np.ndarray = by_class if by_looks is None else by_class + by_looks
     joint /= joint.sum(0) + _TINY
     return joint
 
 
 def choose_temperature(evidence: Evidence, parameters: Parameters) -> Parameters:
-    """The same parameters with the temperature under which the given labels are most likely."""
-    rows = _some_rows(len(evidence.given))
-    free = evidence.free[rows]
-    if not free.any():
+    """The same parameters with the temperature under which the given labels of a sample are most likely."""
+    sample = evidence.sample
+    if not sample.free.any():
         return parameters
+    chunks = list(sample.chunks())
 
     def loss(log_temperature: float) -> float:
-        here = replace(parameters, temperature=float(np.exp(log_temperature)))
-        by_class, by_looks = _joint(evidence, here, rows)
-        likely = by_class.sum(0) if by_looks is None else by_class.sum(0) + by_looks.sum(0)
-        return -float(np.log(likely[free] + _TINY).mean(dtype=np.float64))
+        here, total = replace(parameters, temperature=float(np.exp(log_temperature))), 0.0
+        for chunk in chunks:
+            by_class, by_looks = _joint(sample, chunk, here)
+            likely = by_class.sum(0) if by_looks is None else by_class.sum(0) + by_looks.sum(0)
+            total += float(np.log(likely[chunk.free] + _TINY).sum(dtype=np.float64))
+        return -total / int(sample.free.sum())
 
     bounds = np.log(parameters.temperatures)
     found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 0.01})
@@ -193,66 +126,90 @@ def step(evidence: Evidence, counted: Counted, parameters: Parameters) -> Parame
 
     A label that was drawn from the image's looks does not count in the transition matrix.
     """
-    num = evidence.num_classes
-    by_class, by_looks = _joint(evidence, parameters, slice(None))
-    joint = by_class if by_looks is None else by_class + by_looks
-    total = joint.sum(0) + _TINY
-    weight = parameters.confusion_weight
-    if by_looks is not None and evidence.free.any():
-        share = float((by_looks.sum(0) / total)[evidence.free].mean(dtype=np.float64))
-        weight = float(np.clip(share, *_CONFUSION_WEIGHTS))
-    joint /= total
-    if by_looks is None:
-        by_class = joint
-    else:
-        by_class /= total
-    counts = np.bincount(counted.pairs, weights=_of(by_class, counted.rows).ravel(), minlength=num * num)
-    wrong = counts.reshape(num, num) + counted.by_people
-    sizes = wrong.sum(1)
+    num, weight = evidence.num_classes, parameters.confusion_weight
+    counts, by_looks = _count(evidence, counted, parameters)
+    wrong = counts.by_given
+    np.add.at(wrong.ravel(), counted.by_people, 1.0)
+    sizes = wrong.sum(0)
     np.fill_diagonal(wrong, 0)
     spread_rows = _find_spread(wrong) if counted.finds_spread else parameters.spread_rows
-    everyone = np.bincount(evidence.free_classes, weights=_of(joint, evidence.free).ravel(), minlength=num)
     mine = evidence.decided >= 0
-    everyone += np.bincount(evidence.decided[mine], minlength=num)
+    everyone = counts.everyone + np.bincount(evidence.decided[mine], minlength=num)
     prior = (everyone + _PRIOR_ROWS) / (evidence.num_rows + _PRIOR_ROWS * num)
-    transition = _shrink(wrong, sizes, spread_rows)
-    return replace(parameters, prior=prior, transition=transition, confusion_weight=weight, spread_rows=spread_rows)
+    if weight and evidence.free.any():
+        weight = float(np.clip(by_looks / int(evidence.free.sum()), *_CONFUSION_WEIGHTS))
+    by_given = _shrink(wrong, sizes, spread_rows)
+    return replace(parameters, prior=prior, by_given=by_given, confusion_weight=weight, spread_rows=spread_rows)
 
 
-def _joint(evidence: Evidence, parameters: Parameters, rows: slice) -> tuple[np.ndarray, np.ndarray | None]:
-    """P(class, given label | image), (1 + m, r): of labels given by class, and, with a confusion weight, by looks."""
-    probs = class_probs(evidence, parameters, rows)
-    by_class: np.ndarray = parameters.transition.ravel()[evidence.pairs[:, rows]]
+@dataclass(frozen=True, eq=False)
+class _Counts:
+    """Expected counts over the free rows."""
+
+    by_given: np.ndarray
+    """(K, K) float64: of those that count in the transition matrix, by given (row) and right class."""
+    everyone: np.ndarray
+    """(K,) float64: all of them, by right class."""
+
+
+def _count(evidence: Evidence, counted: Counted, parameters: Parameters) -> tuple[_Counts, float]:
+    """The counts, and how many labels were drawn from looks."""
+    num, total_by_looks = evidence.num_classes, 0.0
+    counts = _Counts(np.zeros((num, num)), np.zeros(num))
+    for chunk in evidence.chunks():
+        by_class, by_looks = _joint(evidence, chunk, parameters)
+        joint = by_class if by_looks is None else by_class + by_looks
+        total = joint.sum(0) + _TINY
+        joint /= total
+        if by_looks is None:
+            by_class = joint
+        else:
+            total_by_looks += float((by_looks.sum(0) / total)[chunk.free].sum(dtype=np.float64))
+            by_class /= total
+        band, weights = counts.by_given[chunk.band], _only(by_class, counted.rows[chunk.part])
+        band += np.bincount(chunk.pairs.ravel(), weights.ravel(), band.size).reshape(band.shape)
+        counts.everyone[:] += np.bincount(chunk.classes.ravel(), _only(joint, chunk.free).ravel(), num)
+    return counts, total_by_looks
+
+
+def _joint(evidence: Evidence, chunk: Chunk, parameters: Parameters) -> tuple[np.ndarray, np.ndarray | None]:
+    """P(class, given label | image), (1 + m, c): of labels given by class, and, with a confusion weight, by looks."""
+    probs = class_probs(chunk, parameters)
+    by_class: np.ndarray = parameters.by_given[chunk.band].ravel().take(chunk.pairs)
     by_class *= probs
     weight = np.float32(parameters.confusion_weight)
     if not weight:
         return by_class, None
     by_class *= 1 - weight
-    probs *= weight * evidence.looks[rows]
+    probs *= weight * evidence.looks[chunk.part]
     return by_class, probs
 
 
 def _shrink(wrong: np.ndarray, sizes: np.ndarray, spread_rows: float) -> np.ndarray:
-    """The transition matrix (K, K) float32 of wrong labels (K, K), 0 on the diagonal, in classes of these sizes."""
+    """`Parameters.by_given` of wrong labels (K, K) by given and right class, 0 on the diagonal, in classes of these
+    sizes (K,)."""
     num = len(wrong)
-    num_wrong = wrong.sum(1)
+    num_wrong, each = wrong.sum(0), spread_rows / max(1, num - 1)
     rate = (num_wrong + _RATE_ROWS * num_wrong.sum() / max(1, sizes.sum())) / (sizes + _RATE_ROWS)
-    shares: np.ndarray = wrong + spread_rows / max(1, num - 1)
-    np.fill_diagonal(shares, 0)
-    shares *= (rate / np.maximum(shares.sum(1), _TINY))[:, None]
+    scale = rate / np.maximum(num_wrong + each * (num - 1), _TINY)
+    shares = np.empty((num, num), np.float32)
+    size = max(1, _BLOCK_VALUES // num)
+    for first in range(0, num, size):
+        block = slice(first, first + size)
+        shares[block] = (wrong[block] + each) * scale
     np.fill_diagonal(shares, 1 - rate)
-    return shares.astype(np.float32)
+    return shares
 
 
 def _find_spread(wrong: np.ndarray) -> float:
     """With how many rows to shrink the destinations of wrong labels to an even spread: the likeliest concentration.
 
-    `wrong` (K, K): wrong labels by right and given class, 0 on the diagonal. Each row is taken as a draw from a
+    `wrong` (K, K): wrong labels by given and right class, 0 on the diagonal. Each column is taken as a draw from a
     multinomial whose shares come from a symmetric Dirichlet distribution (Minka 2000).
     """
     num = len(wrong)
-    counts = wrong[np.linspace(0, num - 1, min(num, _SPREAD_CLASSES)).astype(int)]
-    sizes, cells = counts.sum(1), counts[counts > 1e-6]
+    counts = wrong[:, np.linspace(0, num - 1, min(num, _SPREAD_CLASSES)).astype(int)]
+    sizes, cells = counts.sum(0), counts[counts > 1e-6]
 
     def loss(log_rows: float) -> float:
         rows = np.exp(log_rows)
@@ -263,19 +220,6 @@ def _find_spread(wrong: np.ndarray) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 0.1}).x))
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    """Over classes (1 + m, r), in place of `logits`."""
-    logits -= logits.max(0)
-    np.exp(logits, out=logits)
-    logits /= logits.sum(0)
-    return logits
-
-
-def _some_rows(num: int) -> slice:
-    """At most `_TEMPERATURE_ROWS` of `num` rows, at even distances."""
-    return slice(None, None, max(1, num // _TEMPERATURE_ROWS))
-
-
-def _of(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """The columns `rows` (n,) bool of values (., n); no copy if that is all of them."""
-    return values if rows.all() else values[:, rows]
+def _only(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Values (., c) with 0 in all columns but `rows` (c,) bool."""
+    return values if rows.all() else values * rows

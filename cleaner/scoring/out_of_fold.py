@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,11 @@ UNDECIDED = -1
 """Where class numbers stand for people's verdicts: no verdict."""
 NO_CLASS = -2
 """Likewise: a person says that the image belongs to no class."""
+
+
+def class_dtype(num_classes: int) -> np.dtype[np.signedinteger[Any]]:
+    """The type in which many numbers of K classes, or -1, are kept: int16 where it holds them, else int32."""
+    return np.dtype(np.int16 if num_classes <= np.iinfo(np.int16).max else np.int32)
 
 
 @dataclass(frozen=True)
@@ -28,13 +34,13 @@ class OutOfFold:
     predicted_confidence: np.ndarray
     """(n,) float32: its probability."""
     others: np.ndarray
-    """(n, m) int32: the most probable classes besides the given one, in falling order; m may be 0."""
+    """(n, m) of `class_dtype`: the most probable classes besides the given one, in falling order; m may be 0."""
     others_confidence: np.ndarray
     """(n, m) float32: their probabilities."""
 
     @classmethod
-    def empty(cls, given: np.ndarray, num_others: int = 0) -> OutOfFold:
-        """Room for the predictions of images with these `given` classes (n,); nothing is predicted yet."""
+    def empty(cls, given: np.ndarray, num_classes: int, num_others: int = 0) -> OutOfFold:
+        """Room for the predictions of images with these `given` classes (n,), of K; nothing is predicted yet."""
         num = len(given)
         return cls(
             given,
@@ -42,7 +48,7 @@ class OutOfFold:
             np.full(num, np.nan, np.float32),
             np.full(num, -1, np.int32),
             np.full(num, np.nan, np.float32),
-            np.full((num, num_others), -1, np.int32),
+            np.full((num, num_others), -1, class_dtype(num_classes)),
             np.zeros((num, num_others), np.float32),
         )
 
@@ -55,11 +61,11 @@ class OutOfFold:
         """What was predicted, as named arrays: all fields but `given`."""
         return {field.name: getattr(self, field.name) for field in fields(self)[1:]}
 
-    def take(self, rows: np.ndarray) -> OutOfFold:
+    def take(self, rows: np.ndarray | slice) -> OutOfFold:
         """The predictions for some of the images, by number."""
         return OutOfFold(*(getattr(self, field.name)[rows] for field in fields(self)))
 
-    def put(self, rows: np.ndarray, part: OutOfFold) -> None:
+    def put(self, rows: np.ndarray | slice, part: OutOfFold) -> None:
         """Fill in the predictions for some of the images, by number; `part` has as many others."""
         for name, values in part.arrays().items():
             getattr(self, name)[rows] = values

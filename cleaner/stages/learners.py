@@ -9,12 +9,14 @@ from pathlib import Path
 import pandas as pd
 
 from cleaner.config import LabelsSettings, RunOptions, VerifySettings
+from cleaner.dataset.locations import is_remote
 from cleaner.dataset.workspace import Workspace
 from cleaner.engine.engine import open_engine
 from cleaner.engine.local import count_workers
 from cleaner.modeling.backbone_names import trained_network
 from cleaner.modeling.backbones import resolve_device, resolve_precision
 from cleaner.modeling.closed_form import LARGEST_FOR_STEPS, ClosedFormLearner
+from cleaner.modeling.embedding_views import Embeddings
 from cleaner.modeling.finetune import FinetuneLearner, LearnerPlan, choose_learner, load_learner
 from cleaner.modeling.learner import Learner
 from cleaner.modeling.model_tasks import ClusterLearner, load_cluster_learner
@@ -52,13 +54,20 @@ def open_learner(
         plan = LearnerPlan(*images, trained, options.device, str(cache), timeout_s)
         return _open_finetune(workspace, plan, options)
     embeddings, machine = embed_for(run, rows, outside)
-    precision = resolve_precision(embedding.precision, resolve_device("cpu"))  # heads are trained on the CPU
-    probe: Learner
     if len(rows) * num_classes > LARGEST_FOR_STEPS:
-        probe = ClosedFormLearner(embeddings, num_classes)
-    else:
-        probe = ProbeLearner(embeddings, num_classes, precision, workspace.cache)
+        return _open_closed_form(workspace, embeddings, machine, num_classes, options)
+    precision = resolve_precision(embedding.precision, resolve_device("cpu"))  # heads are trained on the CPU
+    probe = ProbeLearner(embeddings, num_classes, precision, workspace.cache)
     return OpenedLearner(probe, machine, workspace.cache)
+
+
+def _open_closed_form(
+    workspace: Workspace, embeddings: Embeddings, machine: Machine, num_classes: int, options: RunOptions
+) -> OpenedLearner:
+    engine, cache = open_engine(options), task_cache(workspace, options)
+    if engine.is_cluster and not is_remote(cache):
+        return OpenedLearner(ClosedFormLearner(embeddings, num_classes, engine.map, cache), machine, cache)
+    return OpenedLearner(ClosedFormLearner(embeddings, num_classes), machine, workspace.cache)
 
 
 def _open_finetune(workspace: Workspace, plan: LearnerPlan, options: RunOptions) -> OpenedLearner:

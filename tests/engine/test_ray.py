@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from cleaner.stages.inputs import embed_rows
 from cleaner.stages.scan import run_scan
 from tests.support import waiting
 from tests.support.backbones import SMALL
+from tests.support.nodes import node_that_dies
 from tests.support.program import Program
 from tests.support.waiting import PATIENCE_S, wait_until
 
@@ -72,29 +71,6 @@ def meet_on_nodes(task: tuple[int, str]) -> Arrays:
     (Path(folder) / str(number)).touch()
     wait_until(lambda: len(list(Path(folder).iterdir())) == 2)
     return {"node": np.frombuffer(ray.get_runtime_context().get_node_id().encode(), np.uint8)}
-
-
-@contextmanager
-def node_that_dies(cluster: Any, folder: Path, *, after: int) -> Iterator[None]:
-    """A second node for a block, killed without warning once `after` tasks have left their marks in `folder`."""
-    node = cluster.add_node(num_cpus=1)
-    cluster.wait_for_nodes()
-    over, killed = threading.Event(), threading.Event()
-
-    def kill() -> None:
-        while len(list(folder.rglob("*.arrays"))) < after and not over.wait(0.01):
-            pass
-        cluster.remove_node(node, allow_graceful=False)
-        killed.set()
-
-    thread = threading.Thread(target=kill)
-    thread.start()
-    try:
-        yield
-        assert killed.is_set(), "the work was done before the node was dead"
-    finally:
-        over.set()
-        thread.join()
 
 
 def values(results: Any) -> list[int]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from cleaner.scoring import label_noise_evidence
 from cleaner.scoring.issue_probability import find_f1_threshold
-from cleaner.scoring.label_noise import NoiseEstimate
+from cleaner.scoring.label_noise import LabelNoise, NoiseEstimate
 from cleaner.scoring.out_of_fold import NO_CLASS, OutOfFold
 from tests.support.planted import predictions_of
 
@@ -163,3 +166,37 @@ def test_verdicts_on_unclear_images_do_not_pass_for_the_noise_of_clear_ones() ->
     told = NoiseEstimate(predictions, K, known).final()
     rate = 1 - np.average(np.diag(told.transition), weights=np.bincount(right, minlength=K))
     assert rate == pytest.approx(0.1, abs=0.02)
+
+
+@pytest.mark.parametrize("chunk_rows", [7, 1000])
+def test_chunks_of_any_size_give_the_same_estimate(chunk_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    predictions, right, _ = people_or_chance(people=True)
+    known = nobody(predictions)
+    known[::40], known[5::400] = right[::40], NO_CLASS
+
+    def estimate(rows: int) -> list[LabelNoise]:
+        monkeypatch.setattr(label_noise_evidence, "CHUNK_ROWS", rows)
+        found = NoiseEstimate(predictions, K, known)
+        return [found.for_rounds(), found.final()]
+
+    for whole, chunked in zip(estimate(len(known)), estimate(chunk_rows), strict=True):
+        assert whole.dependence.weight > 0
+        np.testing.assert_allclose(chunked.issue_prob, whole.issue_prob, atol=1e-6)
+        np.testing.assert_allclose(chunked.transition, whole.transition, atol=1e-6)
+        flagged = [n.issue_prob > find_f1_threshold(n.issue_prob) for n in (whole, chunked)]
+        assert np.array_equal(*flagged) and flagged[0].any()
+        assert np.array_equal(chunked.suggested, whole.suggested)
+    again = estimate(chunk_rows)[1]
+    assert again.issue_prob.tobytes() == chunked.issue_prob.tobytes()
+
+
+def test_no_temporary_over_all_images_and_classes() -> None:
+    num, num_others = 200_000, 11
+    predictions, _, _ = simulate("symmetric", 0.2, num=num)
+    estimate = NoiseEstimate(predictions, K, nobody(predictions))
+    tracemalloc.start()
+    estimate.final()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    kept = num * (1 + num_others) * (2 + 4)
+    assert peak < kept, "less than what the evidence itself takes"

@@ -61,7 +61,7 @@ def _class_table(evidence: Evidence, kept: np.ndarray) -> pd.DataFrame:
     labels, names, num_classes = evidence.labels, evidence.names, evidence.labels.num_classes
     rows = np.flatnonzero((labels.decided == UNDECIDED) | (labels.decided == labels.targets))
     given = labels.targets[rows]
-    found = find_class_findings(zero.take(rows), num_classes)
+    found = find_class_findings(zero if len(rows) == len(labels.targets) else zero.take(rows), num_classes)
     issue_prob = np.full(num_classes, np.nan, np.float32)
     if evidence.estimate is not None:
         prob = pd.Series(evidence.estimate.issue_prob[rows]).groupby(given).mean()

@@ -13,6 +13,7 @@ from cleaner.modeling.crossval import FoldedRows, cross_train, fit_and_predict
 from cleaner.modeling.learner import FitJob, Learner
 from cleaner.modeling.recipes import Recipe
 from cleaner.progress import Progress
+from cleaner.scoring.held_out import NUM_OTHERS
 from cleaner.scoring.out_of_fold import OutOfFold
 from cleaner.stages.labels.label_set import LabelSet
 
@@ -38,26 +39,45 @@ class StoredFits:
         return self.seed * 1009 + number
 
     def cross_train_as_given(self, rows: np.ndarray, title: str) -> tuple[OutOfFold, list[Arrays]]:
-        """Cross-train `rows` (m,) on the given labels by the first recipe; see `cross_train`."""
+        """Cross-train `rows` (m,) on the given labels by the first recipe; see `cross_train`.
+
+        Other classes are kept if these are all rows: an estimate begins with those, no other pass needs them.
+        """
         weights = self.labels.learns.astype(np.float32)
-        return self.cross_train(rows, self.labels.targets, weights, self.recipe(0), seed=self.seed, title=title)
+        num_others = NUM_OTHERS if len(rows) == len(weights) else 0
+        arguments = (rows, self.labels.targets, weights, self.recipe(0))
+        return self.cross_train(*arguments, seed=self.seed, title=title, num_others=num_others)
 
     def cross_train(
-        self, rows: np.ndarray, targets: np.ndarray, weights: np.ndarray, recipe: Recipe, *, seed: int, title: str
+        self,
+        rows: np.ndarray,
+        targets: np.ndarray,
+        weights: np.ndarray,
+        recipe: Recipe,
+        *,
+        seed: int,
+        title: str,
+        num_others: int = NUM_OTHERS,
     ) -> tuple[OutOfFold, list[Arrays]]:
         """Cross-train `rows` (m,) to out-of-fold predictions of the given labels, and the fold models' arrays.
 
-        `targets` (n,) and `weights` (n,) float32 are over all rows of the label set.
+        `targets` (n,) and `weights` (n,) float32 are over all rows of the label set; `num_others`: see HeldOut.
         """
         labels = self.labels
         images = FoldedRows(rows, labels.targets[rows], labels.fold[rows], weights[rows], targets[rows])
         arguments = (images.rows, images.given, images.targets, images.fold, images.weights, asdict(recipe), seed)
-        key = digest_of("cross-training", labels.identity, *arguments)
+        key = digest_of("cross-training" if num_others else "cross-training, ranks", labels.identity, *arguments)
 
         def compute(checkpoint_dir: Path) -> Arrays:
             with self.progress.task(f"{title} cross-training ({recipe.name}), epochs", recipe.epochs) as task:
                 predictions, models = cross_train(
-                    self.learner, images, recipe, seed=seed, checkpoint_dir=checkpoint_dir, on_epoch=task.advance
+                    self.learner,
+                    images,
+                    recipe,
+                    seed=seed,
+                    num_others=num_others,
+                    checkpoint_dir=checkpoint_dir,
+                    on_epoch=task.advance,
                 )
             arrays = predictions.arrays()
             for number, model in enumerate(models):

@@ -63,23 +63,22 @@ def estimate_issues(fits: StoredFits, zero: OutOfFold, brought: Predicts | None 
     (`NoiseEstimate.final`); it is made from a pool of the last round's predictions and those `brought`, if any.
     """
     labels = fits.labels
-    predictions = zero
-    models: list[Arrays] = []
-    estimate = NoiseEstimate(predictions, labels.num_classes, labels.decided)
-    noise = estimate.for_rounds()
-    flagged = noise.issue_prob > find_f1_threshold(noise.issue_prob)
-    rounds = [_note(0, fits.recipe(0).name, noise, flagged)]
+    predictions, models = zero, list[Arrays]()
+    rounds: list[dict[str, object]] = []
+    number, before = 0, np.zeros(0, bool)
     rows = np.arange(len(labels.targets))
-    for number in range(1, _MAX_ROUNDS + 1):
+    while True:
+        estimate = NoiseEstimate(predictions, labels.num_classes, labels.decided)
+        noise = estimate.for_rounds()
+        flagged = noise.issue_prob > find_f1_threshold(noise.issue_prob)
+        rounds.append(_note(number, fits.recipe(number).name, noise, flagged))
+        if number == _MAX_ROUNDS or (number and (flagged != before).mean() < _STABLE_SHARE):
+            break
+        before, number = flagged, number + 1
+        del estimate  # a fifth of a kilobyte an image, beside which the next predictions would be made
         recipe, weights = fits.recipe(number), _weights(labels, noise)
         seed, title = fits.round_seed(_SEED_OFFSET + number), f"rule round {number}"
         predictions, models = fits.cross_train(rows, labels.targets_now, weights, recipe, seed=seed, title=title)
-        estimate, before = NoiseEstimate(predictions, labels.num_classes, labels.decided), flagged
-        noise = estimate.for_rounds()
-        flagged = noise.issue_prob > find_f1_threshold(noise.issue_prob)
-        rounds.append(_note(number, recipe.name, noise, flagged))
-        if (flagged != before).mean() < _STABLE_SHARE:
-            break
     weight = None
     if brought is not None:
         predictions, weight = _pool(labels, predictions, brought)

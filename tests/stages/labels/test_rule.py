@@ -40,7 +40,7 @@ def estimate_of(flagged: list[int]) -> IssueEstimate:
     prob = np.where(is_flagged, 0.9, 0.1).astype(np.float32)
     nothing = np.zeros(NUM, np.int64)
     noise = LabelNoise(prob, nothing, prob, np.eye(2), 1.0, InstanceDependence(0.0, 0.0, 0.0), 0.0, 1.0)
-    zero = OutOfFold.empty(nothing)
+    zero = OutOfFold.empty(nothing, 2)
     return IssueEstimate(
         issue_prob=prob, flagged=is_flagged, threshold=0.5, noise=noise, num_reviewed=0, zero=zero, last=zero
     )

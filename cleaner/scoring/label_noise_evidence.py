@@ -1,0 +1,141 @@
+"""What the EM over label noise knows of each image, read in chunks: never a temporary over all images and classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from cleaner.scoring.out_of_fold import NO_CLASS, UNDECIDED, OutOfFold, class_dtype
+
+CHUNK_ROWS = 4096
+"""Images whose temporaries exist at a time: few enough to stay in the processor's cache."""
+_SAMPLE_ROWS = 12_500
+_CALIBRATING = (0.2, 4.0)
+_TINY = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """c consecutive images of an Evidence. Arrays over classes and images are (1 + m, c), the given class first."""
+
+    part: slice
+    """Which of the evidence's n images."""
+    num_classes: int
+    classes: np.ndarray
+    """(1 + m, c) int64; 0 where there is none."""
+    log_probs: np.ndarray
+    """(1 + m, c) float32; -inf where there is none."""
+    given: np.ndarray
+    """(c,) int64, ascending."""
+    free: np.ndarray
+    """(c,) bool: no person spoke."""
+
+    @property
+    def band(self) -> slice:
+        """The given classes, from the first to the last."""
+        return slice(int(self.given[0]), int(self.given[-1]) + 1)
+
+    @cached_property
+    def pairs(self) -> np.ndarray:
+        """(1 + m, c) int64: given and right class as one number, an index into the flat rows `band` of a matrix (K, K)
+        of given by right classes."""
+        pairs: np.ndarray = self.classes + (self.given - self.given[0]) * self.num_classes
+        return pairs
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What is known of n labels, in the order of the given classes.
+
+    Images of one given class lie together, so that the rows of a K x K matrix that a chunk reads and adds to are few.
+    """
+
+    num_classes: int
+    order: np.ndarray
+    """(n,) int64: which image each row is."""
+    classes: np.ndarray
+    """(1 + m, n) of `class_dtype`: the given class, then the most probable others; 0 where there is none."""
+    log_probs: np.ndarray
+    """(1 + m, n) float32: the model's log probabilities of them; -inf where there is none."""
+    decided: np.ndarray
+    """(n,) int64: the right class where a person gave it, else UNDECIDED or NO_CLASS."""
+
+    @classmethod
+    def of(cls, predictions: OutOfFold, num_classes: int, decided: np.ndarray) -> Evidence:
+        """From out-of-fold predictions for the n images, and verdicts (n,) on them."""
+        order = np.argsort(predictions.given, kind="stable")
+        shape = 1 + predictions.others.shape[1], len(order)
+        classes, log_probs = np.empty(shape, class_dtype(num_classes)), np.empty(shape, np.float32)
+        for start in range(0, len(order), CHUNK_ROWS):
+            part = slice(start, start + CHUNK_ROWS)
+            some = predictions.take(order[part])
+            there = some.classes.T >= 0
+            classes[:, part] = np.where(there, some.classes.T, 0)
+            logs = np.log(np.maximum(some.probs.T, _TINY))
+            log_probs[:, part] = np.where(there, logs, -np.inf)
+        return cls(num_classes, order, classes, log_probs, decided[order])
+
+    def chunks(self) -> Iterator[Chunk]:
+        """All rows, in their order."""
+        for start in range(0, len(self.order), CHUNK_ROWS):
+            part = slice(start, start + CHUNK_ROWS)
+            classes = self.classes[:, part].astype(np.int64)
+            yield Chunk(part, self.num_classes, classes, self.log_probs[:, part], classes[0], self.free[part])
+
+    @cached_property
+    def free(self) -> np.ndarray:
+        """(n,) bool: no person spoke."""
+        free: np.ndarray = self.decided == UNDECIDED
+        return free
+
+    @cached_property
+    def num_rows(self) -> int:
+        """How many rows have a class."""
+        return max(1, int((self.decided != NO_CLASS).sum()))
+
+    @cached_property
+    def sample(self) -> Evidence:
+        """At most 25,000 of the images, at even distances: the temperature is chosen on them."""
+        every = max(1, len(self.order) // _SAMPLE_ROWS)
+        if every == 1:
+            return self
+        rows = np.flatnonzero(self.order % every == 0)
+        arrays = (self.order[rows], self.classes[:, rows], self.log_probs[:, rows], self.decided[rows])
+        return Evidence(self.num_classes, *arrays)
+
+    @cached_property
+    def looks(self) -> np.ndarray:
+        """(n,) float32: probability of the given label, calibrated: how often one like it is given to such images."""
+        temperature = np.float32(self.sample.calibration)
+        looks = np.empty(len(self.order), np.float32)
+        for chunk in self.chunks():
+            looks[chunk.part] = softmax(chunk.log_probs / temperature)[0]
+        return np.maximum(looks, np.float32(1e-6))
+
+    @cached_property
+    def calibration(self) -> float:
+        """The temperature under which the given labels of all rows are most likely."""
+        if not self.free.any():
+            return 1.0
+
+        def loss(log_temperature: float) -> float:
+            temperature, total = np.float32(np.exp(log_temperature)), 0.0
+            for chunk in self.chunks():
+                given = softmax(chunk.log_probs / temperature)[0, chunk.free]
+                total += float(np.log(given + _TINY).sum(dtype=np.float64))
+            return -total / int(self.free.sum())
+
+        found = minimize_scalar(loss, bounds=np.log(_CALIBRATING), method="bounded", options={"xatol": 0.01})
+        return float(np.exp(found.x))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Over classes (1 + m, c), in place of `logits`."""
+    logits -= logits.max(0)
+    np.exp(logits, out=logits)
+    logits /= logits.sum(0)
+    return logits

@@ -1,0 +1,53 @@
+"""Closed-form heads on a Ray cluster: sums and predictions as tasks over shards, one of whose nodes is killed."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cleaner.config import LabelsSettings, RunOptions
+from cleaner.dataset.store import sha256_file
+from cleaner.dataset.workspace import Workspace
+from cleaner.modeling import closed_form
+from cleaner.stages import learners
+from cleaner.stages.labels.run import run_labels
+from tests.support.backbones import SMALL
+from tests.support.nodes import node_that_dies
+
+pytest.importorskip("ray", reason="ray is not installed: pip install 'cleaner-images[ray]'")
+FILES = ("manifest.parquet", "rounds.parquet", "classes.parquet", "predictions.safetensors")
+
+
+@pytest.fixture(autouse=True)
+def closed_form_in_small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learners, "LARGEST_FOR_STEPS", 0)
+    monkeypatch.setattr(closed_form, "rows_of_sums", lambda *shape: 32)
+    monkeypatch.setattr(closed_form, "rows_of_predictions", lambda num_classes: 24)
+
+
+def label(source: Path, root: Path, options: RunOptions) -> dict[str, str]:
+    """Digests of what `labels` writes in a copy of a workspace: passes, rule and fold models."""
+    shutil.copytree(source, root, ignore=shutil.ignore_patterns("labels", "balance"))
+    settings = LabelsSettings(folds=3, top_k=(1,), embedding=SMALL.replace(image_size=64))
+    run_labels(Workspace(root), settings, options)
+    written = [*FILES, *(f"models/fold_{fold}.safetensors" for fold in range(3))]
+    return {name: sha256_file(root / "labels" / name) for name in written}
+
+
+def test_workers_nodes_and_one_that_dies_give_the_same_bytes(cluster: Any, small_run: Path, tmp_path: Path) -> None:
+    local = RunOptions(workers=1)
+    expected = label(small_run, tmp_path / "one", local)
+    assert label(small_run, tmp_path / "two", replace(local, workers=2)) == expected
+    stays = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    there = tmp_path / "there"
+    with node_that_dies(cluster, there / "cache" / "labels", after=12):
+        found = label(small_run, there, replace(local, engine="ray", address=cluster.address))
+    cluster.remove_node(stays)
+    assert found == expected
+    assert not (there / "cache" / "labels" / "unfinished").exists()
+    assert not list((there / "cache" / "columns").glob("*")), "features of the run are left behind"
