@@ -130,14 +130,18 @@ def load_backbones(settings: EmbeddingSettings, device_name: str = "auto") -> tu
 
 
 def load_backbone(settings: EmbeddingSettings, device_name: str = "auto") -> Backbone:
-    """The one backbone that `settings` name, on the device.
+    """The one backbone that `settings` name, on the device. An embedded network is read once in a process.
 
     Raises BackboneError if it is unknown or its weights cannot be fetched, BadInputError for a bad `weights` file,
     ValueError if settings name several.
     """
     (settings,) = each_network(settings)
-    device = resolve_device(device_name)
     keep_freed_memory(KEPT_BYTES)
+    is_embedded = settings.backbone in EMBEDDED and not settings.weights
+    return (_load_once if is_embedded else _load)(settings, resolve_device(device_name))
+
+
+def _load(settings: EmbeddingSettings, device: torch.device) -> Backbone:
     name, embedded = architecture_of(settings), EMBEDDED.get(settings.backbone)
     if settings.weights:
         path = Path(settings.weights)
@@ -156,6 +160,9 @@ def load_backbone(settings: EmbeddingSettings, device_name: str = "auto") -> Bac
         _require_sight(network, settings.image_size, device, settings.weights)
     precision = resolve_precision(settings.precision, device)
     return Backbone(name, digest, settings.image_size, mean, std, device, precision, network, settings)
+
+
+_load_once = functools.lru_cache(maxsize=4)(_load)  # the stages of one run use the same networks
 
 
 def resolve_device(name: str) -> torch.device:

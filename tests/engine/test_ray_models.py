@@ -32,7 +32,7 @@ from tests.support.finetuned import FOLDS, OUTPUTS, make_embedding
 from tests.support.planted import single_job
 
 pytest.importorskip("ray", reason="ray is not installed: pip install 'cleaner-images[ray]'")
-LONG = tuple(replace(recipe, epochs=20, augment=(("mirror", 0.5),)) for recipe in ROUND_RECIPES)
+LONG = tuple(replace(recipe, epochs=10, augment=(("mirror", 0.5),)) for recipe in ROUND_RECIPES)
 """So many short epochs that there is a middle in which a node can die."""
 
 

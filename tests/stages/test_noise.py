@@ -116,7 +116,7 @@ def test_a_cold_start_warns_and_marks_what_it_did(small_copy: Path) -> None:
 
 
 def test_the_stages_run_on_one_view(small_copy: Path) -> None:
-    once = EmbeddingSettings(views=1)
+    once = SMALL.replace(views=1)
     result = run_noise(Workspace(small_copy), NoiseSettings(embedding=once), RunOptions(force=True))
     assert result.record.backbone["views"] == 1
     run_labels(Workspace(small_copy), LabelsSettings(embedding=once), RunOptions())

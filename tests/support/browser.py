@@ -71,6 +71,21 @@ class Page:
             keys,
         )
 
+    def answer_page(self, keys: dict[str, str]) -> int:
+        """Press, for each open picture of the page in turn, its key in `keys`, at once; returns how many."""
+        num = self.js(
+            "const open = () => document.querySelector('.card[tabindex=\"0\"]:not(.decided)');"
+            "let num = 0;"
+            "for (let card = open(); card && num < 100; card = open(), num++) {"
+            " const key = arguments[0][card.querySelector('img').src.split('/').at(-2)];"
+            " document.activeElement.dispatchEvent("
+            "new KeyboardEvent('keydown', {key, bubbles: true, cancelable: true}));"
+            "} return num;",
+            keys,
+        )
+        self.saved()
+        return int(num)
+
     def press_shift(self, *keys: str) -> None:
         ActionChains(self.driver, duration=0).key_down(Keys.SHIFT).send_keys(*keys).key_up(Keys.SHIFT).perform()
 

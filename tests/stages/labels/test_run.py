@@ -119,13 +119,14 @@ def test_a_small_set_is_not_warned_of_the_pass_it_cannot_have(
     shutil.copytree(small_run / "cache", tmp_path / "cache")
     heard = Heard()
     run_scan(Workspace(tmp_path), odd_classes, ScanSettings(), RunOptions(workers=1))
-    result = run_labels(Workspace(tmp_path), LabelsSettings(max_rounds=0), RunOptions(progress=heard))
+    result = run_labels(Workspace(tmp_path), LabelsSettings(embedding=SMALL, max_rounds=0), RunOptions(progress=heard))
     assert any("top 5 of 8 classes" in line and "skipped" in line for line in heard.said)
     assert not [w for w in [*heard.warnings, *result.warnings] if "skipped" in w]
 
 
 def test_a_pass_that_the_limit_of_rounds_ended_is_named(small_copy: Path) -> None:
-    result = run_labels(Workspace(small_copy), LabelsSettings(max_rounds=1, rule="recipe"), RunOptions())
+    settings = LabelsSettings(embedding=SMALL, max_rounds=1, rule="recipe")
+    result = run_labels(Workspace(small_copy), settings, RunOptions())
     passes = {p["pass"]: p["stable"] for p in result.record.notes["passes"]}
     ended = [kind for kind, stable in passes.items() if not stable]
     assert ended
