@@ -238,7 +238,7 @@ def cold_start(one: Set) -> dict[str, float]:
     taken = replace(
         sight,
         contents=[part_of(kind, clean) for kind in sight.contents],
-        ranks=rank_evidence(sight.ranks[clean].astype(np.float64)),
+        ranks=rank_evidence(sight.ranks[clean].astype(np.float64).T, sight.ranks[clean].shape),
         default_log_odds=sight.default_log_odds[clean],
         groups=sight.groups[clean],
         countable=sight.countable[clean],

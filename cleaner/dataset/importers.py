@@ -44,8 +44,12 @@ def _seeds_in_table(path: Path, manifest: pd.DataFrame) -> pd.DataFrame:
     frame = read_table(path)
     require_columns(frame, path, ("file_name", "is_noise"))
     is_noise = read_truth(frame["is_noise"], path)
-    known = manifest.set_index("file_name")
-    names = matching_names(plain_names(frame["file_name"]), known.index)
+    names = plain_names(frame["file_name"])
+    named = manifest["file_name"].isin(names.tolist()).to_numpy(bool)
+    if not names.map(str.isascii).all():  # their form may differ
+        named |= ~manifest["file_name"].map(str.isascii).to_numpy(bool)
+    known = manifest[named].astype({"file_name": object, "image_id": object}).set_index("file_name")
+    names = matching_names(names, known.index)
     unknown = names[~names.isin(known.index)]
     refuse(
         path, with_rows(unknown), "unknown file names", expected="file_name as in the manifest: relative to the images"
@@ -70,7 +74,8 @@ def _seeds_in_folder(path: Path, manifest: pd.DataFrame) -> pd.DataFrame:
     files = [(file, is_noise) for kind, is_noise in SEED_KINDS.items() for file in _files_below(path / kind)]
     image_ids = [sha256_file(file) for file, _ in files]
     names = _first_names(manifest, image_ids)
-    damaged = set(manifest.loc[~manifest["readable"].to_numpy(dtype=bool), "image_id"])
+    shown = manifest[manifest["image_id"].isin(image_ids).to_numpy(bool)]
+    damaged = set(shown.loc[~shown["readable"].to_numpy(dtype=bool), "image_id"])
     paths = [str(file) for file, _ in files]
     bad = [p for p, image_id in zip(paths, image_ids, strict=True) if image_id in damaged]
     refuse(path, bad, _DAMAGED, expected=_SOUND)
@@ -83,7 +88,8 @@ def _files_below(folder: Path) -> list[Path]:
 
 
 def _first_names(manifest: pd.DataFrame, image_ids: list[str]) -> list[str]:
-    first = dict(zip(manifest["image_id"].iloc[::-1], manifest["file_name"].iloc[::-1], strict=True))
+    shown = manifest[manifest["image_id"].isin(image_ids).to_numpy(bool)].iloc[::-1]
+    first = dict(zip(shown["image_id"], shown["file_name"], strict=True))
     return [first.get(image_id, "") for image_id in image_ids]
 
 

@@ -132,6 +132,7 @@ def _digest(workspace: Workspace, role: str, path: Path, parent: Parent | None) 
         from cleaner.dataset.importers import read_seeds, seeds_digest  # loads pandas
         from cleaner.dataset.manifest import read_manifest
 
-        return seeds_digest(read_seeds(path, read_manifest(parent.path, ["file_name", "image_id", "readable"])))
+        names = ["file_name", "image_id"]
+        return seeds_digest(read_seeds(path, read_manifest(parent.path, [*names, "readable"], packed=names)))
 
     return workspace.digests.remember(f"seeds {path}", [*tree_stamp(path), parent.sha256], of_seeds)

@@ -92,22 +92,18 @@ def compute_class_evidence(
     `targets` (N,) class numbers, -1 for a row without one (its own-class score is NaN); `fold` (N,) from 0;
     `learns` (N,) bool: rows to learn from; the others are only scored.
     Normal equations are summed once and each fold's share is subtracted, so memory is D x D per fold, never
-    images x classes.
+    images x classes. The features are read twice, from the first row to the last.
     """
     num_folds = int(fold.max()) + 1
-    labelled = (targets >= 0) & learns
-    parts = [
-        _normal_equations(features, targets, np.flatnonzero(labelled & (fold == f)), num_classes)
-        for f in range(num_folds)
-    ]
+    parts = _sum_folds(features, targets, np.where((targets >= 0) & learns, fold, -1), num_folds, num_classes)
     gram, cross = (sum(each[1:], each[0]) for each in zip(*parts, strict=True))
+    heads = [_solve(gram - own_gram, cross - own_cross) for own_gram, own_cross in parts]
     result = np.full((len(targets), 2), np.nan, np.float32)
-    for f in range(num_folds):
-        weights = _solve(gram - parts[f][0], cross - parts[f][1])
-        rows = np.flatnonzero(fold == f)
-        for start in range(0, len(rows), _CHUNK):
-            part = rows[start : start + _CHUNK]
-            result[part] = _two_scores((_with_one(features.tensor(part)) @ weights).numpy(), targets[part])
+    for rows in _chunks(np.arange(len(targets)), num_folds * _CHUNK):
+        x = _with_one(features.tensor(rows))
+        for f, weights in enumerate(heads):
+            mine = np.flatnonzero(fold[rows] == f)
+            result[rows[mine]] = _two_scores((x[mine] @ weights).numpy(), targets[rows[mine]])
     moments = np.stack([np.nanmean(result, axis=0), np.maximum(np.nanstd(result, axis=0), 1e-6)])
     return ClassFit((result - moments[0]) / moments[1], _solve(gram, cross).numpy(), moments)
 
@@ -134,14 +130,16 @@ def compute_neighbour_agreement(features: MeanViewFeatures, targets: np.ndarray,
     references = _references(targets)
     if len(references) <= 2 * _NUM_NEIGHBOURS:
         return np.full(len(targets), np.nan, np.float32)
+    references = references[np.argsort(groups[references], kind="stable")]  # copies side by side
     known = torch.cat([_unit(features.tensor(part)) for part in _chunks(references)])
-    group, labels = torch.from_numpy(groups[references]), torch.from_numpy(targets[references])
-    shares = []
+    group, labels = groups[references], torch.from_numpy(targets[references])
+    agreement = np.empty(len(targets), np.float32)
     for part in _chunks(np.arange(len(targets))):
         cosines = _unit(features.tensor(part)) @ known.T
-        cosines[torch.from_numpy(groups[part])[:, None] == group] = -2
-        shares.append(_agreement(cosines, labels))
-    agreement: np.ndarray = torch.cat(shares).numpy()
+        first, after = (np.searchsorted(group, groups[part], side) for side in ("left", "right"))
+        for row in np.flatnonzero(after > first):
+            cosines[row, first[row] : after[row]] = -2
+        agreement[part] = _agreement(cosines, labels)
     return agreement
 
 
@@ -157,26 +155,52 @@ def _agreement(cosines: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return ((nearest[:, :, None] == nearest[:, None, :]).sum(2).amax(1) / _NUM_NEIGHBOURS).float()
 
 
-def _chunks(rows: np.ndarray) -> list[np.ndarray]:
-    return [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
+def _chunks(rows: np.ndarray, size: int = _CHUNK) -> list[np.ndarray]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
 def _unit(x: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.normalize(x, dim=1)
 
 
-def _normal_equations(
-    features: MeanViewFeatures, targets: np.ndarray, rows: np.ndarray, num_classes: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    dim = features.tensor(np.zeros(1, np.int64)).shape[1] + 1
-    gram = torch.zeros(dim, dim, dtype=torch.float64)
-    cross = torch.zeros(dim, num_classes, dtype=torch.float64)
-    for start in range(0, len(rows), _CHUNK):
-        part = rows[start : start + _CHUNK]
-        x = _with_one(features.tensor(part))
-        gram += (x.T @ x).double()
-        cross.index_add_(1, torch.from_numpy(targets[part]), x.T.double())
-    return gram, cross
+class _NormalEquations:
+    """Sums of the normal equations over rows that come a few at a time, and are multiplied many at a time."""
+
+    def __init__(self, dim: int, num_classes: int) -> None:
+        self.gram = torch.zeros(dim, dim, dtype=torch.float64)
+        self.sums = torch.zeros(num_classes, dim, dtype=torch.float64)
+        self._x, self._y = torch.zeros(0, dim), torch.zeros(0, dtype=torch.int64)
+
+    def add(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """Take in features (n, dim) of rows with classes (n,)."""
+        self._x, self._y = torch.cat([self._x, x]), torch.cat([self._y, y])
+        while len(self._x) >= _CHUNK:
+            self._multiply(_CHUNK)
+
+    def finish(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The sums (dim, dim) and (dim, K)."""
+        self._multiply(len(self._x))
+        return self.gram, self.sums.T.contiguous()
+
+    def _multiply(self, num: int) -> None:
+        x, y = self._x[:num], self._y[:num]
+        self.gram += (x.T @ x).double()
+        self.sums.index_add_(0, y, x.double())
+        self._x, self._y = self._x[num:], self._y[num:]
+
+
+def _sum_folds(
+    features: MeanViewFeatures, targets: np.ndarray, fold: np.ndarray, num_folds: int, num_classes: int
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """The normal equations of each fold, in one pass; `fold` (N,): -1 for rows that are not learned from."""
+    dim = features.moments.shape[1] + 1
+    parts = [_NormalEquations(dim, num_classes) for _ in range(num_folds)]
+    for rows in _chunks(np.flatnonzero(fold >= 0)):
+        x, y = _with_one(features.tensor(rows)), torch.from_numpy(targets[rows])
+        for f, part in enumerate(parts):
+            mine = torch.from_numpy(np.flatnonzero(fold[rows] == f))
+            part.add(x[mine], y[mine])
+    return [part.finish() for part in parts]
 
 
 def _with_one(x: torch.Tensor) -> torch.Tensor:

@@ -25,7 +25,7 @@ from cleaner.scoring.noise_looks import (
     replay_random_looks,
 )
 from cleaner.scoring.noise_model import FEWEST_OF_A_KIND, Features, NoiseSeeds
-from cleaner.stages.noise_features import compute_features
+from cleaner.stages.noise_features import READ, READ_IF_THERE, compute_features
 from cleaner.stages.noise_seeds import read_given
 from cleaner.stages.stage_run import StageRun
 
@@ -75,7 +75,7 @@ class NoiseRefit(Follower[NoiseFit]):
         """
         super().__init__()
         run = StageRun.open(workspace, "noise", settings, options)
-        manifest = run.read_parent()
+        manifest = run.read_parent(READ, READ_IF_THERE)
         judged = manifest[manifest["keep"]].reset_index(drop=True)
         if judged.empty:
             raise BadInputError(f"{run.parent.path}: no image is kept", next_step="look at drop_reason in the manifest")

@@ -6,6 +6,8 @@ default weights were learned on unlike sets and hold on each set that was left o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from scipy.special import expit, ndtri
 from scipy.stats import rankdata
@@ -49,22 +51,28 @@ DEFAULT_OFFSET = -2.4
 _FIRST_SHARE = 0.02
 _SMALLEST_SHARE, _LARGEST_SHARE = 1e-6, 0.5
 _MAX_STEPS = 500
+_CHUNK_ROWS = 65_536
 _TOLERANCE = 1e-7
 
 
-def rank_evidence(evidence: np.ndarray) -> np.ndarray:
-    """Evidence (N, E) float, NaN where unknown, as normal scores (N, E) float32 (van der Waerden); unknown: 0."""
-    ranks = np.zeros(evidence.shape, np.float32)
-    for column in range(evidence.shape[1]):
-        known = np.isfinite(evidence[:, column])
+def rank_evidence(columns: Iterable[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+    """E columns of evidence (N,) float, NaN where unknown, as normal scores (N, E) float32; unknown: 0.
+
+    Van der Waerden's scores. `shape`: N and E. One column is held at a time.
+    """
+    ranks = np.zeros(shape, np.float32)
+    for number, column in enumerate(columns):
+        known = np.isfinite(column)
         if known.any():
-            ranks[known, column] = ndtri((rankdata(evidence[known, column]) - 0.5) / known.sum())
+            ranks[known, number] = ndtri((rankdata(column[known]) - 0.5) / known.sum())
     return ranks
 
 
 def default_log_odds(ranks: np.ndarray) -> np.ndarray:
     """Log odds of noise (N,) float at equal shares of noise and normal images, by `ranks` (N, E) of the evidence."""
-    log_odds: np.ndarray = ranks @ np.array(DEFAULT_WEIGHTS) + DEFAULT_OFFSET
+    log_odds, weights = np.empty(len(ranks)), np.array(DEFAULT_WEIGHTS)
+    for start in range(0, len(ranks), _CHUNK_ROWS):  # a product of float32 and float64 copies the former
+        log_odds[start : start + _CHUNK_ROWS] = ranks[start : start + _CHUNK_ROWS] @ weights + DEFAULT_OFFSET
     return log_odds
 
 

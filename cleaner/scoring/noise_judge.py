@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -56,14 +56,19 @@ def curve_of(scores: np.ndarray, probs: np.ndarray) -> tuple[np.ndarray, np.ndar
     return scores[taken].astype(np.float64), np.maximum.accumulate(log_odds)
 
 
-def quantiles_of(evidence: np.ndarray) -> np.ndarray:
-    """(Q, E) float32: each column's known values in rising order, at most 4,096 at even distances; NaN below them."""
-    columns = [np.sort(column[np.isfinite(column)]) for column in evidence.T]
-    columns = [c[np.linspace(0, len(c) - 1, min(len(c), _QUANTILES)).astype(np.int64)] for c in columns]
+def quantiles_of(evidence: Iterable[np.ndarray]) -> np.ndarray:
+    """(Q, E) float32: the known values of each column of `evidence` (N,) in rising order, at most 4,096 at even
+    distances; NaN below them.
+    """
+    columns = [_spaced(np.sort(column[np.isfinite(column)])) for column in evidence]
     table = np.full((max(map(len, columns), default=0), len(columns)), np.nan, np.float32)
     for number, column in enumerate(columns):
         table[: len(column), number] = column
     return table
+
+
+def _spaced(values: np.ndarray) -> np.ndarray:
+    return values[np.linspace(0, len(values) - 1, min(len(values), _QUANTILES)).astype(np.int64)]
 
 
 def rank_among(evidence: np.ndarray, quantiles: np.ndarray) -> np.ndarray:

@@ -119,7 +119,8 @@ class NoiseModel:
 
     def _teach(self, rows: np.ndarray, y: np.ndarray) -> Taught:
         """Models that learned `rows` (n,) with kinds `y` (n,), one for each weight of the evidence, and their mean."""
-        contents, evident = self._content_kernels(rows, rows), self._evidence_kernel(self._sight.ranks[rows], rows)
+        units, evident = self._unit_contents(rows), self._evidence_kernel(self._sight.ranks[rows], rows)
+        contents = _likeness(units, units)
         like, groups = np.mean(contents, 0), self._sight.groups[rows]
         models = [fit_kernel_logistic(like + w * evident, y, _STRENGTH, groups) for w in _EVIDENCE_WEIGHTS]
         losses = np.array([_balanced_loss(m.held_out, y) for m in models])
@@ -128,21 +129,22 @@ class NoiseModel:
         weights = np.stack([m.weights for m in models])
         of_content, of_evidence = share @ weights / len(contents), (share * _EVIDENCE_WEIGHTS) @ weights
         intercept = float(share @ [m.intercept for m in models])
-        parts = np.empty((len(self._sight.groups), len(contents) + 1))
+        parts = np.empty((len(self._sight.groups), len(contents) + 1), np.float32)
+        scores = np.empty(len(parts))
         for start in range(0, len(parts), _CHUNK):
-            part = np.arange(start, min(start + _CHUNK, len(parts)))
+            part = slice(start, min(start + _CHUNK, len(parts)))
+            like_known = _likeness(self._unit_contents(np.arange(part.start, part.stop)), units)
             evident = self._evidence_kernel(self._sight.ranks[part], rows)
-            parts[part] = np.column_stack(
-                [*(k @ of_content for k in self._content_kernels(part, rows)), evident @ of_evidence]
-            )
-        scores = parts.sum(1) + intercept
+            each = np.column_stack([*(k @ of_content for k in like_known), evident @ of_evidence])
+            parts[part], scores[part] = each, each.sum(1) + intercept
         scores[rows] = share @ np.stack([m.held_out for m in models])
-        middle = np.median(parts[self._sight.countable], axis=0)
-        return Taught(rows, of_content, of_evidence, intercept, parts - middle, scores)
+        for column in parts.T:
+            column -= np.median(column[self._sight.countable])
+        return Taught(rows, of_content, of_evidence, intercept, parts, scores)
 
-    def _content_kernels(self, rows: np.ndarray, others: np.ndarray) -> list[np.ndarray]:
-        """Likeness (n, m) float32, 0 .. 1, of what `rows` (n,) and `others` (m,) show; one for each kind of content."""
-        return [np.exp((unit_rows(kind(rows)) @ unit_rows(kind(others)).T - 1) / 2) for kind in self._sight.contents]
+    def _unit_contents(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Unit vectors (n, D) of what `rows` (n,) show; one array for each kind of content."""
+        return [unit_rows(kind(rows)) for kind in self._sight.contents]
 
     def _evidence_kernel(self, ranks: np.ndarray, others: np.ndarray) -> np.ndarray:
         """Likeness (n, m) float32, 0 .. 1, of evidence `ranks` (n, E) to that of rows `others` (m,)."""
@@ -167,6 +169,11 @@ class NoiseModel:
         return names
 
 
+def _likeness(units: list[np.ndarray], others: list[np.ndarray]) -> list[np.ndarray]:
+    """Likeness (n, m) float32, 0 .. 1, of unit vectors (n, D) to others (m, D), for each kind of content."""
+    return [np.exp((mine @ known.T - 1) / 2) for mine, known in zip(units, others, strict=True)]
+
+
 @dataclass(frozen=True)
 class Taught:
     """What models learned from n rows, and what they say of N."""
@@ -178,7 +185,7 @@ class Taught:
     """(n,) float64: weights of the evidence's kernel."""
     intercept: float
     parts: np.ndarray
-    """(N, K + 1): what each kind of content and the evidence add to the score, above the middle image."""
+    """(N, K + 1) float32: what each kind of content and the evidence add to the score, above the middle image."""
     scores: np.ndarray
     """(N,) log odds at equal shares; held out for `rows`."""
 

@@ -107,12 +107,14 @@ def _fit(free: np.ndarray, noise: np.ndarray, normal: np.ndarray, start: np.ndar
     tail = _TAIL if len(noise) else _COLD_TAIL
     high, high_spread = _moments(start, np.ones(len(start)))
     share = _FIRST_SHARE
+    both = np.concatenate([free, normal])
+    order = np.argsort(both, kind="stable")
+    both = both[order]
     for _ in range(_MAX_STEPS):
         mixture = _Mixture(low, low_spread, high, high_spread, share, tail)
         probs = np.where(free < low, 0.0, expit(mixture.log_odds(free)))
         high, high_spread = _moments(np.concatenate([free, noise]), np.concatenate([probs, np.ones(len(noise))]))
-        weights = np.concatenate([1 - probs, np.ones(len(normal))])
-        low, low_spread = _upper_half(np.concatenate([free, normal]), weights)
+        low, low_spread = _upper_half(both, np.concatenate([1 - probs, np.ones(len(normal))])[order])
         before, share = share, float(np.clip(probs.mean(), _SMALLEST_SHARE, _LARGEST_SHARE)) if len(free) else share
         if abs(share - before) < _TOLERANCE:
             break
@@ -125,11 +127,10 @@ def _moments(z: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
 
 
 def _upper_half(z: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """Weighted median, and root mean square distance from it of what lies above."""
-    order = np.argsort(z, kind="stable")
-    below = np.cumsum(weights[order])
-    middle = float(z[order][np.searchsorted(below, below[-1] / 2)])
-    above = z > middle
+    """Weighted median of rising values `z` (n,), and root mean square distance from it of what lies above."""
+    below = np.cumsum(weights)
+    middle = float(z[np.searchsorted(below, below[-1] / 2)])
+    above = slice(int(np.searchsorted(z, middle, "right")), None)
     if not weights[above].sum() > 0:
         return middle, _SMALLEST_SPREAD
     spread = float(np.sqrt(np.average((z[above] - middle) ** 2, weights=weights[above])))

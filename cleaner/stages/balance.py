@@ -11,7 +11,7 @@ import pandas as pd
 from cleaner.config import BalanceSettings, RunOptions
 from cleaner.dataset.found_classes import CLASSES_FILE, read_findings
 from cleaner.dataset.lineage import Parent
-from cleaner.dataset.manifest import drop_rows, with_stage_columns, write_table
+from cleaner.dataset.manifest import drop_rows, look_up, with_stage_columns, write_table
 from cleaner.dataset.stage_tables import CLASSES, FINDING_COLUMNS
 from cleaner.dataset.store import write_json
 from cleaner.dataset.verdicts import resolve_merges
@@ -43,7 +43,7 @@ def run_balance(
 
 def _balance(run: StageRun[BalanceSettings]) -> StageResult:
     settings = run.settings
-    full = with_stage_columns(run.read_parent(_READ, _READ_OF_LABELS), "balance")
+    full = with_stage_columns(run.read_parent(_READ, _READ_OF_LABELS, _READ[:2]), "balance")
     cleaned = full["split"].isin(["train", *settings.clean_split]).to_numpy()
     merged = resolve_merges(run.class_verdicts)
     _apply_verdicts(full, cleaned, run.image_verdicts(full), merged)
@@ -73,7 +73,7 @@ def _apply_verdicts(full: pd.DataFrame, cleaned: np.ndarray, verdicts: pd.DataFr
     image_id = full["image_id"]
     refused = verdicts.index[verdicts["verdict"].isin(["noise", "drop"])]
     label = cleaned & image_id.isin(verdicts.index[verdicts["verdict"] == "label"]).to_numpy()
-    full.loc[label, "clean_label"] = image_id[label].map(verdicts["label"])
+    full.loc[label, "clean_label"] = look_up(image_id[label], verdicts["label"], "")
     drop_rows(full, cleaned & image_id.isin(refused).to_numpy(), "balance", "person")
     if merged:
         full["clean_label"] = full["clean_label"].replace(merged).astype(object)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
 import pandas as pd
 
 from cleaner.config import RunOptions, ScanSettings
@@ -85,32 +84,39 @@ def scan_limits(workspace: Workspace) -> Limits:
     return Limits(*named)
 
 
-class ImagePaths(Sequence[Path]):
-    """Files of manifest rows, followed by those outside: each path is made when it is asked for."""
+T = TypeVar("T")
+_PIECE_ROWS = 65_536
 
-    def __init__(self, images_root: Path, file_names: np.ndarray, outside: Sequence[Path]) -> None:
-        """`file_names`: (N,) object."""
-        self._root, self._names, self._outside = images_root, file_names, outside
+
+class OfImages(Sequence[T]):
+    """Something of each of some manifest rows and then of images from outside, made when it is asked for."""
+
+    def __init__(self, column: pd.Series[str], make: Callable[[str], T], outside: Sequence[T]) -> None:
+        """`make` makes it of a value of `column` (N,)."""
+        self._column, self._make, self._outside = column, make, outside
 
     def __len__(self) -> int:
-        return len(self._names) + len(self._outside)
+        return len(self._column) + len(self._outside)
 
     def __getitem__(self, which: Any) -> Any:
-        """One path, or a list of those of a slice."""
-        if isinstance(which, slice):
-            return [self[number] for number in range(*which.indices(len(self)))]
-        number = range(len(self))[which]
-        if number < len(self._names):
-            return image_path(self._root, self._names[number])
-        return self._outside[number - len(self._names)]
+        """One thing, or a list of those of a slice without a step."""
+        if not isinstance(which, slice):
+            return self[which : which + 1][0]
+        num, (start, stop, _) = len(self._column), which.indices(len(self))
+        inside = map(self._make, self._column.iloc[start:stop].tolist())
+        return [*inside, *self._outside[max(0, start - num) : max(0, stop - num)]]
+
+    def __iter__(self) -> Iterator[T]:
+        for start in range(0, len(self), _PIECE_ROWS):
+            yield from self[start : start + _PIECE_ROWS]
 
 
 def image_paths(
     images_root: Path, rows: pd.DataFrame, outside: Sequence[tuple[str, Path]] = ()
-) -> tuple[list[str], ImagePaths]:
+) -> tuple[Sequence[str], Sequence[Path]]:
     """Ids and files of manifest rows in their order, followed by those of `outside` images (image_id, path)."""
-    ids = [*rows["image_id"], *(i for i, _ in outside)]
-    return ids, ImagePaths(images_root, rows["file_name"].to_numpy(object), [p for _, p in outside])
+    ids = OfImages(rows["image_id"], str, [i for i, _ in outside])
+    return ids, OfImages(rows["file_name"], partial(image_path, images_root), [p for _, p in outside])
 
 
 def embed_rows(

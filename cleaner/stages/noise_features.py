@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,13 @@ from cleaner.scoring.noise_model import Features, Sight
 from cleaner.stages.inputs import embed_for
 from cleaner.stages.stage_run import Machine, StageRun
 
+PACKED = ("file_name", "image_id", "pixel_id")
+READ = (
+    *("file_name", "image_id", "keep", "drop_stage", "drop_reason", "clean_label", "label", "split", "readable"),
+    *("width", "height", "mode", "format", "file_bytes", "duplicate_group"),
+)
+READ_IF_THERE = ("information", "num_colors", "flat_share", "aspect", "pixel_id")
+"""The columns of the manifest that the stage looks at."""
 _EVIDENCE_FOLDS = 5
 _THREE_CHANNEL = ("RGB", "YCbCr")
 _GREY = ("1", "L", "LA", "I;16", "F")
@@ -62,7 +70,7 @@ class Eye:
         sources = [embeddings.mean(part), None if style is None else style[part]]
         contents = [standardise_by(m, x) for m, x in zip(self.moments, sources, strict=False) if x is not None]
         targets = pd.Index(self.classes).get_indexer(pd.Index(rows["clean_label"]))
-        evidence = [self.fit.judge(contents[0], targets), self.neighbours.judge(contents[0]), _file_evidence(rows)]
+        evidence = [self.fit.judge(contents[0], targets), self.neighbours.judge(contents[0]), *_file_evidence(rows)]
         return contents, rank_among(np.column_stack(evidence), self.quantiles)
 
 
@@ -82,19 +90,17 @@ def gather_sight(embeddings: Embeddings, judged: pd.DataFrame, seed: int) -> tup
     num_outside = len(embeddings.plain) - len(judged)
     groups = duplicate_groups(judged)
     groups = np.concatenate([groups, groups.max(initial=-1) + 1 + np.arange(num_outside)])
-    evidence = np.full((len(groups), len(EVIDENCE)), np.nan)
     fit, learned, classes = _fit_classes(content, judged, groups, seed)
     agreement = compute_neighbour_agreement(content, learned, groups)
-    evidence[: len(judged), :3] = np.column_stack([fit.scores, agreement])[: len(judged)]  # others have no class
-    evidence[: len(judged), 3:] = _file_evidence(judged)
-    ranks = rank_evidence(evidence)
+    ranks = rank_evidence(_all_evidence(judged, fit.scores, agreement), (len(groups), len(EVIDENCE)))
     contents: list[Features] = [content]
     moments = [content.moments]
     if embeddings.style is not None and embeddings.style.shape[1]:
         style = StyleFeatures(embeddings.style)
         contents.append(style)
         moments.append(style.moments)
-    eye = Eye(moments, fit, Neighbours.of(content, learned), quantiles_of(evidence), classes)
+    quantiles = quantiles_of(_all_evidence(judged, fit.scores, agreement))
+    eye = Eye(moments, fit, Neighbours.of(content, learned), quantiles, classes)
     return Sight(contents, ranks, default_log_odds(ranks), groups, np.arange(len(groups)) < len(judged)), eye
 
 
@@ -116,18 +122,29 @@ def _fit_classes(
     return fit, np.where(learns, targets, -1), list(classes)
 
 
-def _file_evidence(judged: pd.DataFrame) -> np.ndarray:
-    """(M, 9) float: looks that scan measured, and what files say of themselves; NaN in a manifest without them."""
-    looks = judged.reindex(columns=["information", "num_colors", "flat_share", "aspect"]).astype(float)
-    looks["num_colors"] = looks["num_colors"].where(looks["num_colors"] > 0)
-    num_pixels = judged["width"].astype(float) * judged["height"]
-    return np.column_stack(
-        [
-            looks,
-            judged["file_bytes"] / num_pixels.clip(lower=1),
-            num_pixels,
-            ~judged["mode"].isin(_THREE_CHANNEL),
-            judged["format"] == "PNG",
-            judged["mode"].isin(_GREY),
-        ]
-    ).astype(np.float64)
+def _all_evidence(judged: pd.DataFrame, scores: np.ndarray, agreement: np.ndarray) -> Iterator[np.ndarray]:
+    """The columns of EVIDENCE (N,) float64, one at a time: M judged rows, then images from outside, of which nothing is
+    known: they have no class.
+
+    `scores` (N, 2) of `ClassFit`, `agreement` (N,) of neighbours.
+    """
+    num = len(judged)
+    for known in itertools.chain(scores[:num].T, [agreement[:num]], _file_evidence(judged)):
+        column = np.full(len(agreement), np.nan)
+        column[:num] = known
+        yield column
+
+
+def _file_evidence(judged: pd.DataFrame) -> Iterator[np.ndarray]:
+    """Nine columns (M,) float64: looks that scan measured, and what files say of themselves; NaN in a manifest without
+    them.
+    """
+    for name in ("information", "num_colors", "flat_share", "aspect"):
+        look = judged[name].to_numpy(np.float64) if name in judged else np.full(len(judged), np.nan)
+        yield np.where(look > 0, look, np.nan) if name == "num_colors" else look
+    num_pixels = judged["width"].to_numpy(np.float64) * judged["height"].to_numpy()
+    yield judged["file_bytes"].to_numpy() / np.maximum(num_pixels, 1)
+    yield num_pixels
+    yield (~judged["mode"].isin(_THREE_CHANNEL)).to_numpy(np.float64)
+    yield (judged["format"] == "PNG").to_numpy(np.float64)
+    yield judged["mode"].isin(_GREY).to_numpy(np.float64)

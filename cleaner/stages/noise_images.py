@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cleaner.config import NoiseSettings
-from cleaner.dataset.manifest import drop_rows, with_stage_columns, write_table
+from cleaner.dataset.manifest import drop_rows, look_up, with_stage_columns, write_table
 from cleaner.dataset.stage_tables import ROUNDS
 from cleaner.errors import BadInputError
 from cleaner.random_streams import Stream, open_stream
@@ -16,11 +16,13 @@ from cleaner.scoring.groups import exact_groups
 from cleaner.scoring.noise_judge import NoiseJudge
 from cleaner.scoring.noise_model import NoiseModel
 from cleaner.scoring.noise_rounds import NoiseResult, NoiseRound, run_rounds
-from cleaner.stages.noise_features import compute_features
+from cleaner.stages.noise_features import PACKED, READ, READ_IF_THERE, compute_features
 from cleaner.stages.noise_kept import KeptNoise
 from cleaner.stages.noise_seeds import PickedSeeds, find_labelled, pick_seeds, read_given
 from cleaner.stages.stage_run import StageResult, StageRun
 
+_OF_JUDGED = ("width", "height", "mode", "format", "file_bytes", "duplicate_group", *READ_IF_THERE[:-1])
+"""What is looked at in images that are judged alone; the rest of the manifest is copied unread."""
 _FEW_SEEDS = 50
 """With fewer seeds of a kind than this, the probabilities count as uncalibrated."""
 _NOTHING_FOUND = "no noise image was found, which does not prove that there is none: cleaner review noise"
@@ -31,11 +33,12 @@ def find_noise(run: StageRun[NoiseSettings]) -> StageResult:
 
     Raises BadInputError for seeds that cannot be used, or an image that changed since the scan.
     """
-    manifest, settings, options = run.read_parent(), run.settings, run.options
-    judged = manifest[manifest["keep"]].reset_index(drop=True)
+    manifest, settings, options = run.read_parent(READ, READ_IF_THERE, PACKED), run.settings, run.options
+    judged = manifest[manifest["keep"]].drop(columns="pixel_id", errors="ignore").reset_index(drop=True)
     if judged.empty:
         raise BadInputError(f"{run.parent.path}: no image is kept", next_step="look at drop_reason in the manifest")
     given = read_given(settings, manifest, judged)
+    manifest = manifest.drop(columns=[name for name in _OF_JUDGED if name in manifest])
     features = compute_features(run, judged, given.outside)
     picked = pick_seeds(run, judged, given)
     folder = run.begin()
@@ -50,7 +53,7 @@ def find_noise(run: StageRun[NoiseSettings]) -> StageResult:
         on_round=lambda r: options.progress.say(_round_line(r)),
     )
     full = _into_manifest(manifest, _with_scores(run, judged, result, picked), settings)
-    rounds = _rounds_table(judged["file_name"].to_numpy(), result, settings)
+    rounds = _rounds_table(judged["file_name"], result, settings)
     write_table(folder / "rounds.parquet", rounds, ROUNDS["noise"].schema)
     kept = KeptNoise(features.eye, NoiseJudge.of(result, features.sight, settings.threshold))
     files = ["rounds.parquet", kept.write(folder)]
@@ -65,6 +68,7 @@ def find_noise(run: StageRun[NoiseSettings]) -> StageResult:
         machine=features.machine,
         notes=notes,
         warnings=warnings,
+        base=run.parent.path,
     )
 
 
@@ -79,9 +83,10 @@ def _with_scores(
     is_given = picked.seeds.is_seed[:num]
     first[is_given] = 0
     is_noise = np.where(is_given, picked.seeds.is_noise[:num], noise_prob > run.settings.threshold)
-    evidence = np.where(picked.by_person[:num], "person", np.where(is_given, "seed", "model")).astype(object)
+    words = np.array(["model", "seed", "person"], object)
+    evidence = words[np.where(picked.by_person[:num], 2, is_given)]
     # a label keeps the image in; an image to be dropped for another reason is dropped by the next stage
-    dropped = judged["image_id"].map(run.image_verdicts(judged)["verdict"]).eq("drop").to_numpy()
+    dropped = look_up(judged["image_id"], run.image_verdicts(judged)["verdict"], "") == "drop"
     overruled = find_labelled(run, judged, is_noise | picked.is_refuted[:num]) | dropped
     is_noise[overruled] = False
     evidence[overruled] = "person"
@@ -97,12 +102,12 @@ def _into_manifest(manifest: pd.DataFrame, judged: pd.DataFrame, settings: Noise
     """The whole manifest: judged rows, and copies that scan dropped with the columns of the copy that stayed."""
     full = with_stage_columns(manifest, "noise")
     mine = manifest["keep"].to_numpy()
-    keys = pd.MultiIndex.from_arrays([manifest["split"], manifest["label"], exact_groups(manifest)])
     # where each row's scores come from: itself, or for a copy that scan dropped the copy that stayed
-    first = pd.Series(np.arange(len(judged)), index=keys[mine])
-    source = first[~first.index.duplicated()].reindex(keys).fillna(-1).to_numpy(np.int64).copy()
+    source = np.full(len(manifest), -1, np.int64)
     source[mine] = np.arange(len(judged))
-    scored = mine | ((manifest["drop_reason"] == "exact_duplicate").to_numpy() & (source >= 0))
+    copies, stayed = _find_copies(manifest, mine)
+    source[copies] = source[stayed]
+    scored = source >= 0
     for name in ("noise_prob", "is_noise", "noise_evidence", "noise_round", "noise_reason"):
         full.loc[scored, name] = judged[name].to_numpy()[source[scored]]
     cleaned = full["split"].isin(["train", *settings.clean_split]).to_numpy()
@@ -110,15 +115,31 @@ def _into_manifest(manifest: pd.DataFrame, judged: pd.DataFrame, settings: Noise
     return full
 
 
-def _rounds_table(names: np.ndarray, result: NoiseResult, settings: NoiseSettings) -> pd.DataFrame:
+def _find_copies(manifest: pd.DataFrame, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (n,) that scan dropped as exact copies, and of each the first of its copies that it kept, `kept` (N,) bool,
+    in its split and under its label.
+    """
+    is_copy = (manifest["drop_reason"] == "exact_duplicate").to_numpy()
+    content = manifest["pixel_id" if "pixel_id" in manifest else "image_id"]
+    rows = np.flatnonzero(is_copy | (kept & content.isin(content[is_copy].tolist()).to_numpy(bool)))
+    some = manifest.iloc[rows]
+    keys = pd.MultiIndex.from_arrays([some["split"], some["label"], exact_groups(some)])
+    first = pd.Series(rows[kept[rows]], index=keys[kept[rows]])
+    stayed = first[~first.index.duplicated()].reindex(keys).fillna(-1).to_numpy(np.int64)
+    found = is_copy[rows] & (stayed >= 0)
+    return rows[found], stayed[found]
+
+
+def _rounds_table(names: pd.Series[str], result: NoiseResult, settings: NoiseSettings) -> pd.DataFrame:
     """Every image above `doubtful` in any round, in each round."""
     num = len(names)
     ever = np.any([r.noise_prob[:num] > settings.doubtful for r in result.rounds], axis=0)
+    shown = names.iloc[np.flatnonzero(ever)].to_numpy(object)
     parts = [
         pd.DataFrame(
             {
                 "round": r.number,
-                "file_name": names[ever],
+                "file_name": shown,
                 "noise_prob": r.noise_prob[:num][ever],
                 "found": r.found[:num][ever],
             }

@@ -10,6 +10,7 @@ import pandas as pd
 
 from cleaner.config import NoiseSettings
 from cleaner.dataset.importers import read_seeds
+from cleaner.dataset.manifest import look_up
 from cleaner.errors import BadInputError
 from cleaner.scoring.noise_model import NoiseSeeds
 from cleaner.stages.stage_run import StageRun
@@ -45,7 +46,7 @@ def read_given(settings: NoiseSettings, manifest: pd.DataFrame, judged: pd.DataF
         return GivenSeeds(np.full(len(judged), -1, np.int8), [], False)
     table = read_seeds(Path(settings.seeds), manifest)
     is_noise = table.set_index("image_id")["is_noise"]
-    inside = judged["image_id"].map(is_noise).map({True: 1, False: 0}).fillna(-1).to_numpy(np.int8)
+    inside = look_up(judged["image_id"], is_noise, -1).astype(np.int8)
     rest = table[table["file_name"] == ""]
     outside = [(i, Path(p)) for i, p in zip(rest["image_id"], rest["path"], strict=True)]
     return GivenSeeds(np.concatenate([inside, rest["is_noise"].to_numpy(np.int8)]), outside, True)
@@ -54,7 +55,7 @@ def read_given(settings: NoiseSettings, manifest: pd.DataFrame, judged: pd.DataF
 def find_labelled(run: StageRun[NoiseSettings], judged: pd.DataFrame, is_noise: np.ndarray) -> np.ndarray:
     """(M,) bool: which of the M judged rows that count as noise, by `is_noise` (M,) bool, a person gave a label."""
     verdicts = run.image_verdicts(judged[["image_id"]].assign(is_noise=is_noise))
-    labelled: np.ndarray = judged["image_id"].map(verdicts["verdict"]).eq("label").to_numpy() & is_noise
+    labelled: np.ndarray = (look_up(judged["image_id"], verdicts["verdict"], "") == "label") & is_noise
     return labelled
 
 
@@ -65,11 +66,11 @@ def pick_seeds(run: StageRun[NoiseSettings], judged: pd.DataFrame, given: GivenS
     they are. A `drop` verdict takes any seed away. Raises BadInputError where seeds were given and one kind is missing.
     """
     num, num_outside = len(judged), len(given.outside)
-    verdict = judged["image_id"].map(run.image_verdicts(judged)["verdict"])
-    decided = verdict.map({"noise": 1, "normal": 0}).fillna(-1).to_numpy(np.int8)
+    verdict = look_up(judged["image_id"], run.image_verdicts(judged)["verdict"], "")
+    decided = np.select([verdict == "noise", verdict == "normal"], [1, 0], -1).astype(np.int8)
     kind = given.kind.copy()
     kind[:num] = np.where(decided >= 0, decided, kind[:num])
-    kind[:num][(verdict == "drop").to_numpy()] = -1
+    kind[:num][verdict == "drop"] = -1
     refuted = find_labelled(run, judged, kind[:num] == 1)
     kind[:num][refuted] = -1
     none = np.zeros(num_outside, bool)

@@ -100,9 +100,13 @@ class StageRun(Generic[S]):
         """Everything that the stage reads except verdicts, with digests. Raises BadInputError for a missing file."""
         return find_inputs(self.workspace, self._request)
 
-    def read_parent(self, columns: Sequence[str] = (), optional: Sequence[str] = ()) -> pd.DataFrame:
-        """The parent's manifest ordered by file_name: all columns, or `columns` and any of `optional` that exist."""
-        return read_manifest(self.parent.path, columns, optional)
+    def read_parent(
+        self, columns: Sequence[str] = (), optional: Sequence[str] = (), packed: Sequence[str] = ()
+    ) -> pd.DataFrame:
+        """The parent's manifest ordered by file_name: all columns, or `columns` and any of `optional` that exist; text
+        of `packed` as `read_manifest` has it.
+        """
+        return read_manifest(self.parent.path, columns, optional, packed)
 
     def image_verdicts(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The verdicts that this stage uses on images of `rows`: index image_id, columns verdict and label.

@@ -21,8 +21,8 @@ def test_ranks_know_no_unit_and_leave_out_what_is_unknown() -> None:
     rng = np.random.default_rng(0)
     values = rng.lognormal(size=(500, 2))
     values[::5, 1] = np.nan
-    ranks = rank_evidence(values)
-    assert np.allclose(ranks, rank_evidence(np.log(values) * 7 - 3), atol=1e-6)
+    ranks = rank_evidence(values.T, values.shape)
+    assert np.allclose(ranks, rank_evidence((np.log(values) * 7 - 3).T, values.shape), atol=1e-6)
     assert (ranks[::5, 1] == 0).all() and ranks[:, 0].mean() == pytest.approx(0, abs=1e-6)
     assert ranks[:, 0].std() == pytest.approx(1, abs=0.02)
     assert (np.argsort(ranks[:, 0]) == np.argsort(values[:, 0])).all()
