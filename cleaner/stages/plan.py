@@ -27,6 +27,7 @@ from cleaner.errors import BadInputError
 from cleaner.modeling.backbone_names import each_network
 from cleaner.modeling.backbones import load_backbones, resolve_device, resolve_precision
 from cleaner.modeling.class_evidence import MeanViewFeatures, compute_class_evidence
+from cleaner.modeling.columns import BYTES_IN_MEMORY, blocks_of
 from cleaner.modeling.embeddings import BATCH_SIZE, Embeddings, compute_embeddings, join_embeddings
 from cleaner.modeling.learner import FitJob
 from cleaner.modeling.probe import ProbeLearner
@@ -52,8 +53,6 @@ _NOISE_ROUNDS_SHARE = 8.0
 (sample_data, tiny50, photos); where none is, they take next to nothing."""
 _NOISE_ROUNDS_IMAGES = 50_000
 """In larger sets the rounds learn from no more images than in one of this size."""
-_EMBEDDING_COPIES = 3
-"""Copies of the embeddings in memory at the peak: as read, joined, and in the rows' order."""
 _MANIFEST_ROW_BYTES = 2500
 """Memory for a row, including the copies that a stage makes."""
 _MANIFEST_DISK_BYTES = 4 * 220
@@ -155,15 +154,16 @@ def _sizes(
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Bytes of memory at the peak and of disk, by what takes them."""
     kept = [*embeddings.views, *([] if embeddings.style is None else [embeddings.style])]
-    embedded = num_images * sum(values.shape[1] * values.dtype.itemsize for values in kept)
+    blocks = [num_images * b.shape[1] * b.dtype.itemsize for table in kept for b in blocks_of(table)]
+    embedded, in_memory = sum(blocks), sum(size for size in blocks if size <= BYTES_IN_MEMORY)
     memory = {
         "program": _peak_memory_bytes(),
-        "embeddings": _EMBEDDING_COPIES * embedded,
+        "embeddings": in_memory,
         "manifest": _MANIFEST_ROW_BYTES * num_files,
     }
     disk = {
         "scan": row_bytes * num_files,
-        "embeddings": embedded + 32 * num_images,
+        "embeddings": embedded + 32 * num_images + embedded - in_memory,  # in shards, and in files while a stage runs
         "manifests": _MANIFEST_DISK_BYTES * num_files,
     }
     return memory, disk

@@ -47,9 +47,12 @@ def examine_classes(
     mine = np.flatnonzero(alive & label.isin(low))
     rows = np.union1d(pool_rows, mine)
     embeddings, machine = embed_for(run, full.iloc[rows])
-    # not centred: pictures that are merely unusual would look alike relative to the mean
-    units = unit_rows(embeddings.mean(slice(None)))
-    pool = units[np.searchsorted(rows, pool_rows)]
+
+    def units(some: np.ndarray) -> np.ndarray:
+        # not centred: pictures that are merely unusual would look alike relative to the mean
+        return unit_rows(embeddings.mean(np.searchsorted(rows, some)))
+
+    pool = units(pool_rows)
     rank = full["given_rank"].to_numpy() if "given_rank" in full else np.full(len(full), -1)
     all_hits = rank[alive & (rank >= 0)] == 0
     keep = full["keep"].to_numpy()
@@ -60,7 +63,7 @@ def examine_classes(
         size = min(len(own), len(pool))
         if size not in nulls:
             nulls[size] = draw_coherences(pool, size, rng)
-        return compute_coherence_p(units[np.searchsorted(rows, own)], nulls[size])
+        return compute_coherence_p(units(own), nulls[size])
 
     with run.options.progress.task("coherence of small classes", len(low)) as task:
         for name in low:
