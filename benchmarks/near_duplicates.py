@@ -28,9 +28,10 @@ from near_sets import KINDS, MADE, PHOTOS, load
 
 from cleaner.config import RunOptions, ScanSettings
 from cleaner.dataset.files import list_files
-from cleaner.dataset.images import inspect_image
+from cleaner.dataset.inspection import Limits
 from cleaner.dataset.workspace import Workspace
 from cleaner.scoring import second_look
+from cleaner.stages.inputs import inspect_with_engine
 from cleaner.stages.near_copies import propose_pairs
 from cleaner.stages.near_looks import look_at_batch
 from cleaner.stages.scan import run_scan
@@ -132,10 +133,12 @@ def score(found: Pairs, truth: Truth) -> dict[str, object]:
 def all_looks(name: str, root: Path, truth: Truth) -> pd.DataFrame:
     """What the second look finds of each pair that is proposed: agreement, other_colour and whether it is a copy."""
     files = list_files(root, follow_symlinks=False)
-    facts = [inspect_image(file.path, ScanSettings.max_pixels) for file in files]
-    pictures = pictures_of(files, facts, range(len(files)))
-    sides = list(zip(pictures.paths, pictures.image_ids, strict=True))
-    pairs = propose_pairs(pictures, ScanSettings.near_radius)
+    limits = Limits(ScanSettings.max_pixels, ScanSettings.file_timeout)
+    with tempfile.TemporaryDirectory() as scratch:
+        work = Workspace(Path(scratch))
+        facts = inspect_with_engine(work, files, "looks", "scan", limits, RunOptions(workers=1))
+        pictures = pictures_of(files, facts, np.arange(len(files)), work)
+    pairs, sides = propose_pairs(pictures, ScanSettings.near_radius), pictures.sides
     found = look_at_batch(tuple((sides[i], sides[j], placing) for i, j, placing in pairs))["found"]
     found[found[:, 6] > second_look.MOST_STRETCH, 0] = 0
     shows = truth.loc[[file.name for file in files], "picture"].to_numpy()

@@ -10,17 +10,15 @@ its own. One table; --csv writes it for plot_growth.py.
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from memory_watch import run_watched
 
 from cleaner.config import BalanceSettings, LabelsSettings, NoiseSettings, ScanSettings
 from cleaner.dataset.decisions import DecisionStore
@@ -124,27 +122,6 @@ def _scan_frame(rng: np.random.Generator, num: int) -> pd.DataFrame:
     return frame
 
 
-_WATCH = """
-import resource, subprocess, sys, time
-started = time.perf_counter()
-done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, check=True)
-seconds = time.perf_counter() - started
-usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-sys.stdout.buffer.write(done.stdout.rstrip() + b"\\n")
-print(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, end="", flush=True)
-"""
-
-
-def measure(root: Path, command: str, *options: str) -> tuple[float, float, float, dict[str, Any]]:
-    """Seconds of wall clock and of processor, peak MB of the real program, and what it said."""
-    whole = [sys.executable, "-m", "cleaner", command, "-C", str(root), "--json", *options]
-    # through a small process: a child's peak memory counts from its parent's size at the fork
-    done = subprocess.run([sys.executable, "-c", _WATCH, *whole], stdout=subprocess.PIPE, check=True)
-    said, _, usage = done.stdout.decode().rpartition("\n")
-    seconds, cpu, peak_mb = map(float, usage.split())
-    return seconds, cpu, peak_mb, json.loads(said)
-
-
 def run_all(root: Path, num_rows: int) -> list[dict[str, object]]:
     """A row of the table for each command on one workspace."""
     table = str(root / "cleaned.csv")
@@ -159,8 +136,8 @@ def run_all(root: Path, num_rows: int) -> list[dict[str, object]]:
     for name, command in commands.items():
         if name.endswith("anew"):
             (root / "cache" / "digests.json").unlink()
-        seconds, cpu, peak_mb, said = measure(root, *command)
-        rows.append({"rows": num_rows, "command": name, "seconds": seconds, "core_seconds": cpu, "peak_mb": peak_mb})
+        usage, said = run_watched(root, *command)
+        rows.append({"rows": num_rows, "command": name} | usage)
         print(rows[-1], file=sys.stderr, flush=True)
         if command == commands["status"]:
             print({s["stage"]: s["state"] for s in said["stages"]}, file=sys.stderr)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import PurePosixPath
 
-from cleaner.dataset.files import IMAGE_SUFFIXES, FoundFile
+from cleaner.dataset.files import is_image_name
+from cleaner.dataset.found_files import FoundFile, FoundFiles
 from cleaner.dataset.locations import read_head
 from cleaner.dataset.pixels import sniff_format
+from cleaner.dataset.words import Words
 from cleaner.errors import UsageError, first_few
 
 TRAIN = "train"
@@ -32,11 +35,11 @@ _Folder = tuple[str, ...]
 class FolderLabels:
     """What the folders of a tree say of its files."""
 
-    files: list[FoundFile]
+    files: FoundFiles
     """The files but those in folders passed over, in their order."""
-    labels: list[str]
+    labels: Words
     """Of each of `files`; '' for one in no class folder."""
-    splits: list[str]
+    splits: Words
     """Of each of `files`."""
     passed_over: dict[str, int] = field(default_factory=dict)
     """Folders of the root that belong to no split, and the number of files in each."""
@@ -44,7 +47,7 @@ class FolderLabels:
     """What is odd about the tree, with the option that helps."""
 
 
-def read_folders(files: Sequence[FoundFile], label_from: str, splits: Sequence[tuple[str, str]] = ()) -> FolderLabels:
+def read_folders(files: FoundFiles, label_from: str, splits: Sequence[tuple[str, str]] = ()) -> FolderLabels:
     """The labels and the splits of `files` by their folders.
 
     `label_from` is `root` (the first folder below the images root) or `parent` (the file's own folder). `splits` names
@@ -57,38 +60,38 @@ def read_folders(files: Sequence[FoundFile], label_from: str, splits: Sequence[t
     """
     warnings: list[str] = []
     roots = _given_splits(files, splits) if splits else _named_splits(files, warnings)
-    found = FolderLabels([], [], [], {}, warnings)
+    labels, splits_of, taken = Words(), Words(), array("q")
     aside: Counter[str] = Counter()
     images: set[_Folder] = set()
-    for file in files:
+    for row, file in enumerate(files):
         folders = _folders_of(file)
         root = _root_of(folders, roots)
         if root is None and folders:
             aside[folders[0]] += 1
             continue
         inner = folders[len(root or ()) :]
-        found.files.append(file)
-        found.labels.append("" if not inner else inner[0] if label_from == "root" else inner[-1])
-        found.splits.append(TRAIN if root is None else roots[root])
+        taken.append(row)
+        labels.append("" if not inner else inner[0] if label_from == "root" else inner[-1])
+        splits_of.append(TRAIN if root is None else roots[root])
         if inner and not file.fault:
             images.add(inner)
-    found.passed_over.update(sorted(aside.items()))
+    passed_over = dict(sorted(aside.items()))
     if aside:
-        named = first_few([f"{name}/ ({num:,} files)" for name, num in found.passed_over.items()])
+        named = first_few([f"{name}/ ({num:,} files)" for name, num in passed_over.items()])
         warnings.append(f"folders that belong to no split are passed over: {named}")
     if label_from == "root":
         warnings += _about_depth(images)
-    return found
+    return FolderLabels(files.take(taken) if aside else files, labels, splits_of, passed_over, warnings)
 
 
-def read_splits(files: Sequence[FoundFile], splits: Sequence[tuple[str, str]] = ()) -> list[str]:
+def read_splits(files: FoundFiles, splits: Sequence[tuple[str, str]] = ()) -> Words:
     """The splits of `files` by their folders, as `read_folders` finds them; `train` for a file in none of them."""
     roots = _given_splits(files, splits) if splits else _named_splits(files, [])
     found = (_root_of(_folders_of(file), roots) for file in files)
-    return [TRAIN if root is None else roots[root] for root in found]
+    return Words(TRAIN if root is None else roots[root] for root in found)
 
 
-def _given_splits(files: Sequence[FoundFile], splits: Sequence[tuple[str, str]]) -> dict[_Folder, str]:
+def _given_splits(files: FoundFiles, splits: Sequence[tuple[str, str]]) -> dict[_Folder, str]:
     """The split of each folder that was named by hand."""
     roots = {PurePosixPath(folder).parts: name for name, folder in splits}
     there = {folders[:depth] for folders in map(_folders_of, files) for depth in range(len(folders) + 1)}
@@ -102,31 +105,47 @@ def _given_splits(files: Sequence[FoundFile], splits: Sequence[tuple[str, str]])
     return roots
 
 
-def _named_splits(files: Sequence[FoundFile], warnings: list[str]) -> dict[_Folder, str]:
+def _named_splits(files: FoundFiles, warnings: list[str]) -> dict[_Folder, str]:
     """The splits that the names of the root's folders tell; `train` for the root itself where they tell none."""
-    by_top: dict[str, list[FoundFile]] = {}
-    for file in files:
-        for top in _folders_of(file)[:1]:
-            by_top.setdefault(top, []).append(file)
-    named = [top for top in by_top if top.lower() in SPLIT_NAMES]
-    others = [top for top in by_top if top not in named and holds_image(by_top[top])] if named else []
+    tops = dict.fromkeys(top for file in files for top in _folders_of(file)[:1])
+    named = [top for top in tops if top.lower() in SPLIT_NAMES]
+    others = _holding_images(files, tops.keys() - named) if named else set()
     if named and not others:
         return {(top,): SPLIT_NAMES[top.lower()] for top in named}
     if named:
         said = ",".join(f"{SPLIT_NAMES[top.lower()]}={top}" for top in named)
         warnings.append(
-            f"{first_few(named)} are taken for classes, because {first_few(others)} beside them hold images too: "
-            f"if they are splits, add --splits {said}"
+            f"{first_few(named)} are taken for classes, because {first_few([t for t in tops if t in others])} beside "
+            f"them hold images too: if they are splits, add --splits {said}"
         )
     return {(): TRAIN}
 
 
-def holds_image(files: Sequence[FoundFile]) -> bool:
+def _holding_images(files: FoundFiles, tops: Set[str]) -> set[str]:
+    """Those of the root's folders `tops` that hold an image, see `holds_image`."""
+
+    def sound() -> Iterator[tuple[str, FoundFile]]:
+        for file in files:
+            top = file.name.partition("/")[0]
+            if top in tops and not file.fault:
+                yield top, file
+
+    found = {top for top, file in sound() if is_image_name(file.name)}
+    for top, file in sound():
+        if top not in found and _shows_image(file):
+            found.add(top)
+    return found
+
+
+def holds_image(files: FoundFiles) -> bool:
     """Whether any of `files` is an image by its suffix or, where that says nothing, by its first bytes."""
-    sound = [file for file in files if not file.fault]
-    return any(PurePosixPath(file.name).suffix.lower() in IMAGE_SUFFIXES for file in sound) or any(
-        sniff_format(read_head(file.path)) not in _DOCUMENTS for file in sound
+    return any(is_image_name(file.name) for file in files if not file.fault) or any(
+        _shows_image(file) for file in files if not file.fault
     )
+
+
+def _shows_image(file: FoundFile) -> bool:
+    return sniff_format(read_head(file.path)) not in _DOCUMENTS
 
 
 def _root_of(folders: _Folder, roots: Mapping[_Folder, str]) -> _Folder | None:

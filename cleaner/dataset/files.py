@@ -6,16 +6,16 @@ import errno
 import logging
 import os
 import stat
-from collections import Counter, deque
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, cast
 
 from cleaner.dataset.archives import is_archive_name, members_of
+from cleaner.dataset.found_files import FoundFile, FoundFiles
 from cleaner.dataset.locations import is_remote
 from cleaner.dataset.names import image_path, is_printable, read_name, to_file_name
-from cleaner.dataset.store import digest_of
 
 log = logging.getLogger(__name__)
 
@@ -35,25 +35,7 @@ LINK_STORES = (".dvc/cache", ".git/annex/objects")
 _VIRTUAL_ENVIRONMENT = frozenset({"pyvenv.cfg", "conda-meta"})  # either marks the folder that holds it
 
 
-@dataclass(frozen=True, slots=True)
-class FoundFile:
-    """One file below the root, or a folder or link that could not be followed."""
-
-    name: str
-    """POSIX path relative to the root, as `cleaner.dataset.names` writes it."""
-    path: str
-    """What to open: unlike `name`, exactly as the file system has it (surrogates for undecodable bytes); or a URL."""
-    size: int
-    """Bytes; 0 where not known."""
-    mtime_ns: int
-    """Time of the last change, nanoseconds since 1970; 0 where not known."""
-    fault: str = ""
-    """`outside_root`, `missing`, `unreadable`, `bad_name`, or '' for a regular file with a sound name."""
-    is_folder: bool = False
-    """True for a folder that cannot be listed, and for a refused link to a folder."""
-
-
-def list_files(root: Path, follow_symlinks: bool, passed_over: Counter[str] | None = None) -> list[FoundFile]:
+def list_files(root: Path, follow_symlinks: bool, passed_over: Counter[str] | None = None) -> FoundFiles:
     """Every file below `root`, sorted by name, except hidden files, Thumbs.db, and what lies in folders passed over.
 
     Those are hidden folders, `SIDE_FOLDERS` and virtual environments; `passed_over`, if given, counts them by kind.
@@ -68,13 +50,17 @@ def list_files(root: Path, follow_symlinks: bool, passed_over: Counter[str] | No
     passed_over = Counter() if passed_over is None else passed_over
     if is_remote(root):
         return _list_remote(root, passed_over)
-    return _open_archives(_Walk(root, follow_symlinks, passed_over).run())
+    found = _Walk(root, follow_symlinks, passed_over).run()
+    return found if any(map(is_image_name, found.names())) else _open_archives(root, found)
 
 
-def _open_archives(found: list[FoundFile]) -> list[FoundFile]:
-    """The files, with the images inside of each in place of it, if no file is an image by its name."""
-    if any(PurePosixPath(file.name).suffix.lower() in IMAGE_SUFFIXES for file in found):
-        return found
+def is_image_name(name: str) -> bool:
+    """Whether a file's name is that of an image."""
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122 - asked for each of millions
+
+
+def _open_archives(root: Path, found: FoundFiles) -> FoundFiles:
+    """The files, with the images inside of each in place of it."""
     opened = []
     for file in found:
         inside = members_of(file.path) if not file.fault and is_archive_name(file.name) else ()
@@ -83,15 +69,14 @@ def _open_archives(found: list[FoundFile]) -> list[FoundFile]:
             for m in inside
         ]
         opened += images or [file]
-    return sorted(opened, key=lambda f: f.name)
+    return _in_order(root, opened)
 
 
-def listing_digest(found: list[FoundFile]) -> str:
-    """Hex digest of names, sizes and times: it changes whenever a file does."""
-    return digest_of([[f.name, f.size, f.mtime_ns] for f in found])
+def _in_order(root: Path, files: Iterable[FoundFile]) -> FoundFiles:
+    return FoundFiles(str(root), sorted(files, key=lambda f: f.name))
 
 
-def _list_remote(root: Path, passed_over: Counter[str]) -> list[FoundFile]:
+def _list_remote(root: Path, passed_over: Counter[str]) -> FoundFiles:
     store, base = _opened(root)
     found, aside = [], set()
     for path, facts in store.find(base, detail=True).items():
@@ -102,7 +87,7 @@ def _list_remote(root: Path, passed_over: Counter[str]) -> list[FoundFile]:
         elif not _is_hidden(parts[-1]):
             found.append(_remote_file(root, "/".join(parts), facts))
     passed_over.update(why_passed_over(folder[-1]) for folder in aside)
-    return sorted(found, key=lambda f: f.name)
+    return _in_order(root, found)
 
 
 def _is_hidden(name: str) -> bool:
@@ -135,20 +120,30 @@ class _Walk:
         self.real_root = os.path.realpath(self.root)
         self.follow = follow_symlinks
         self.passed_over = passed_over
-        self.found: list[FoundFile] = []
+        self.found = FoundFiles(self.root)
         self.seen: set[tuple[int, int]] = set()
-        self.folders: deque[tuple[str, str]] = deque([(self.root, "")])
         self.links: list[tuple[str, str]] = []
 
-    def run(self) -> list[FoundFile]:
-        while self.folders or self.links:
-            if not self.folders:  # real folders first, so that no folder is listed by a link's name
-                self.links.sort()
-                self.folders.append(self.links.pop(0))
-            self._enter(*self.folders.popleft())
-        return sorted(self.found, key=lambda f: f.name)
+    def run(self) -> FoundFiles:
+        self._enter_all(self.root, "")
+        while self.links:  # real folders first, so that no folder is listed by a link's name
+            self.links.sort()
+            self._enter_all(*self.links.pop(0))
+        return self.found if self.found.is_ordered() else _in_order(Path(self.root), self.found)
 
-    def _enter(self, path: str, prefix: str) -> None:
+    def _enter_all(self, path: str, prefix: str) -> None:
+        """List a folder and those below it. What lies in a folder comes where its name does, with a slash behind it:
+        so all names are in order, but for those that are reached through links.
+        """
+        open_folders = [self._enter(path, prefix)]
+        while open_folders:
+            if (inner := next(open_folders[-1], None)) is None:
+                open_folders.pop()
+            else:
+                open_folders.append(self._enter(*inner))
+
+    def _enter(self, path: str, prefix: str) -> Iterator[tuple[str, str]]:
+        """Yield the folders in a folder, each with its prefix, when the files before it are listed."""
         try:
             status = os.stat(path)  # noqa: PTH116 - a Path for each of a million files costs more than the listing
             identity = (status.st_dev, status.st_ino)
@@ -164,31 +159,37 @@ class _Walk:
         if prefix and any(entry.name in _VIRTUAL_ENVIRONMENT for entry in entries):
             self.passed_over["virtual environments"] += 1
             return
-        for entry in entries:
-            self._look_at(entry, prefix + read_name(entry.name))
+        named = [(read_name(entry.name), entry) for entry in entries]
+        named.sort(key=lambda one: to_file_name(one[0]) + "/" * one[1].is_dir(follow_symlinks=False))
+        for name, entry in named:
+            if self._look_at(entry, prefix + name):
+                yield entry.path, prefix + name + "/"
 
-    def _look_at(self, entry: os.DirEntry[str], name: str) -> None:
+    def _look_at(self, entry: os.DirEntry[str], name: str) -> bool:
+        """Add what is no folder; returns whether it is one to enter. Links to folders are remembered."""
         why, is_folder = why_passed_over(entry.name), entry.is_dir(follow_symlinks=False)
         if why and is_folder:
             self.passed_over[why] += 1
         if _is_hidden(entry.name) or (why and is_folder):
-            return
+            return False
         try:
             is_link = entry.is_symlink()
             status = entry.stat()
         except OSError as error:
             self._add(name, entry.path, fault=_fault_of(error))
-            return
+            return False
         is_folder = stat.S_ISDIR(status.st_mode)
         fault = ""
         if is_link and not self.follow and leads_out(self.real_root, os.path.realpath(entry.path)):
             fault = "outside_root"
         elif is_folder:
-            (self.links if is_link else self.folders).append((entry.path, name + "/"))
-            return
+            if is_link:
+                self.links.append((entry.path, name + "/"))
+            return not is_link
         elif not stat.S_ISREG(status.st_mode):
             fault = "unreadable"
         self._add(name, entry.path, status.st_size, status.st_mtime_ns, fault, is_folder)
+        return False
 
     def _add(
         self, name: str, path: str, size: int = 0, mtime_ns: int = 0, fault: str = "", is_folder: bool = False

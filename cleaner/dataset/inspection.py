@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, get_type_hints, overload
 
 import msgspec
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from cleaner.dataset.files import FoundFile
+from cleaner.dataset.fact_table import FIELDS, FactTable
+from cleaner.dataset.found_files import FoundFile, FoundFiles
 from cleaner.dataset.images import ImageFacts, identify, inspect_image
 from cleaner.dataset.locations import REQUESTS_AT_ONCE, is_remote
 from cleaner.dataset.near_features import HASH_BYTES, KEYPOINT, NUM_HASHES
@@ -34,12 +33,13 @@ BATCH_FILES = 128
 """The most files in one task: what a worker loses if it is killed."""
 _FEWEST_TASKS, _FEWEST_FILES = 32, 8
 """Small sets make tasks of fewer files, so that workers end at about the same time."""
-_FIELDS = tuple(field.name for field in dataclasses.fields(ImageFacts) if field.name not in ("near_hash", "keypoints"))
-_REPEATED = ("format", "mode", "fault", "notes")  # text with few distinct values: one object for all rows
 _MAY_HAVE_CHANGED = ("unreadable", "missing", "decoder_crash")
 """Faults of which size and mtime say nothing: permissions may be mended, memory free, the decoder a newer one."""
 
 _Key = tuple[str, int, int]  # name, size, mtime_ns
+_HINTS = get_type_hints(ImageFacts)
+_ROWS: Any = list[tuple[_Key, tuple[*(_HINTS[name] for name in FIELDS)]]]  # type: ignore[misc]
+"""What `facts` of `inspect_batch` hold."""
 
 
 @dataclass(frozen=True)
@@ -75,46 +75,48 @@ class Mapper(Protocol):
 
 
 def inspect_files(
-    files: Sequence[FoundFile],
+    files: FoundFiles,
     title: str,
     *,
     limits: Limits,
     folder: Path,
+    scratch: Path,
     map_tasks: Mapper,
     progress: Progress,
     anew: bool = False,
-) -> list[ImageFacts]:
+) -> FactTable:
     """The facts of each of `files`, in their order; a file that already has a fault is not opened.
 
     `folder` stores results by name, size and mtime; `map_tasks` does the work in processes that a file may end: it has
     the fault `decoder_crash` then, or `timeout` (tried again with a larger limit). Batches whose files are all gone are
-    removed from `folder`. `anew`: every file is read, whatever is stored, and a warning names those that have other
-    bytes although size and time are as they were.
+    removed from `folder`. `scratch` is a local folder for what is held on disk. `anew`: every file is read, whatever is
+    stored, and a warning names those that have other bytes although size and time are as they were.
     """
     store = ArrayStore(folder / f"v{INSPECTION_VERSION}-{limits.max_pixels}")
-    sound = [file for file in files if not file.fault]
-    before = _seen_before(store, {_key(file) for file in sound}, limits.file_timeout_s)
-    seen = {} if anew else before
+    facts, sound = FactTable(len(files), scratch), files.sound
+    for row, file in files.faulty.items():
+        facts.put_fault(row, file.fault, 0 if file.is_folder else file.size)
+    known = _take_known(store, files, facts, limits.file_timeout_s)
+    before = facts.digests["image_id"].copy() if anew else None
     if anew:
         clear_folder(store.root)
-    unseen = [file for file in sound if _key(file) not in seen]
-    tasks = list(_batches(unseen, limits))
-    for key, _ in tasks:
+    tasks = BatchTasks(files, np.flatnonzero(sound if anew else sound & ~known), limits)
+    for key in tasks.keys:
         store.path(key).unlink(missing_ok=True)  # what it holds, if anything, is to be found out again
     with progress.task(title, len(files)) as task:
-        task.advance(len(files) - len(unseen))
-        for arrays in map_tasks(inspect_batch, tasks, store=store, rescue=rescue_of(limits)):
-            found = dict(_unpack(arrays))
-            seen.update(found)
-            task.advance(len(found))
-    if changed := sorted(key[0] for key, facts in before.items() if facts.image_id != seen[key].image_id):
-        progress.warn(
-            f"{len(changed):,} files have other bytes than before, under the same size and time: {first_few(changed)}"
-        )
-    return [
-        ImageFacts(fault=file.fault, file_bytes=0 if file.is_folder else file.size) if file.fault else seen[_key(file)]
-        for file in files
-    ]
+        task.advance(len(files) - len(tasks.rows))
+        for place, arrays in enumerate(map_tasks(inspect_batch, tasks, store=store, rescue=rescue_of(limits))):
+            rows = tasks.rows_of(place)
+            _Piece.unpack(arrays).put(facts, rows, np.arange(len(rows)))
+            task.advance(len(rows))
+    if before is not None:
+        other = known & (before != facts.digests["image_id"]).any(axis=1)
+        if changed := [files[row].name for row in np.flatnonzero(other).tolist()]:
+            progress.warn(
+                f"{len(changed):,} files have other bytes than before, under the same size and time: "
+                f"{first_few(changed)}"
+            )
+    return facts
 
 
 def inspect_batch(batch: Batch) -> Arrays:
@@ -130,12 +132,12 @@ def inspect_batch(batch: Batch) -> Arrays:
         return _pack(batch, list(each))
 
 
-def remember_facts(files: Sequence[FoundFile], facts: Sequence[ImageFacts], limits: Limits, folder: Path) -> None:
+def remember_facts(files: FoundFiles, facts: Sequence[ImageFacts], limits: Limits, folder: Path) -> None:
     """Store the `facts` of `files`, known from elsewhere, in `folder`, so that `inspect_files` does not read them."""
     store = ArrayStore(folder / f"v{INSPECTION_VERSION}-{limits.max_pixels}")
-    known = dict(zip(map(_key, files), facts, strict=True))
-    for key, batch in _batches(files, limits):
-        store.put(key, _pack(batch, [known[_key(file)] for file in batch.files]))
+    tasks = BatchTasks(files, np.arange(len(files)), limits)
+    for place, (key, batch) in enumerate(tasks):
+        store.put(key, _pack(batch, [facts[row] for row in tasks.rows_of(place).tolist()]))
 
 
 def rescue_of(limits: Limits) -> Rescue[Batch]:
@@ -170,7 +172,7 @@ def _join(parts: Sequence[Arrays]) -> Arrays:
 
 def _pack(batch: Batch, found: Sequence[ImageFacts]) -> Arrays:
     rows = [
-        [list(_key(file)), [getattr(facts, name) for name in _FIELDS]]
+        [list(_key(file)), [getattr(facts, name) for name in FIELDS]]
         for file, facts in zip(batch.files, found, strict=True)
     ]
     hashes = b"".join(facts.near_hash or bytes(NUM_HASHES * HASH_BYTES) for facts in found)
@@ -186,47 +188,104 @@ def _pack(batch: Batch, found: Sequence[ImageFacts]) -> Arrays:
 
 def read_facts(arrays: Arrays) -> list[ImageFacts]:
     """The facts that `inspect_batch` found, in the order of its files."""
-    return [facts for _, facts in _unpack(arrays)]
+    piece = _Piece.unpack(arrays)
+    table = FactTable(len(piece.keys))
+    piece.put(table, np.arange(len(table)), np.arange(len(table)))
+    return list(table)
 
 
-def _unpack(arrays: Arrays) -> Iterator[tuple[_Key, ImageFacts]]:
-    rows: list[Any] = json.loads(arrays["facts"].tobytes())
-    ends = np.cumsum(arrays["num_keypoints"]) * KEYPOINT.itemsize
-    keypoints = np.split(arrays["keypoints"], ends[:-1])
-    for (key, values), near_hash, points in zip(rows, arrays["near_hash"], keypoints, strict=True):
-        facts = dict(zip(_FIELDS, values, strict=True))
-        facts |= {name: sys.intern(facts[name]) for name in _REPEATED}
-        looks = {"near_hash": near_hash.tobytes(), "keypoints": points.tobytes()} if facts["pixel_id"] else {}
-        yield tuple(key), msgspec.convert(facts | looks, ImageFacts)
+@dataclass(frozen=True)
+class _Piece:
+    """What `inspect_batch` found of B files."""
+
+    keys: Sequence[_Key]
+    values: dict[str, Sequence[Any]]
+    """Of each of `FIELDS`, B."""
+    hashes: np.ndarray
+    keypoints: list[np.ndarray]
+
+    @classmethod
+    def unpack(cls, arrays: Arrays) -> _Piece:
+        rows: list[Any] = msgspec.convert(json.loads(arrays["facts"].tobytes()), _ROWS)
+        keys, values = zip(*rows, strict=True)
+        ends = np.cumsum(arrays["num_keypoints"])
+        keypoints = np.split(arrays["keypoints"].view(KEYPOINT), ends[:-1])
+        if not len(keys) == len(keypoints) == len(arrays["near_hash"]):
+            raise ValueError("it has not all facts of each file")
+        return cls(keys, dict(zip(FIELDS, zip(*values, strict=True), strict=True)), arrays["near_hash"], keypoints)
+
+    def put(self, facts: FactTable, rows: np.ndarray, places: np.ndarray) -> None:
+        """Enter the files at `places` (R,) int into `rows` (R,) int of a table."""
+        values = {name: [of_all[place] for place in places] for name, of_all in self.values.items()}
+        facts.put(rows, values, self.hashes[places], [self.keypoints[place] for place in places])
 
 
-def _seen_before(store: ArrayStore, wanted: set[_Key], file_timeout_s: float) -> dict[_Key, ImageFacts]:
-    """What is known of the `wanted` files, but for faults that may be mended since."""
-    seen: dict[_Key, ImageFacts] = {}
-    for key in store.stored_keys():
+def _take_known(store: ArrayStore, files: FoundFiles, facts: FactTable, file_timeout_s: float) -> np.ndarray:
+    """Fill in what is stored of `files`, but for faults that may be mended since: (N,) bool, of which it is."""
+    known, keys = np.zeros(len(files), dtype=bool), store.stored_keys()
+    rows_of = _RowsByKey(files) if keys else None
+    for key in keys:
         arrays = store.get(key)
-        useful = {} if arrays is None else _among(wanted, store.path(key), arrays)
-        if arrays is None or not useful:
+        if (
+            arrays is None
+            or rows_of is None
+            or not _take_piece(arrays, store.path(key), rows_of, facts, known, file_timeout_s)
+        ):
             store.path(key).unlink(missing_ok=True)
-            continue
-        had_less = "file_timeout_s" in arrays and arrays["file_timeout_s"][0] < file_timeout_s
-        again = {*_MAY_HAVE_CHANGED, *(["timeout"] if had_less else [])}
-        seen.update({k: facts for k, facts in useful.items() if facts.fault not in again and not _is_known_now(facts)})
-    return seen
+    return known
 
 
-def _among(wanted: set[_Key], path: Path, arrays: Arrays) -> dict[_Key, ImageFacts]:
-    """The facts of the `wanted` files; none if the arrays are not those of a batch, which then counts as absent."""
+def _take_piece(
+    arrays: Arrays, path: Path, rows_of: _RowsByKey, facts: FactTable, known: np.ndarray, file_timeout_s: float
+) -> bool:
+    """Fill in what a piece holds of the files; whether it holds any, and is as `inspect_batch` writes it."""
+    had_less = "file_timeout_s" in arrays and arrays["file_timeout_s"][0] < file_timeout_s
+    again = {*_MAY_HAVE_CHANGED, *(["timeout"] if had_less else [])}
     try:
         with reading(path, "file of facts", "delete it"):
-            return {key: facts for key, facts in _unpack(arrays) if key in wanted}
+            piece = _Piece.unpack(arrays)
+            rows = rows_of.find(piece.keys)
+            stands = [
+                fault not in again and not _is_known_now(fault, kind)
+                for fault, kind in zip(piece.values["fault"], piece.values["format"], strict=True)
+            ]
+            places = np.flatnonzero((rows >= 0) & np.array(stands))
+            piece.put(facts, rows[places], places)
+            known[rows[places]] = True
     except BadInputError:
-        return {}
+        return False
+    return bool((rows >= 0).any())
 
 
-def _is_known_now(facts: ImageFacts) -> bool:
+class _RowsByKey:
+    """Finds files without a fault by name, size and time, in 16 bytes a file."""
+
+    def __init__(self, files: FoundFiles) -> None:
+        self._files = files
+        hashes = np.fromiter(map(hash, map(_key, files)), dtype=np.int64, count=len(files))
+        self._rows = np.argsort(hashes, kind="stable")
+        self._hashes = hashes[self._rows]
+
+    def find(self, keys: Sequence[_Key]) -> np.ndarray:
+        """(K,) int64: the row of each of `keys`; -1 where no file is as it says."""
+        asked = np.array([hash(key) for key in keys], dtype=np.int64)
+        starts = np.searchsorted(self._hashes, asked).tolist()
+        return np.array([self._find(key, start) for key, start in zip(keys, starts, strict=True)], dtype=np.int64)
+
+    def _find(self, key: _Key, start: int) -> int:
+        own = hash(key)
+        for at in range(start, len(self._rows)):
+            if self._hashes[at] != own:
+                return -1
+            file = self._files[row := int(self._rows[at])]
+            if _key(file) == key and not file.fault:
+                return row
+        return -1
+
+
+def _is_known_now(fault: str, kind: str) -> bool:
     """Whether a decoder for an unsupported format was installed since."""
-    return facts.fault == "unsupported_format" and facts.format in EXTRA_FORMATS and can_decode(facts.format)
+    return fault == "unsupported_format" and kind in EXTRA_FORMATS and can_decode(kind)
 
 
 def count_batch(num_files: int, *, remote: bool = False) -> int:
@@ -234,11 +293,37 @@ def count_batch(num_files: int, *, remote: bool = False) -> int:
     return BATCH_FILES if remote else min(BATCH_FILES, max(_FEWEST_FILES, num_files // _FEWEST_TASKS))
 
 
-def _batches(files: Sequence[FoundFile], limits: Limits) -> Iterator[tuple[str, Batch]]:
-    num = count_batch(len(files), remote=bool(files) and is_remote(files[0].path))
-    for start in range(0, len(files), num):
-        batch = tuple(files[start : start + num])
-        yield digest_of([_key(file) for file in batch], limits.file_timeout_s)[:32], Batch(batch, limits)
+class BatchTasks(Sequence[tuple[str, Batch]]):
+    """The tasks that inspect some `rows` (R,) int of `files`, each made when it is asked for."""
+
+    def __init__(self, files: FoundFiles, rows: np.ndarray, limits: Limits) -> None:
+        self.rows = rows
+        self._files, self._limits = files, limits
+        self._num = count_batch(len(rows), remote=len(rows) > 0 and is_remote(files[int(rows[0])].path))
+        self.keys = [
+            digest_of([_key(file) for file in self._batch(place)], limits.file_timeout_s)[:32]
+            for place in range(-(-len(rows) // self._num))
+        ]
+
+    def rows_of(self, place: int) -> np.ndarray:
+        """The rows of one task's files."""
+        part: np.ndarray = self.rows[place * self._num : (place + 1) * self._num]
+        return part
+
+    def _batch(self, place: int) -> tuple[FoundFile, ...]:
+        return tuple(map(self._files.__getitem__, self.rows_of(place).tolist()))
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @overload
+    def __getitem__(self, place: int) -> tuple[str, Batch]: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[tuple[str, Batch]]: ...
+    def __getitem__(self, place: int | slice) -> tuple[str, Batch] | list[tuple[str, Batch]]:
+        if isinstance(place, slice):
+            return [self[one] for one in range(*place.indices(len(self)))]
+        return self.keys[place], Batch(self._batch(place), self._limits)
 
 
 def _key(file: FoundFile) -> _Key:

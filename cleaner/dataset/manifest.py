@@ -87,6 +87,7 @@ def _ascends(names: pd.Series[str]) -> bool:
 def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema, base: Path | None = None) -> None:
     """Write any table of the workspace as Parquet (zstd) under an explicit schema, whole or not at all.
 
+    Text may lie in `frame` as objects, categories or as Arrow has it, digests as bytes of one length too, null for ''.
     Columns that `frame` lacks come from the Parquet file `base`, row by row. One row group is held at a time.
     """
     from_base = [f.name for f in schema if f.name not in frame]
@@ -98,13 +99,31 @@ def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema, base: Path |
             part = frame.iloc[start : start + _GROUP_ROWS]
             rest = next(pieces) if pieces is not None else None
             columns = [
-                # not Table.from_pandas: it would store NaN as null
-                pa.array(part[f.name].to_numpy(), type=f.type, from_pandas=False)
+                _to_arrow(part[f.name], f.type)
                 if f.name in frame or rest is None
                 else check_column(cast(Path, base), f.name, rest.column(f.name), f)
                 for f in schema
             ]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+
+
+def _to_arrow(column: pd.Series[Any], kind: pa.DataType) -> pa.Array:
+    """A column of a row group."""
+    if not isinstance(column.dtype, pd.ArrowDtype):
+        # not Table.from_pandas: it would store NaN as null
+        return pa.array(column.to_numpy(), type=kind, from_pandas=False)
+    array = pa.chunked_array(pa.array(column.array)).combine_chunks()
+    return _to_hex(array) if pa.types.is_fixed_size_binary(array.type) else array.cast(kind)
+
+
+def _to_hex(digests: pa.FixedSizeBinaryArray) -> pa.StringArray:
+    """Digests as hex digits; '' for null."""
+    width, start, there = digests.type.byte_width, digests.offset, digests.is_valid().to_numpy(zero_copy_only=False)
+    values = np.frombuffer(digests.buffers()[1], np.uint8).reshape(-1, width)[start : start + len(digests)]
+    ends = np.zeros(len(digests) + 1, dtype=np.int32)
+    np.cumsum(there * (2 * width), out=ends[1:])
+    text = values[there].tobytes().hex().encode()
+    return pa.StringArray.from_buffers(len(digests), pa.py_buffer(ends), pa.py_buffer(text))
 
 
 def _groups_of(file: pq.ParquetFile, columns: list[str]) -> Iterator[pa.Table]:

@@ -10,7 +10,8 @@ from typing import Any
 from cleaner import __version__
 from cleaner.dataset.checkpoint_files import find_checkpoints
 from cleaner.dataset.digests import tree_stamp
-from cleaner.dataset.files import FoundFile, list_files, listing_digest
+from cleaner.dataset.files import list_files
+from cleaner.dataset.found_files import FoundFiles
 from cleaner.dataset.lineage import Parent, parent_input, why_outdated
 from cleaner.dataset.locations import is_remote, locate
 from cleaner.dataset.verdicts import Verdicts
@@ -58,9 +59,9 @@ def find_inputs(workspace: Workspace, run: RunRequest, gone: Iterable[Input] = (
     return inputs
 
 
-def images_input(root: Path, found: list[FoundFile]) -> Input:
+def images_input(root: Path, found: FoundFiles) -> Input:
     """The files `found` below an images root as an input of the scan."""
-    return Input("images", str(root), listing_digest(found))
+    return Input("images", str(root), found.digest())
 
 
 def why_run(workspace: Workspace, run: RunRequest, inputs: Iterable[Input]) -> str:
@@ -123,7 +124,7 @@ def _file_inputs(workspace: Workspace, file: InputFile, parent: Parent | None) -
 
 def _digest(workspace: Workspace, role: str, path: Path, parent: Parent | None) -> str:
     if role == "val":  # as for the images: sizes and times
-        return listing_digest(list_files(path, follow_symlinks=False))
+        return list_files(path, follow_symlinks=False).digest()
     if role != "seeds":
         return workspace.digests.sha256(path)
     assert parent is not None

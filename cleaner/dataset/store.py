@@ -6,12 +6,13 @@ import contextlib
 import datetime
 import fcntl
 import hashlib
+import itertools
 import json
 import mmap
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -29,6 +30,7 @@ _NAME = "stored_as"
 _DIGEST_BYTES = 32
 _MAPPED_BYTES = 1 << 26
 """Larger files of arrays are mapped, not read."""
+_PIECE_ITEMS = 10_000
 
 
 @contextmanager
@@ -103,9 +105,23 @@ def digest_of(*parts: Any) -> str:
         elif isinstance(part, bytes):
             digest.update(part)
         else:
-            digest.update(json.dumps(part, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+            digest.update(_as_json(part))
         digest.update(b"\x00")
     return digest.hexdigest()
+
+
+def digest_of_list(items: Iterable[Any]) -> str:
+    """What `digest_of` makes of a list of these JSON-like values, of which only a few are held at a time."""
+    digest, rest, mark = hashlib.sha256(b"["), iter(items), b""
+    while piece := list(itertools.islice(rest, _PIECE_ITEMS)):
+        digest.update(mark + _as_json(piece)[1:-1])
+        mark = b", "
+    digest.update(b"]\x00")
+    return digest.hexdigest()
+
+
+def _as_json(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 @contextmanager
@@ -199,7 +215,7 @@ class ArrayStore:
         path = self.path(key)
         try:
             with reading(path, "file of arrays", f"delete {self.root}"):
-                data = _read_or_map(path)
+                data = map_file(path)
                 if hashlib.sha256(data[_DIGEST_BYTES:]).digest() != data[:_DIGEST_BYTES]:
                     raise ValueError("its digest is another")
                 arrays: Arrays
@@ -259,7 +275,7 @@ class ArrayStore:
         return sorted(p.stem for p in self.root.glob("*.arrays")) if self.root.is_dir() else []
 
 
-def _read_or_map(path: Path) -> memoryview:
+def map_file(path: Path) -> memoryview:
     """The bytes of a file; those of a large local one are its pages, of which a process copies what it writes to."""
     if is_remote(path):
         return memoryview(path.read_bytes())

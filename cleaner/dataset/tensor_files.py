@@ -7,6 +7,7 @@ piece, and read as views of a map of the file.
 from __future__ import annotations
 
 import json
+import math
 import mmap
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -37,19 +38,31 @@ def tensor_bytes(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) 
 
     Raises KeyError for an array of a type that safetensors does not have.
     """
-    kinds = list(_TYPES)
-    order = sorted(arrays, key=lambda name: (kinds.index(_NAMES[arrays[name].dtype]), name))
+    kinds = {name: (array.dtype, array.shape) for name, array in arrays.items()}
+    order, header = tensor_header(kinds, metadata)
+    yield header
+    for name in order:
+        yield np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8).data
+
+
+def tensor_header(
+    kinds: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]], metadata: Mapping[str, str]
+) -> tuple[list[str], bytes]:
+    """The beginning of a safetensors file of arrays of these types and shapes, and the order in which they follow.
+
+    Raises KeyError for a type that safetensors does not have.
+    """
+    types = list(_TYPES)
+    order = sorted(kinds, key=lambda name: (types.index(_NAMES[kinds[name][0]]), name))
     header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
     end = 0
     for name in order:
-        array = arrays[name]
-        begin, end = end, end + array.nbytes
-        header[name] = {"dtype": _NAMES[array.dtype], "shape": list(array.shape), "data_offsets": [begin, end]}
+        kind, shape = kinds[name]
+        begin, end = end, end + math.prod(shape) * kind.itemsize
+        header[name] = {"dtype": _NAMES[kind], "shape": list(shape), "data_offsets": [begin, end]}
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _ALIGNED)
-    yield len(text).to_bytes(8, "little") + text
-    for name in order:
-        yield np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8).data
+    return order, len(text).to_bytes(8, "little") + text
 
 
 def read_tensors(data: bytes | memoryview | mmap.mmap) -> tuple[dict[str, np.ndarray], dict[str, str]]:

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from cleaner.dataset.archives import open_archive, split_place
 from cleaner.dataset.class_folders import SPLIT_NAMES, TRAIN
-from cleaner.dataset.files import FoundFile
+from cleaner.dataset.found_files import FoundFiles
 from cleaner.dataset.label_lists import LabelList
 from cleaner.dataset.names import matching_names
 from cleaner.dataset.tables import read_table, refuse, with_rows
@@ -39,17 +39,18 @@ _HELP = {
 }
 
 
-def read_metadata(found: Sequence[FoundFile], columns: Mapping[str, str]) -> LabelList | None:
+def read_metadata(found: FoundFiles, columns: Mapping[str, str]) -> LabelList | None:
     """The labels of every `metadata.csv`, `.jsonl` or `.parquet` in the tree, whose file names are relative to it.
 
     `columns` gives the names of the columns file, label and split where they differ. None where there is no such file
     with a column of labels. Raises BadInputError for an empty cell, or a name that leads out of the tree.
     """
     tables, read = [], []
-    for file in found:
-        at = PurePosixPath(file.name)
-        if file.fault or at.name not in _METADATA:
+    named_so = [row for row, name in enumerate(found.names()) if name.rpartition("/")[2] in _METADATA]
+    for file in map(found.__getitem__, named_so):
+        if file.fault:
             continue
+        at = PurePosixPath(file.name)
         table = read_table(Path(file.path))
         named = {
             own: columns.get(key, own) for key, own in (("file", "file_name"), ("label", "label"), ("split", "split"))
@@ -69,7 +70,7 @@ def read_metadata(found: Sequence[FoundFile], columns: Mapping[str, str]) -> Lab
     table = pd.concat(tables, ignore_index=True)
     if table.isna().any(axis=None):  # only some of several have the column of splits
         table = table.drop(columns="split")
-    table["file_name"] = matching_names(table["file_name"], {f.name for f in found})
+    table["file_name"] = matching_names(table["file_name"], set(found.names()))
     table = table.drop_duplicates()
     again = sorted(table.loc[table["file_name"].duplicated(), "file_name"])
     if again:
@@ -81,7 +82,7 @@ def read_metadata(found: Sequence[FoundFile], columns: Mapping[str, str]) -> Lab
     return LabelList(table.sort_values("file_name", kind="stable"), warnings=[f"labels are those of {first_few(read)}"])
 
 
-def read_inside(found: Sequence[FoundFile], columns: Mapping[str, str]) -> LabelList | None:
+def read_inside(found: FoundFiles, columns: Mapping[str, str]) -> LabelList | None:
     """The labels that shards and tables give the images inside of them; None where there are none.
 
     The split is that in the name of the file or of a folder above it (`train-00000-of-00002.parquet`), else train.
@@ -122,10 +123,10 @@ def split_of(name: str) -> str:
     return TRAIN
 
 
-def refuse_unreadable(root: Path, found: Sequence[FoundFile]) -> None:
+def refuse_unreadable(root: Path, found: FoundFiles) -> None:
     """Raise BadInputError if the files are of a kind that holds images and is not read; for a tree without images."""
     for suffixes, advice in _HELP.items():
-        mine = [file.name for file in found if file.name.lower().endswith(suffixes)]
+        mine = [name for name in found.names() if name.lower().endswith(suffixes)]
         if mine:
             raise BadInputError(
                 f"{root}: no images that can be read",
@@ -135,11 +136,11 @@ def refuse_unreadable(root: Path, found: Sequence[FoundFile]) -> None:
             )
 
 
-def about_links(found: Sequence[FoundFile]) -> list[str]:
+def about_links(found: FoundFiles) -> list[str]:
     """What to do about links into stores whose contents are not there."""
     words = {".git/annex/": "git annex get .", ".dvc/cache": "dvc pull"}
     absent: dict[str, list[str]] = {}
-    for file in found:
+    for file in found.faulty.values():
         if file.fault == "missing" and os.path.islink(file.path):  # noqa: PTH114
             target = os.readlink(file.path)  # noqa: PTH115
             for store, command in words.items():

@@ -126,8 +126,12 @@ def find_odd_sizes(size_ratio: np.ndarray) -> np.ndarray:
     return odd
 
 
-def name_issues(issues: dict[str, np.ndarray]) -> list[str]:
-    """The names of each row's issues, sorted and separated by commas; '' for none."""
+def name_issues(issues: dict[str, np.ndarray]) -> np.ndarray:
+    """The names of each row's issues, sorted and separated by commas, '' for none: (N,) object, one for equal ones."""
     names = sorted(issues)
-    flags = np.stack([issues[name] for name in names], axis=1)  # (N, I)
-    return [",".join(n for n, flag in zip(names, row, strict=True) if flag) for row in flags.tolist()]
+    code = np.zeros(len(issues[names[0]]), dtype=np.uint8)
+    for place, name in enumerate(names):
+        code |= issues[name].astype(np.uint8) << np.uint8(place)
+    said = [",".join(n for place, n in enumerate(names) if of >> place & 1) for of in range(1 << len(names))]
+    named: np.ndarray = np.array(said, dtype=object)[code]
+    return named

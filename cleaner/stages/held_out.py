@@ -30,7 +30,7 @@ def inspect_held_out(workspace: Workspace, val: str, options: RunOptions) -> pd.
         "image_id": [f.image_id for f in facts],
         "pixel_id": [f.pixel_id for f in facts],
         "path": [f.path for f in tree.files],
-        "label": tree.labels,
+        "label": list(tree.labels),
     }
     frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
     frame["sound"] = np.array([not f.fault and bool(label) for f, label in zip(facts, tree.labels, strict=True)], bool)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pandas as pd
 
 from cleaner.config import RunOptions, ScanSettings
-from cleaner.dataset.files import FoundFile
-from cleaner.dataset.images import ImageFacts
+from cleaner.dataset.fact_table import FactTable
+from cleaner.dataset.found_files import FoundFiles
 from cleaner.dataset.inspection import Limits, inspect_files
 from cleaner.dataset.locations import is_remote, locate
 from cleaner.dataset.names import image_path
@@ -58,8 +58,8 @@ def files_of(workspace: Workspace, options: RunOptions) -> Path:
 
 
 def inspect_with_engine(
-    workspace: Workspace, files: Sequence[FoundFile], title: str, folder: str, limits: Limits, options: RunOptions
-) -> list[ImageFacts]:
+    workspace: Workspace, files: FoundFiles, title: str, folder: str, limits: Limits, options: RunOptions
+) -> FactTable:
     """The facts of `files` in their order, computed by the run's engine and cached in `folder`.
 
     With `options.force` every file is read anew.
@@ -70,6 +70,7 @@ def inspect_with_engine(
         title,
         limits=limits,
         folder=cache,
+        scratch=workspace.cache,
         map_tasks=map_tasks,
         progress=options.progress,
         anew=options.force,

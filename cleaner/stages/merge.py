@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import msgspec
 import pandas as pd
 
 from cleaner.config import RunOptions, ScanSettings
 from cleaner.dataset.decisions import DecisionStore
-from cleaner.dataset.files import FoundFile, list_files, listing_digest
+from cleaner.dataset.fact_table import FIELDS
+from cleaner.dataset.files import list_files
+from cleaner.dataset.found_files import FoundFiles
 from cleaner.dataset.images import ImageFacts
 from cleaner.dataset.inspection import Limits, remember_facts
 from cleaner.dataset.kept_looks import KeptLooks
@@ -29,7 +31,6 @@ IMAGES, LIST = "images", "images.parquet"
 _SAME = ("max_pixels", "file_timeout", "near_radius", "drop", "clean_split")
 """Settings that all scans must share, and that the merged one has."""
 _CACHED = ("embeddings", "near")
-_NO_FACT = ("near_hash", "keypoints", "fault")
 
 
 @dataclass(frozen=True)
@@ -149,27 +150,46 @@ def _list_all(shards: Sequence[_Shard]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True).drop_duplicates().sort_values("file_name", ignore_index=True)
 
 
-def _take_facts(shard: _Shard, found: Sequence[FoundFile], limits: Limits, folder: Path) -> None:
+def _take_facts(shard: _Shard, found: FoundFiles, limits: Limits, folder: Path) -> None:
     """Keep what a scan knows of its files below the merged root, if all are as they were."""
     now = list_files(shard.root, bool(shard.record.settings.get("follow_symlinks")))
-    if listing_digest(now) != shard.record.input_sha256("images"):
+    if now.digest() != shard.record.input_sha256("images"):
         return
     row_of = {name: row for row, name in enumerate(shard.manifest["file_name"])}
-    files, facts = [], []
+    files, rows = FoundFiles(str(folder)), []
     for file in found:
         top, _, name = file.name.partition("/")
         if top == shard.prefix and name in row_of and not file.fault:
-            row = row_of[name]
             files.append(file)
-            facts.append(_facts_of(shard.manifest, shard.looks, row))
-    remember_facts(files, facts, limits, folder)
+            rows.append(row_of[name])
+    remember_facts(files, _ShardFacts(shard, rows), limits, folder)
+
+
+class _ShardFacts(Sequence[ImageFacts]):
+    """The facts of some rows of a shard's manifest, each made when it is asked for."""
+
+    def __init__(self, shard: _Shard, rows: list[int]) -> None:
+        self._shard, self._rows = shard, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, place: int) -> ImageFacts: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[ImageFacts]: ...
+    def __getitem__(self, place: int | slice) -> ImageFacts | list[ImageFacts]:
+        if isinstance(place, slice):
+            return [self[one] for one in range(*place.indices(len(self)))]
+        return _facts_of(self._shard.manifest, self._shard.looks, self._rows[place])
 
 
 def _facts_of(manifest: pd.DataFrame, looks: KeptLooks, row: int) -> ImageFacts:
-    names = [f.name for f in fields(ImageFacts) if f.name not in _NO_FACT]
-    values = {name: getattr(manifest[name].iloc[row], "item", lambda v=manifest[name].iloc[row]: v)() for name in names}
-    seen = {"near_hash": looks.hashes[row].tobytes(), "keypoints": looks.keypoints[row].tobytes()}
-    return ImageFacts(**values, fault=manifest["fault"].iloc[row], **(seen if values["pixel_id"] else {}))
+    values = {
+        name: getattr(manifest[name].iloc[row], "item", lambda v=manifest[name].iloc[row]: v)() for name in FIELDS
+    }
+    seen = {"near_hash": looks.hashes[row].tobytes(), "keypoints": looks.keypoints(row).tobytes()}
+    return ImageFacts(**values, **(seen if values["pixel_id"] else {}))
 
 
 def _take_cache(shard: Workspace, out: Workspace) -> None:

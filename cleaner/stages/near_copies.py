@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from cleaner.config import RunOptions, ScanSettings
-from cleaner.dataset.near_features import KEYPOINT, NUM_HASHES
+from cleaner.dataset.kept_looks import KeptLooks
 from cleaner.dataset.store import ArrayStore, digest_of
 from cleaner.dataset.workspace import Workspace
 from cleaner.engine.engine import open_engine
 from cleaner.scoring.copy_groups import Pair, Placing, group_copies
-from cleaner.scoring.duplicates import HASH_BITS, find_near_pairs
+from cleaner.scoring.duplicates import find_near_pairs
 from cleaner.scoring.keypoint_matches import match_keypoints
 from cleaner.scoring.second_look import Comparison
 from cleaner.stages.inputs import task_cache
-from cleaner.stages.near_looks import Look, look_at_batch, look_key, read_looks, rescue_of_looks
+from cleaner.stages.near_looks import Look, Side, look_at_batch, look_key, read_looks, rescue_of_looks
 
 MOST_CANDIDATES = 8
 """Each picture is compared with so many earlier ones by its hashes, and with so many by its keypoints, the likest."""
@@ -45,12 +45,9 @@ class NearCopies:
 class Pictures:
     """Pictures among which near duplicates are searched, in their order."""
 
-    paths: list[str]
-    image_ids: list[str]
-    hashes: np.ndarray
-    """(N, 7, 16) uint8, see `perceptual_hashes`."""
-    keypoints: list[np.ndarray]
-    """One array for each picture, see `find_keypoints`."""
+    sides: Sequence[Side]
+    looks: KeptLooks
+    """Without gaps: those of `KeptLooks.take`."""
     aspect: np.ndarray
     """(N,) float64, width over height."""
 
@@ -66,7 +63,7 @@ def find_near_copies(
     looks = Looks(workspace, options, file_timeout_s)
 
     def confirm(pairs: Sequence[Pair]) -> list[Placing | None]:
-        sides = list(zip(pictures.paths, pictures.image_ids, strict=True))
+        sides = pictures.sides
         found = looks.look([(sides[i], sides[j], placing) for i, j, placing in pairs])
         return [
             Placing(placing.turn, one.frame) if one.is_copy else None
@@ -75,19 +72,18 @@ def find_near_copies(
 
     proposed = propose_pairs(pictures, radius)
     later = np.bincount([j for _, j, _ in proposed], minlength=1)
-    return NearCopies(*group_copies(len(pictures.paths), proposed, confirm), int((later >= MOST_CANDIDATES).sum()))
+    return NearCopies(*group_copies(len(pictures.sides), proposed, confirm), int((later >= MOST_CANDIDATES).sum()))
 
 
 def propose_pairs(pictures: Pictures, radius: int) -> list[Pair]:
     """Pairs that may be copies, at most `MOST_CANDIDATES` by hash and as many by keypoints for each picture."""
     proposed: dict[tuple[int, int], Placing] = {}
-    counts = [len(points) for points in pictures.keypoints]
-    owner = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
-    points = np.concatenate([np.empty(0, dtype=KEYPOINT), *pictures.keypoints])
-    for i, j, *frame in match_keypoints(points, owner, pictures.aspect, MOST_CANDIDATES).tolist():
+    looks = pictures.looks
+    owner = np.repeat(np.arange(len(looks.counts), dtype=np.int32), looks.counts)
+    for i, j, *frame in match_keypoints(looks.points, owner, pictures.aspect, MOST_CANDIDATES).tolist():
         left, top, right, bottom = frame
         proposed[int(i), int(j)] = Placing(0, (left, top, right, bottom))
-    for i, j, turn in find_near_pairs(pictures.hashes, radius, MOST_CANDIDATES).tolist():
+    for i, j, turn in find_near_pairs(looks.hashes, radius, MOST_CANDIDATES).tolist():
         if turn or (i, j) not in proposed:  # keypoints know the frame better
             proposed[i, j] = Placing(turn, _WHOLE)
     return [(i, j, placing) for (i, j), placing in sorted(proposed.items(), key=lambda item: item[0])]
@@ -122,8 +118,3 @@ class Looks:
                     self._known |= found
                     task.advance(len(found))
         return [self._known[key] for key in keys]
-
-
-def hashes_of(near_hashes: Sequence[bytes]) -> np.ndarray:
-    """(N, 7, 16) uint8 of the hashes as `ImageFacts` holds them."""
-    return np.frombuffer(b"".join(near_hashes), dtype=np.uint8).reshape(-1, NUM_HASHES, HASH_BITS // 8)

@@ -20,8 +20,10 @@ _HELD = 64  # shrunk pictures that a worker holds, 7 MB
 _WHOLE = (0.0, 0.0, 1.0, 1.0)
 _SAME_FRAME = 0.03  # alignment finds a frame this near by itself
 
-Look = tuple[tuple[str, str], tuple[str, str], Placing]
-"""Two pictures, each with its path and image_id, and where the second may lie in the first."""
+Side = tuple[str, str]
+"""Path and image_id of a picture."""
+Look = tuple[Side, Side, Placing]
+"""Two pictures, and where the second may lie in the first."""
 
 
 def look_at_batch(batch: tuple[Look, ...]) -> Arrays:
@@ -55,7 +57,7 @@ def _join(parts: Sequence[Arrays]) -> Arrays:
     return {name: np.concatenate([part[name] for part in parts]) for name in ("keys", "found")}
 
 
-def _look_at(look: Look, load: Callable[[tuple[str, str]], Image.Image]) -> Comparison:
+def _look_at(look: Look, load: Callable[[Side], Image.Image]) -> Comparison:
     restart_clock()
     side, other, placing = look
     first, second, turn = load(side), load(other), TURNS[placing.turn]
@@ -68,7 +70,7 @@ def _look_at(look: Look, load: Callable[[tuple[str, str]], Image.Image]) -> Comp
     return best
 
 
-def _load(side: tuple[str, str]) -> Image.Image:
+def _load(side: Side) -> Image.Image:
     path, image_id = side
     image = Image.fromarray(decode_upright(read_image(path, image_id), path, LOOK_PX))
     factor = LOOK_PX / max(image.size)

@@ -8,7 +8,6 @@ import resource
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ import numpy as np
 
 from cleaner.config import Config, RunOptions
 from cleaner.dataset.class_folders import read_folders
-from cleaner.dataset.files import FoundFile, list_files
+from cleaner.dataset.files import list_files
+from cleaner.dataset.found_files import FoundFile
 from cleaner.dataset.images import ImageFacts
 from cleaner.dataset.inspection import Batch, Limits, count_batch, inspect_batch, read_facts, rescue_of
 from cleaner.dataset.locations import locate
@@ -103,12 +103,13 @@ def plan_run(images_root: Path, config: Config, options: RunOptions) -> Plan:
     Raises BadInputError if there are no files, or none of the sample is an image.
     """
     start_s, begun = time.process_time(), time.monotonic()  # a run takes as long again to import all this
-    found = [f for f in list_files(images_root, config.scan.follow_symlinks) if not f.fault]
+    found = list_files(images_root, config.scan.follow_symlinks)
+    found = found.take(np.flatnonzero(found.sound).tolist()) if found.faulty else found
     if not found:
         raise BadInputError(f"{images_root}: holds no files", next_step="check the path")
     listing_s = time.monotonic() - begun
     rng = np.random.default_rng(options.seed)
-    sample = [found[i] for i in rng.permutation(len(found))[:_TRIAL_FILES]]
+    sample = [found[int(i)] for i in rng.permutation(len(found))[:_TRIAL_FILES]]
     with options.progress.task("trial scan", len(sample)) as task:
         scan, facts, row_bytes = _try_scan(sample, len(found), config, options, task)
     readable = [(fact.image_id, locate(file.path)) for file, fact in zip(sample, facts, strict=True) if not fact.fault]
@@ -117,7 +118,7 @@ def plan_run(images_root: Path, config: Config, options: RunOptions) -> Plan:
             f"{images_root}: none of {len(sample)} files tried is an image", next_step="run `cleaner scan IMAGES`"
         )
     num_images = math.ceil(len(found) * len(readable) / len(sample))
-    class_sizes = Counter(read_folders(found, config.scan.label_from).labels)
+    class_sizes = read_folders(found, config.scan.label_from).labels.counts()
     num_classes = max(2, len(class_sizes))
     num_small = sum(size < config.balance.min_count for size in class_sizes.values())
     with options.progress.task("trial embedding", len(readable) * len(each_network(config.embedding))) as task:
@@ -134,7 +135,7 @@ def plan_run(images_root: Path, config: Config, options: RunOptions) -> Plan:
     memory, disk = _sizes(len(found), num_images, embeddings, row_bytes)
     return Plan(
         num_files=len(found),
-        num_bytes=sum(f.size for f in found),
+        num_bytes=int(found.sizes.sum()),
         num_classes=num_classes,
         num_tried=len(sample),
         trial_s=time.monotonic() - begun,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,11 @@ from cleaner.dataset.archives import is_archive_name
 from cleaner.dataset.class_folders import TRAIN
 from cleaner.dataset.class_names import record_merges
 from cleaner.dataset.decisions import DecisionStore
-from cleaner.dataset.files import FoundFile, is_inside, list_files
-from cleaner.dataset.images import LFS_NOTE, ImageFacts
+from cleaner.dataset.fact_table import FactTable
+from cleaner.dataset.files import is_inside, list_files
+from cleaner.dataset.found_files import FoundFiles
+from cleaner.dataset.images import LFS_NOTE
 from cleaner.dataset.inspection import Limits
-from cleaner.dataset.kept_looks import write_looks
 from cleaner.dataset.label_lists import VOTES_FILE
 from cleaner.dataset.locations import is_remote
 from cleaner.dataset.manifest import drop_rows, write_table
@@ -34,6 +34,7 @@ from cleaner.scoring.copies import count_leaks, count_within, leak_examples, lea
 from cleaner.stages.inputs import inspect_with_engine
 from cleaner.stages.scan_copies import Copies, find_copies
 from cleaner.stages.scan_quality import judge_quality
+from cleaner.stages.scan_rows import categories, facts_frame
 from cleaner.stages.scan_set import ScanSet, choose_files
 from cleaner.stages.stage_run import StageResult, StageRun
 
@@ -63,9 +64,7 @@ def run_scan(workspace: Workspace, images_root: Path, settings: ScanSettings, op
     return run.current() or _scan(run, root, found, passed_over)
 
 
-def _scan(
-    run: StageRun[ScanSettings], root: Path, found: list[FoundFile], passed_over: Mapping[str, int]
-) -> StageResult:
+def _scan(run: StageRun[ScanSettings], root: Path, found: FoundFiles, passed_over: Mapping[str, int]) -> StageResult:
     settings, options = run.settings, run.options
     limits = Limits(settings.max_pixels, settings.file_timeout)
     chosen = choose_files(root, found, settings)
@@ -89,7 +88,7 @@ def _scan(
         )
     for message in warnings:
         options.progress.warn(message)
-    files = [write_looks(place.parent, [f.name for f in chosen.files], facts)]
+    files = [facts.looks.write(place.parent)]
     files += [VOTES_FILE] if chosen.votes is not None else []
     return run.complete(manifest, counts=counts, files=files, warnings=warnings)
 
@@ -130,29 +129,28 @@ def _checked_root(images_root: Path, workspace: Workspace) -> Path:
 
 
 def _judge(
-    chosen: ScanSet, facts: list[ImageFacts], copies: Copies, settings: ScanSettings, *, yes: bool
+    chosen: ScanSet, facts: FactTable, copies: Copies, settings: ScanSettings, *, yes: bool
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The manifest and the counts of its record. Unless `yes`, raises UsageError as `SetQuality.require_rare` does."""
     manifest = facts_frame(chosen, facts)
     readable = manifest["readable"].to_numpy()
     manifest["duplicate_group"] = copies.group
-    kind = np.where(copies.is_near, "near", "exact")
-    manifest["duplicate_kind"] = np.where(copies.group < 0, "", kind).astype(object)
-    manifest["duplicate_relation"] = pd.Series(copies.relation, dtype=object)
-    frame = pd.DataFrame({"copy": copies.picture, "label": manifest["label"], "split": manifest["split"]})[readable]
-    by_copy = frame.groupby("copy")
+    kind = np.where(copies.group < 0, 0, np.where(copies.is_near, 2, 1)).astype(np.int8)
+    manifest["duplicate_kind"] = categories(kind, ["", "exact", "near"])
+    manifest["duplicate_relation"] = categories(copies.relation.codes, copies.relation.distinct)
+    repeated = _repeated(manifest, copies.picture)
+    by_copy = repeated.groupby("copy")
     num_labels, num_splits = by_copy["label"].nunique(), by_copy["split"].nunique()
-    conflict, across = num_labels.index[num_labels > 1], num_splits.index[num_splits > 1]
-    manifest["label_conflict"] = readable & np.isin(copies.picture, conflict)
+    manifest["label_conflict"] = np.isin(copies.picture, num_labels.index[num_labels > 1])
     quality = judge_quality(manifest)
     if not yes:
         quality.require_rare(settings.drop)
     chosen.warnings.extend(quality.warnings)
     drop_rows(manifest, ~readable, "scan", "unreadable")
-    train = frame[frame["split"] == TRAIN]
-    repeated = np.zeros(len(manifest), dtype=bool)
-    repeated[train.index[train.duplicated(["copy", "label"])]] = True
-    drop_rows(manifest, repeated, "scan", "exact_duplicate")
+    train = repeated[repeated["split"] == TRAIN]
+    again = np.zeros(len(manifest), dtype=bool)
+    again[train.index[train.duplicated(["copy", "label"])]] = True
+    drop_rows(manifest, again, "scan", "exact_duplicate")
     cleaned = manifest["split"].isin([TRAIN, *settings.clean_split]).to_numpy()
     for name in set(settings.drop) & set(QUALITY_ISSUES):
         drop_rows(manifest, cleaned & quality.issues[name], "scan", "low_quality")
@@ -160,17 +158,17 @@ def _judge(
         drop_rows(manifest, leaking(manifest), "scan", "split_leak")
     if "near" in settings.drop:
         drop_rows(manifest, cleaned & worse_copies(manifest), "scan", "near_duplicate")
-    faults = Counter(manifest.loc[~readable, "fault"])
+    across = num_splits.index[num_splits > 1]
     counts: dict[str, Any] = {
-        "classes": int(manifest["label"][readable].nunique()),
-        "faults": dict(sorted(faults.items())),
-        "exact_groups": int((by_copy.size() > 1).sum()),
+        "classes": len(chosen.labels.counts(readable)),
+        "faults": facts.texts["fault"].counts(~readable),
+        "exact_groups": len(by_copy),
         "near_groups": len(np.unique(copies.group[copies.is_near])),
         "label_conflicts": int(manifest["label_conflict"].sum()),
-        "cross_split_copies": int(np.isin(copies.picture[readable], across).sum()),
+        "cross_split_copies": int(np.isin(copies.picture, across).sum()),
         "split_leaks": count_leaks(manifest),
         "copies_within": count_within(manifest),
-        "splits": dict(sorted(Counter(chosen.splits).items())),
+        "splits": chosen.splits.counts(),
         "quality": {name: int(rows.sum()) for name, rows in quality.issues.items() if rows.any()},
         "beyond_quality_limit": quality.beyond,
     }
@@ -181,6 +179,14 @@ def _judge(
     return manifest, counts
 
 
+def _repeated(manifest: pd.DataFrame, picture: np.ndarray) -> pd.DataFrame:
+    """Of the rows whose picture other rows show too, its number (`copy`), label and split; by row."""
+    sizes = np.bincount(picture[picture >= 0])
+    rows = np.flatnonzero((picture >= 0) & (sizes[picture] > 1)) if len(sizes) else np.empty(0, dtype=np.int64)
+    shown = {name: manifest[name].to_numpy()[rows] for name in ("label", "split")}
+    return pd.DataFrame({"copy": picture[rows]} | shown, index=rows)
+
+
 def _leak_warnings(manifest: pd.DataFrame, leaks: dict[str, int]) -> list[str]:
     """What to say of pictures that splits share, exact copies and near ones."""
     if not leaks:
@@ -188,33 +194,3 @@ def _leak_warnings(manifest: pd.DataFrame, leaks: dict[str, int]) -> list[str]:
     listed = ", ".join(f"{num:,} between {splits}" for splits, num in leaks.items())
     advice = "; `--drop leaks` takes the train copies out" if leaking(manifest).any() else ""
     return [f"pictures shared by splits: {listed}, such as {', '.join(leak_examples(manifest, 3))}{advice}"]
-
-
-def facts_frame(chosen: ScanSet, facts: list[ImageFacts]) -> pd.DataFrame:
-    """The manifest's columns that say what each file is, all rows kept."""
-    num = len(facts)
-    text = partial(pd.Series, dtype=object)
-    columns: dict[str, Any] = {
-        "file_name": text([f.name for f in chosen.files]),
-        "image_id": text([f.image_id for f in facts]),
-        "keep": np.ones(num, dtype=bool),
-        "drop_stage": text([""] * num),
-        "drop_reason": text([""] * num),
-        "clean_label": text(chosen.labels),
-        "label": text(chosen.labels),
-        "split": text(chosen.splits),
-        "width": np.array([f.width for f in facts], dtype=np.int32),
-        "height": np.array([f.height for f in facts], dtype=np.int32),
-        "mode": text([f.mode for f in facts]),
-        "format": text([f.format for f in facts]),
-        "file_bytes": np.array([f.file_bytes for f in facts], dtype=np.int64),
-        "readable": np.array([not f.fault for f in facts], dtype=bool),
-        "fault": text([f.fault for f in facts]),
-        "num_colors": np.array([f.num_colors for f in facts], dtype=np.int32),
-        "pixel_std": np.array([f.pixel_std for f in facts], dtype=np.float32),
-        "pixel_id": text([f.pixel_id for f in facts]),
-        "notes": text([f.notes for f in facts]),
-    }
-    for name in ("sharpness", "flat_share", "brightness_low", "brightness_high", "information"):
-        columns[name] = np.array([getattr(f, name) for f in facts], dtype=np.float32)
-    return pd.DataFrame(columns)

@@ -71,6 +71,6 @@ def judge_quality(manifest: pd.DataFrame) -> SetQuality:
     manifest["size_ratio"] = compute_size_ratio(width, height, readable)
     measures = {name: manifest[name].to_numpy() for name in _MEASURES}
     issues, num_images = find_issues(**measures, in_set=True), int(readable.sum())
-    manifest["quality"] = pd.Series(name_issues(issues), dtype=object)
+    manifest["quality"] = pd.Categorical(name_issues(issues))
     beyond = {name: int(rows.sum()) for name, rows in find_issues(**measures, in_set=False).items()}
     return SetQuality(issues, {name: num for name, num in beyond.items() if is_common(num, num_images)}, num_images)

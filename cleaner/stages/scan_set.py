@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field, replace
-from itertools import compress
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from cleaner.config import ScanSettings
 from cleaner.dataset.class_folders import TRAIN, holds_image, read_folders, read_splits
 from cleaner.dataset.class_names import find_alike, read_class_names
-from cleaner.dataset.files import FoundFile, find_file
+from cleaner.dataset.files import find_file
+from cleaner.dataset.found_files import FoundFiles
 from cleaner.dataset.label_lists import LabelList, read_labels
 from cleaner.dataset.locations import is_remote
 from cleaner.dataset.tree_lists import about_links, read_inside, read_metadata, refuse_unreadable
+from cleaner.dataset.words import Words
 from cleaner.errors import BadInputError, first_few
 from cleaner.setting import read_pairs
 
@@ -27,9 +28,10 @@ OUTSIDE = "images in no class folder"
 class ScanSet:
     """The files that get a row, with their labels and splits."""
 
-    files: list[FoundFile]
-    labels: list[str]
-    splits: list[str]
+    files: FoundFiles
+    """By name."""
+    labels: Words
+    splits: Words
     num_unlisted: int | None = None
     """With a list: the number of files below the root that are not in it."""
     votes: pd.DataFrame | None = None
@@ -41,10 +43,16 @@ class ScanSet:
     @property
     def alike(self) -> dict[str, str]:
         """Classes whose names read alike, each with the one that may stand for all (see `find_alike`)."""
-        return find_alike(Counter(label for file, label in zip(self.files, self.labels, strict=True) if not file.fault))
+        return find_alike(self.labels.counts(self.files.sound))
+
+    def take(self, rows: np.ndarray) -> ScanSet:
+        """The set of the files `rows` (R,) int of this one."""
+        return replace(
+            self, files=self.files.take(rows.tolist()), labels=self.labels.take(rows), splits=self.splits.take(rows)
+        )
 
 
-def choose_files(root: Path, found: list[FoundFile], settings: ScanSettings, *, adds: bool = False) -> ScanSet:
+def choose_files(root: Path, found: FoundFiles, settings: ScanSettings, *, adds: bool = False) -> ScanSet:
     """The set that `settings` make of the files `found` below `root`, with warnings about what looks odd in it.
 
     `adds`: it is to be added to another one, so it may well have one class, and no training images.
@@ -55,38 +63,38 @@ def choose_files(root: Path, found: list[FoundFile], settings: ScanSettings, *, 
     columns = dict(read_pairs(settings.columns))
     listed: LabelList | None
     if settings.labels_file:
-        listed = read_labels(Path(settings.labels_file), root, {file.name for file in found}, columns)
+        listed = read_labels(Path(settings.labels_file), root, set(found.names()), columns)
     else:
         listed = None if is_remote(root) else read_metadata(found, columns) or read_inside(found, columns)
     chosen = _from_folders(root, found, settings) if listed is None else _from_list(root, found, listed, settings)
     if settings.class_names:
         chosen = _with_class_names(chosen, Path(settings.class_names))
     chosen.warnings.extend(about_links(chosen.files))
-    outside = [file.name for file in chosen.files if file.fault == "outside_root"]
+    outside = [file.name for file in chosen.files.faulty.values() if file.fault == "outside_root"]
     if outside:
         chosen.warnings.append(
             f"{len(outside):,} links lead out of {root} and are not followed: {first_few(outside)} "
             "(--follow-symlinks admits them)"
         )
     # in ASCII, so that names which look the same can be told apart
-    pairs = [f"{name!a} and {best!a}" for name, best in chosen.alike.items()]
-    if pairs and not settings.normalize_labels:
+    pairs = [] if settings.normalize_labels else [f"{name!a} and {best!a}" for name, best in chosen.alike.items()]
+    if pairs:
         chosen.warnings.append(
             f"classes whose names read alike: {first_few(pairs)}; if they are one, add --normalize-labels"
         )
     if adds:
         return chosen
-    if len(set(filter(None, chosen.labels))) == 1:
+    if len(chosen.labels.counts().keys() - {""}) == 1:
         chosen.warnings.append("one class only: noise and copies can be found, but no label can be told to be wrong")
-    if TRAIN not in chosen.splits:
+    splits = chosen.splits.counts()
+    if TRAIN not in splits:
         chosen.warnings.append(
-            f"no image is of the split {TRAIN}, the only one that models learn from: "
-            f"found {', '.join(sorted(set(chosen.splits)))}"
+            f"no image is of the split {TRAIN}, the only one that models learn from: found {', '.join(splits)}"
         )
     return chosen
 
 
-def _from_folders(root: Path, found: list[FoundFile], settings: ScanSettings) -> ScanSet:
+def _from_folders(root: Path, found: FoundFiles, settings: ScanSettings) -> ScanSet:
     """All files, labelled by their folders; those that are no images need no label, images without one get no row."""
     files = found[: settings.limit] if settings.limit else found
     if not holds_image(files):
@@ -105,11 +113,11 @@ def _from_folders(root: Path, found: list[FoundFile], settings: ScanSettings) ->
 
 def _without_stray(root: Path, chosen: ScanSet) -> ScanSet:
     """The set less images in no class folder, with a warning; BadInputError if no fewer than the files in one."""
-    has_row = [label != "" or not holds_image([file]) for file, label in zip(chosen.files, chosen.labels, strict=True)]
-    if all(has_row):
+    has_label = np.array([label != "" for label in chosen.labels.distinct], dtype=bool)[chosen.labels.codes]
+    rows = [row for row in np.flatnonzero(~has_label).tolist() if holds_image(chosen.files[row : row + 1])]
+    if not rows:
         return chosen
-    stray = [file.name for file, stays in zip(chosen.files, has_row, strict=True) if not stays]
-    num_labelled = sum(label != "" for label in chosen.labels)
+    stray, num_labelled = [chosen.files[row].name for row in rows], int(has_label.sum())
     if len(stray) >= num_labelled:
         raise BadInputError(
             f"{root}: {len(stray):,} images in no class folder, such as {stray[0]}, so they have no label",
@@ -118,24 +126,27 @@ def _without_stray(root: Path, chosen: ScanSet) -> ScanSet:
         )
     told = f"{len(stray):,} images lie in no class folder, have no label and are passed over: {first_few(stray)}"
     return replace(
-        chosen,
-        files=list(compress(chosen.files, has_row)),
-        labels=list(compress(chosen.labels, has_row)),
-        splits=list(compress(chosen.splits, has_row)),
+        chosen.take(np.setdiff1d(np.arange(len(has_label)), rows, assume_unique=True)),
         passed_over=chosen.passed_over | {OUTSIDE: len(stray)},
         warnings=[*chosen.warnings, told],
     )
 
 
-def _from_list(root: Path, found: list[FoundFile], listed: LabelList, settings: ScanSettings) -> ScanSet:
+def _from_list(root: Path, found: FoundFiles, listed: LabelList, settings: ScanSettings) -> ScanSet:
     """The listed files, sorted by name."""
-    by_name = {file.name: file for file in found}
     table, warnings = listed.table, list(listed.warnings)
     if settings.limit:
         found, table = found[: settings.limit], table.head(settings.limit)
     names = table["file_name"].tolist()
-    files = [by_name.get(name) or find_file(root, name, settings.follow_symlinks) for name in names]
-    absent = [file.name for file in files if file.fault == "missing"]
+    rows = list(found.rows_of(names))
+    files = FoundFiles(
+        str(root),
+        (
+            find_file(root, name, settings.follow_symlinks) if row is None else found[row]
+            for name, row in zip(names, rows, strict=True)
+        ),
+    )
+    absent = [file.name for file in files.faulty.values() if file.fault == "missing"]
     if len(absent) == len(files):
         raise BadInputError(
             f"{settings.labels_file or 'metadata'}: none of its {len(files):,} file names is below {root}",
@@ -146,18 +157,21 @@ def _from_list(root: Path, found: list[FoundFile], listed: LabelList, settings: 
     if absent:
         warnings.append(f"{len(absent):,} listed files do not exist: {first_few(absent)} (fault `missing`)")
     own = {Path(name).resolve() for name in (settings.labels_file, settings.class_names) if name}
-    unlisted = [name for name in sorted({f.name for f in found} - set(names)) if Path(by_name[name].path) not in own]
+    listed_rows = {row for row in rows if row is not None}
+    others = (found[row] for row in range(len(found)) if row not in listed_rows)
+    unlisted = [file.name for file in others if Path(file.path) not in own]
     if unlisted:
         warnings.append(f"{len(unlisted):,} files are not in the list and are left out: {first_few(unlisted)}")
     given = "split" in table and not (settings.splits and not settings.labels_file)
-    splits = table["split"].tolist() if given else read_splits(files, read_pairs(settings.splits))
-    return ScanSet(files, table["label"].tolist(), splits, len(unlisted), votes=listed.votes, warnings=warnings)
+    splits = Words(table["split"]) if given else read_splits(files, read_pairs(settings.splits))
+    return ScanSet(files, Words(table["label"]), splits, len(unlisted), votes=listed.votes, warnings=warnings)
 
 
 def _with_class_names(chosen: ScanSet, file: Path) -> ScanSet:
     """The set with names in place of the numbers or codes that its labels are."""
     votes = chosen.votes
-    names = read_class_names(file, filter(None, chosen.labels if votes is None else votes["label"]))
+    labels = chosen.labels.distinct if votes is None else votes["label"]
+    names = read_class_names(file, filter(None, labels))
     if votes is not None:
         votes = votes.assign(label=votes["label"].map(names))
-    return replace(chosen, labels=[names.get(label, "") for label in chosen.labels], votes=votes)
+    return replace(chosen, labels=chosen.labels.translated(names), votes=votes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -74,6 +75,18 @@ def test_unchanged_files_are_not_read_again(root: Path, work: Path, looked_at: l
     again, _ = scan(root, work, force=True)
     assert looked_at
     pd.testing.assert_frame_equal(rows, again)
+
+
+def test_what_was_stored_before_is_still_understood(root: Path, work: Path, looked_at: list[str]) -> None:
+    """The order of facts in the cache is fixed, until its version is raised."""
+    scan(root, work)
+    store = ArrayStore(next((work / "cache/scan").rglob("*.arrays")).parent)
+    stored = [arrays for key in store.stored_keys() if (arrays := store.get(key)) is not None]
+    rows = [row for arrays in stored for row in json.loads(arrays["facts"].tobytes())]
+    ((key, facts),) = (row for row in rows if row[0][0] == "a/00.png")
+    assert key[1] == (root / "a/00.png").stat().st_size
+    assert facts[:2] == [sha256_file(root / "a/00.png"), key[1]] and facts[2:4] == ["PNG", "RGB"]
+    assert facts[6:8] == ["", ""] and len(facts[8]) == 64 and len(facts) == 16
 
 
 @pytest.mark.skipif(not can_decode("AVIF"), reason="this Pillow reads no AVIF")

@@ -157,7 +157,7 @@ def test_nan_is_never_a_finding() -> None:
     nothing = np.full(2, np.nan)
     names = ("sharpness", "brightness_low", "brightness_high", "pixel_std", "information", "aspect", "size_ratio")
     found = find_issues(**dict.fromkeys(names, nothing))
-    assert sorted(found) == list(QUALITY_ISSUES) and name_issues(found) == ["", ""]
+    assert sorted(found) == list(QUALITY_ISSUES) and name_issues(found).tolist() == ["", ""]
 
 
 # ---- limits that are a property of the set

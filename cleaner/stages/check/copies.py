@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from cleaner.config import RunOptions
-from cleaner.dataset.files import FoundFile
-from cleaner.dataset.images import UNIFORM_STD, ImageFacts
+from cleaner.dataset.fact_table import FactTable
+from cleaner.dataset.found_files import FoundFiles
+from cleaner.dataset.images import UNIFORM_STD
 from cleaner.dataset.kept_looks import KeptLooks
 from cleaner.dataset.locations import is_remote
 from cleaner.dataset.names import image_path
@@ -37,8 +38,8 @@ class FoundCopies:
 
 def find_copies(
     known: KnownSet,
-    files: Sequence[FoundFile],
-    facts: Sequence[ImageFacts],
+    files: FoundFiles,
+    facts: FactTable,
     near_radius: int,
     scratch: Workspace,
     options: RunOptions,
@@ -63,7 +64,9 @@ def find_copies(
         elif one.pixel_std >= UNIFORM_STD:
             asked.append(row)
     if near_radius > 0 and asked:
-        _find_near(found, known, pictures_of(files, facts, asked), asked, near_radius, scratch, options)
+        _find_near(
+            found, known, pictures_of(files, facts, np.array(asked), scratch), asked, near_radius, scratch, options
+        )
     return found
 
 
@@ -87,10 +90,8 @@ def _find_near(
         return
     old = _known_pictures(known, looks, rows)
     both = Pictures(
-        paths=[*old.paths, *new.paths],
-        image_ids=[*old.image_ids, *new.image_ids],
-        hashes=np.concatenate([old.hashes, new.hashes]),
-        keypoints=[*old.keypoints, *new.keypoints],
+        sides=[*old.sides, *new.sides],
+        looks=old.looks.followed_by(new.looks),
         aspect=np.concatenate([old.aspect, new.aspect]),
     )
     num_old = len(rows)
@@ -102,8 +103,7 @@ def _find_near(
             f"{known.images_root} are missing or changed"
         )
     pairs = [pair for pair in pairs if pair[0] not in absent]
-    sides = list(zip(both.paths, both.image_ids, strict=True))
-    compared = Looks(scratch, options).look([(sides[i], sides[j], placing) for i, j, placing in pairs])
+    compared = Looks(scratch, options).look([(both.sides[i], both.sides[j], placing) for i, j, placing in pairs])
     confirmed: list[Pair] = [pair for pair, one in zip(pairs, compared, strict=True) if one.is_copy]
     for i, j, _ in sorted(confirmed, key=lambda pair: pair[:2]):
         row = asked[j - num_old]
@@ -125,10 +125,11 @@ def _comparable(known: KnownSet) -> np.ndarray:
 def _known_pictures(known: KnownSet, looks: KeptLooks, rows: np.ndarray) -> Pictures:
     mine = known.rows.iloc[rows]
     return Pictures(
-        paths=[str(image_path(known.images_root, name)) for name in mine["file_name"]],
-        image_ids=mine["image_id"].tolist(),
-        hashes=looks.hashes[rows],
-        keypoints=[looks.keypoints[row] for row in rows],
+        sides=[
+            (str(image_path(known.images_root, name)), image_id)
+            for name, image_id in zip(mine["file_name"], mine["image_id"], strict=True)
+        ],
+        looks=looks.take(rows, None),
         aspect=(mine["width"] / mine["height"]).to_numpy(np.float64),
     )
 
@@ -137,9 +138,9 @@ def _changed(pictures: Pictures, places: Sequence[int]) -> set[int]:
     """Those of `places` whose files are not as they were scanned."""
     changed = set()
     for place in places:
-        path = pictures.paths[place]
+        path, image_id = pictures.sides[place]
         try:
-            same = is_remote(path) or sha256_file(Path(path)) == pictures.image_ids[place]
+            same = is_remote(path) or sha256_file(Path(path)) == image_id
         except OSError:
             same = False
         if not same:

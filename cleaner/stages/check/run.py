@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,8 @@ import pandas as pd
 
 from cleaner.config import RunOptions, ScanSettings
 from cleaner.dataset.events import Event
-from cleaner.dataset.files import FoundFile, list_files
+from cleaner.dataset.files import list_files
+from cleaner.dataset.found_files import FoundFile
 from cleaner.dataset.images import identify
 from cleaner.dataset.inspection import Limits
 from cleaner.dataset.locations import is_remote
@@ -22,7 +23,7 @@ from cleaner.scoring.image_quality import compute_aspect
 from cleaner.stages.check.copies import FoundCopies, find_copies
 from cleaner.stages.check.known import KnownSet
 from cleaner.stages.inputs import inspect_with_engine
-from cleaner.stages.scan import facts_frame
+from cleaner.stages.scan_rows import facts_frame, plain_rows
 from cleaner.stages.scan_set import ScanSet, choose_files
 
 PROBLEMS = (
@@ -81,12 +82,12 @@ def run_check(
         raise BadInputError(f"{images_root}: holds no files", next_step="check the path")
     limits = Limits(settings.max_pixels, settings.file_timeout)
     chosen = choose_files(root, found, settings, adds=True)
-    new = _without_seen(chosen, old.seen({f.name for f in found}, old.images_root if adds_to_known else root), limits)
+    new = _without_seen(chosen, old.seen(set(found.names()), old.images_root if adds_to_known else root), limits)
     with tempfile.TemporaryDirectory(prefix="cleaner-check-") as folder:
         scratch = Workspace(Path(folder))
         facts = inspect_with_engine(scratch, new.files, "check", "scan", limits, options)
         copies = find_copies(old, new.files, facts, settings.near_radius, scratch, options)
-        rows = facts_frame(new, facts)
+        rows = plain_rows(facts_frame(new, facts))
         rows["clean_label"] = rows["label"].replace(old.merged)
         rows["aspect"] = compute_aspect(rows["width"].to_numpy(np.float64), rows["height"].to_numpy(np.float64))
         findings, warnings = _judge(old, root, rows, copies, scratch, options)
@@ -106,12 +107,7 @@ def _without_seen(chosen: ScanSet, seen: dict[str, tuple[int, str]], limits: Lim
         return same_size and bool(image_id) and identify(file.path, limits.max_pixels).image_id == image_id
 
     new = [place for place, file in enumerate(chosen.files) if file.fault or not is_seen(file)]
-    return replace(
-        chosen,
-        files=[chosen.files[place] for place in new],
-        labels=[chosen.labels[place] for place in new],
-        splits=[chosen.splits[place] for place in new],
-    )
+    return chosen.take(np.array(new, dtype=np.int64))
 
 
 def _judge(

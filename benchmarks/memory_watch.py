@@ -1,0 +1,80 @@
+"""What a program holds of memory, sampled while it runs: its own process and those it starts. Linux.
+
+Counted is `RssAnon`: pages of files in the page cache, mapped ones too, belong to the system, which takes them back
+when it needs them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Self
+
+_EVERY_S = 0.02
+
+
+class MemoryWatch:
+    """The most memory in MB, while the block runs: of the process `pid`, of one of those that it started, of all."""
+
+    def __init__(self, pid: int) -> None:
+        self.own_mb = self.worker_mb = self.all_mb = 0.0
+        self._pid = pid
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while True:
+            own, workers = anon_mb(self._pid), [anon_mb(pid) for pid in _below(self._pid)]
+            self.own_mb = max(self.own_mb, own)
+            self.worker_mb = max([self.worker_mb, *workers])
+            self.all_mb = max(self.all_mb, own + sum(workers))
+            if self._ended.wait(_EVERY_S):
+                return
+
+
+def anon_mb(pid: int) -> float:
+    """`RssAnon` of a process in MB; 0 once it has ended."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"RssAnon:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"))
+        return int(found[1]) / 1000 if found else 0.0
+    return 0.0
+
+
+def _below(pid: int) -> list[int]:
+    """The processes that a process has started, and those that they have."""
+    with contextlib.suppress(OSError):
+        tasks = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
+        texts = [Path(f"/proc/{pid}/task/{task}/children").read_text(encoding="utf-8") for task in tasks]
+        children = [int(child) for text in texts for child in text.split()]
+        return [below for child in children for below in (child, *_below(child))]
+    return []
+
+
+def run_watched(root: Path, command: str, *options: str) -> tuple[dict[str, float], dict[str, Any]]:
+    """Seconds of wall clock and of processor, and peak MB, of the real program; and what it said with --json."""
+    whole = [sys.executable, "-m", "cleaner", command, "-C", str(root), "--json", *options]
+    before, started = os.times(), time.perf_counter()
+    process = subprocess.Popen(whole, stdout=subprocess.PIPE)
+    with MemoryWatch(process.pid) as watch:
+        said, _ = process.communicate()
+    seconds, after = time.perf_counter() - started, os.times()
+    if process.returncode:
+        raise SystemExit(f"{' '.join(whole)}: exit code {process.returncode}")
+    cores = after.children_user + after.children_system - before.children_user - before.children_system
+    usage = {"seconds": seconds, "core_seconds": cores, "peak_mb": watch.own_mb, "worker_mb": watch.worker_mb}
+    return usage, json.loads(said)

@@ -1,0 +1,37 @@
+"""Arrays too large for memory, in files without a name that end with the arrays, however the program ends."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cleaner.errors import CleanerError
+from cleaner.system_errors import explain_failure
+
+
+def scratch_array(folder: Path | None, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """Zeros of this type and shape, mapped from a file in `folder`; in memory if that is None.
+
+    The room is taken at once: a map of a file that finds the disk full later ends the program. Raises CleanerError if
+    there is none.
+    """
+    num_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    if folder is None or num_bytes == 0:
+        return np.zeros(shape, dtype)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            if hasattr(os, "posix_fallocate"):  # not on macOS
+                os.posix_fallocate(file.fileno(), 0, num_bytes)
+            return np.memmap(file, dtype, "w+", shape=shape)
+    except OSError as error:
+        raise explain_failure(error, folder) or CleanerError(
+            f"{folder}: no room for {num_bytes / 1e9:.1f} GB of passing data",
+            found=str(error),
+            next_step="free disk space, or check permissions",
+        ) from error
