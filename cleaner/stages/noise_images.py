@@ -21,8 +21,9 @@ from cleaner.stages.noise_kept import KeptNoise
 from cleaner.stages.noise_seeds import PickedSeeds, find_labelled, pick_seeds, read_given
 from cleaner.stages.stage_run import StageResult, StageRun
 
-_OF_JUDGED = ("width", "height", "mode", "format", "file_bytes", "duplicate_group", *READ_IF_THERE[:-1])
-"""What is looked at in images that are judged alone; the rest of the manifest is copied unread."""
+_NOT_OF_JUDGED = ["keep", "drop_stage", "drop_reason", "label", "readable", "pixel_id"]
+_OF_ALL = ["file_name", "keep", "drop_stage", "drop_reason", "split"]
+"""What is held of images that are judged, and of all until the end; the rest of the manifest is copied unread."""
 _FEW_SEEDS = 50
 """With fewer seeds of a kind than this, the probabilities count as uncalibrated."""
 _NOTHING_FOUND = "no noise image was found, which does not prove that there is none: cleaner review noise"
@@ -34,11 +35,12 @@ def find_noise(run: StageRun[NoiseSettings]) -> StageResult:
     Raises BadInputError for seeds that cannot be used, or an image that changed since the scan.
     """
     manifest, settings, options = run.read_parent(READ, READ_IF_THERE, PACKED), run.settings, run.options
-    judged = manifest[manifest["keep"]].drop(columns="pixel_id", errors="ignore").reset_index(drop=True)
+    judged = manifest[manifest["keep"]].drop(columns=_NOT_OF_JUDGED, errors="ignore").reset_index(drop=True)
     if judged.empty:
         raise BadInputError(f"{run.parent.path}: no image is kept", next_step="look at drop_reason in the manifest")
     given = read_given(settings, manifest, judged)
-    manifest = manifest.drop(columns=[name for name in _OF_JUDGED if name in manifest])
+    source = _find_sources(manifest)
+    manifest = manifest[_OF_ALL].copy()
     features = compute_features(run, judged, given.outside)
     picked = pick_seeds(run, judged, given)
     folder = run.begin()
@@ -52,7 +54,7 @@ def find_noise(run: StageRun[NoiseSettings]) -> StageResult:
         rng=rng,
         on_round=lambda r: options.progress.say(_round_line(r)),
     )
-    full = _into_manifest(manifest, _with_scores(run, judged, result, picked), settings)
+    full = _into_manifest(manifest, source, _with_scores(run, judged, result, picked), settings)
     rounds = _rounds_table(judged["file_name"], result, settings)
     write_table(folder / "rounds.parquet", rounds, ROUNDS["noise"].schema)
     kept = KeptNoise(features.eye, NoiseJudge.of(result, features.sight, settings.threshold))
@@ -98,15 +100,11 @@ def _with_scores(
     )
 
 
-def _into_manifest(manifest: pd.DataFrame, judged: pd.DataFrame, settings: NoiseSettings) -> pd.DataFrame:
-    """The whole manifest: judged rows, and copies that scan dropped with the columns of the copy that stayed."""
+def _into_manifest(
+    manifest: pd.DataFrame, source: np.ndarray, judged: pd.DataFrame, settings: NoiseSettings
+) -> pd.DataFrame:
+    """The whole manifest with the stage's columns, those of each row from the judged row that is its `source`."""
     full = with_stage_columns(manifest, "noise")
-    mine = manifest["keep"].to_numpy()
-    # where each row's scores come from: itself, or for a copy that scan dropped the copy that stayed
-    source = np.full(len(manifest), -1, np.int64)
-    source[mine] = np.arange(len(judged))
-    copies, stayed = _find_copies(manifest, mine)
-    source[copies] = source[stayed]
     scored = source >= 0
     for name in ("noise_prob", "is_noise", "noise_evidence", "noise_round", "noise_reason"):
         full.loc[scored, name] = judged[name].to_numpy()[source[scored]]
@@ -115,10 +113,12 @@ def _into_manifest(manifest: pd.DataFrame, judged: pd.DataFrame, settings: Noise
     return full
 
 
-def _find_copies(manifest: pd.DataFrame, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (n,) that scan dropped as exact copies, and of each the first of its copies that it kept, `kept` (N,) bool,
-    in its split and under its label.
+def _find_sources(manifest: pd.DataFrame) -> np.ndarray:
+    """Where each row's columns come from (N,) int64, a number among the kept rows: itself, or for an exact copy that
+    scan dropped the first one that it kept in the same split under the same label; -1: nowhere.
     """
+    kept = manifest["keep"].to_numpy()
+    source = np.where(kept, np.cumsum(kept) - 1, -1)
     is_copy = (manifest["drop_reason"] == "exact_duplicate").to_numpy()
     content = manifest["pixel_id" if "pixel_id" in manifest else "image_id"]
     rows = np.flatnonzero(is_copy | (kept & content.isin(content[is_copy].tolist()).to_numpy(bool)))
@@ -127,7 +127,8 @@ def _find_copies(manifest: pd.DataFrame, kept: np.ndarray) -> tuple[np.ndarray, 
     first = pd.Series(rows[kept[rows]], index=keys[kept[rows]])
     stayed = first[~first.index.duplicated()].reindex(keys).fillna(-1).to_numpy(np.int64)
     found = is_copy[rows] & (stayed >= 0)
-    return rows[found], stayed[found]
+    source[rows[found]] = source[stayed[found]]
+    return source
 
 
 def _rounds_table(names: pd.Series[str], result: NoiseResult, settings: NoiseSettings) -> pd.DataFrame:
