@@ -14,29 +14,38 @@ from cleaner.errors import first_few
 from cleaner.stages.labels.class_table import class_warnings
 from cleaner.stages.labels.last_predictions import LastPredictions
 from cleaner.stages.labels.outcome import Evidence
-from cleaner.stages.labels.passes import Pass
+from cleaner.stages.labels.passes import Pass, Round
 
 
 def write_rounds(folder: Path, evidence: Evidence) -> str:
     """Write one row for each image that a round judged; returns the file's name."""
-    file_names = evidence.rows["file_name"].to_numpy()
-    parts = []
-    for this in evidence.passes:
-        for one in this.rounds:
-            columns = {
-                "pass": this.kind,
-                "round": one.number,
-                "recipe": one.recipe,
-                "file_name": file_names[one.rows],
-                "given_rank": one.predictions.given_rank,
-                "self_confidence": one.predictions.self_confidence,
-                "predicted_label": evidence.names[one.predictions.predicted],
-                "positive": one.positive,
-            }
-            parts.append(pd.DataFrame(columns))
-    frame = pd.concat(parts, ignore_index=True) if parts else ROUNDS["labels"].schema.empty_table().to_pandas()
+    rounds = [(this, one) for this in evidence.passes for one in this.rounds]
+    frame = _rounds_frame(rounds, evidence) if rounds else ROUNDS["labels"].schema.empty_table().to_pandas()
     write_table(folder / "rounds.parquet", frame, ROUNDS["labels"].schema)
     return "rounds.parquet"
+
+
+def _rounds_frame(rounds: list[tuple[Pass, Round]], evidence: Evidence) -> pd.DataFrame:
+    """The rows of all rounds. Text that repeats is kept as numbers: there are several rows for each image."""
+    sizes, file_names = [len(one.rows) for _, one in rounds], evidence.rows["file_name"].to_numpy()
+
+    def repeated(names: list[str]) -> pd.Categorical:
+        number, known = pd.factorize(np.array(names, object))
+        return pd.Categorical.from_codes(np.repeat(number.astype(np.int8), sizes), pd.Index(known))
+
+    judged = [one.predictions for _, one in rounds]
+    predicted = np.concatenate([found.predicted for found in judged])
+    columns = {
+        "pass": repeated([this.kind for this, _ in rounds]),
+        "round": np.repeat(np.array([one.number for _, one in rounds], np.int16), sizes),
+        "recipe": repeated([one.recipe for _, one in rounds]),
+        "file_name": file_names[np.concatenate([one.rows for _, one in rounds])],
+        "given_rank": np.concatenate([found.given_rank for found in judged]),
+        "self_confidence": np.concatenate([found.self_confidence for found in judged]),
+        "predicted_label": pd.Categorical.from_codes(predicted, pd.Index(evidence.names)),
+        "positive": np.concatenate([one.positive for _, one in rounds]),
+    }
+    return pd.DataFrame(columns)
 
 
 def write_predictions(
