@@ -46,6 +46,13 @@ def locate(place: str | Path) -> Path:
         ) from error
 
 
+def own_cache(cache: str | Path) -> Path:
+    """Where this machine maps files from: the common cache, or a folder of its own if that is a URL."""
+    if not is_remote(cache):
+        return Path(cache)
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cleaner"
+
+
 def open_regular(path: str | Path) -> BufferedIOBase:
     """A local file, or an image inside one (see `cleaner.dataset.archives`), opened to read its bytes.
 

@@ -278,7 +278,7 @@ class ArrayStore:
 def map_file(path: Path) -> memoryview:
     """The bytes of a file; those of a large local one are its pages, of which a process copies what it writes to."""
     if is_remote(path):
-        return memoryview(path.read_bytes())
+        return memoryview(bytearray(path.read_bytes()))
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size <= _MAPPED_BYTES:
             return memoryview(bytearray(file.read()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch.nn import functional
 
+from cleaner.dataset.locations import is_remote
 from cleaner.dataset.store import Arrays
 from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.features import Standardised
@@ -53,15 +55,21 @@ class ClosedFormLearner:
         embeddings: Embeddings,
         num_classes: int,
         engine_map: Callable[..., Iterable[Arrays]] | None = None,
-        files: Path | None = None,
+        there: Path | None = None,
     ) -> None:
-        """`engine_map`: runs tasks as `Engine.map` does, on machines that see the folder `files`; None: this one."""
+        """`engine_map`: runs tasks as `Engine.map` does, on machines that reach the cache `there`; None: here."""
         self.num_classes = num_classes
         self.identity = f"{embeddings.origin.key} closed form by shards"
         self.card = probe_card(embeddings)
-        self._engine_map = engine_map
-        self._embeddings = embeddings if files is None else embeddings.in_files(files)
+        self._engine_map, self._there = engine_map, there
+        self._embeddings = embeddings if there is None or is_remote(there) else embeddings.in_files(there)
         self.features = Standardised(self._embeddings)
+
+    @cached_property
+    def _source(self) -> Source:
+        """The features for other machines."""
+        assert self._there is not None
+        return Source.there(self._embeddings, self.features.moments, self._there)
 
     def fit_and_predict(self, job: FitJob, held_out: HeldOutByModel) -> tuple[list[Predictor], OutOfFold]:
         """See Learner.fit_and_predict."""
@@ -122,8 +130,7 @@ class ClosedFormLearner:
     def _map(self, work: Work, job: FitJob) -> Iterator[tuple[slice, Arrays]]:
         if self._engine_map is None or job.checkpoint_dir is None:
             return map_here(work, Source(self._embeddings, self.features.moments))
-        source = Source(self._embeddings.files().views, self.features.moments)
-        return map_there(work, source, self._engine_map, job.checkpoint_dir)
+        return map_there(work, self._source, self._engine_map, job.checkpoint_dir)
 
     def _temperature(self, job: ModelJob, weight: torch.Tensor, bias: torch.Tensor) -> float:
         known = np.flatnonzero(job.weights > 0)
@@ -132,12 +139,12 @@ class ClosedFormLearner:
             return 1.0
         logits = functional.linear(self.features(job.recipe.view, job.rows[drawn]), weight, bias)
         prior, y = torch.from_numpy(job.log_prior), torch.from_numpy(job.targets[drawn])
-        chunks = list(zip(logits.split(_CHUNK_ROWS), y.split(_CHUNK_ROWS), strict=True))
+        parts = [slice(start, start + _CHUNK_ROWS) for start in range(0, len(y), _CHUNK_ROWS)]
 
         def loss(log_temperature: float) -> float:
             scale, total = float(np.exp(-log_temperature)), 0.0
-            for part, right in chunks:  # few enough rows to stay in the processor's cache: five times as fast
-                total += float(functional.cross_entropy(part * scale + prior, right, reduction="sum"))
+            for part in parts:  # few enough rows to stay in the processor's cache: five times as fast
+                total += float(functional.cross_entropy(logits[part] * scale + prior, y[part], reduction="sum"))
             return total / len(y)
 
         found = minimize_scalar(loss, bounds=_LOG_TEMPERATURES, method="bounded", options={"xatol": 0.01})

@@ -10,18 +10,18 @@ import functools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from cleaner.dataset.locations import locate
+from cleaner.dataset.locations import is_remote, locate
 from cleaner.dataset.store import Arrays, ArrayStore, digest_of
 from cleaner.errors import CleanerError
 from cleaner.modeling.backbones import num_threads, set_num_threads
-from cleaner.modeling.columns import TableFile
 from cleaner.modeling.embedding_views import EmbeddingFiles, Embeddings, Origin
+from cleaner.modeling.feature_pieces import Pieces
 from cleaner.modeling.features import Standardised
 from cleaner.modeling.probe import Probe
 from cleaner.scoring.held_out import HeldOutByModel, predict_by_model
@@ -38,16 +38,23 @@ _BYTES_IN_FLIGHT = 1 << 30
 class Source:
     """Where the features of a learner's rows come from."""
 
-    embeddings: Embeddings | tuple[tuple[TableFile, ...], ...]
-    """Those of this process, or the files of each view's columns, for others."""
+    embeddings: Embeddings | EmbeddingFiles | Pieces
+    """Those of this process, or where they lie for others."""
     moments: np.ndarray
     """(2, D) float32: mean and deviation by which they are standardised."""
 
+    @classmethod
+    def there(cls, embeddings: Embeddings, moments: np.ndarray, cache: Path) -> Source:
+        """For other processes and machines, which reach `cache`."""
+        if is_remote(cache):
+            return cls(Pieces.put(embeddings, cache), moments)
+        return cls(replace(embeddings.files(), style=None, origin=Origin()), moments)
+
     def open(self) -> Standardised:
         """The features."""
-        if isinstance(self.embeddings, tuple):
-            return _open_once(self.embeddings, self.moments.tobytes())
-        return Standardised(self.embeddings, self.moments)
+        if isinstance(self.embeddings, Embeddings):
+            return Standardised(self.embeddings, self.moments)
+        return _open_once(self.embeddings, self.moments.tobytes())
 
 
 @dataclass(frozen=True)
@@ -181,9 +188,8 @@ def map_there(
 
 
 @functools.lru_cache(maxsize=1)
-def _open_once(views: tuple[tuple[TableFile, ...], ...], moments: bytes) -> Standardised:
-    embeddings = EmbeddingFiles(views, None, Origin()).open()
-    return Standardised(embeddings, np.frombuffer(moments, np.float32).reshape(2, -1).copy())
+def _open_once(embeddings: EmbeddingFiles | Pieces, moments: bytes) -> Standardised:
+    return Standardised(embeddings.open(), np.frombuffer(moments, np.float32).reshape(2, -1).copy())
 
 
 @functools.lru_cache(maxsize=1)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from cleaner.dataset.locations import is_remote
+from cleaner.dataset.locations import is_remote, own_cache
 from cleaner.dataset.store import Arrays, ArrayStore, digest_of
 from cleaner.modeling.backbones import num_threads, other_network, set_num_threads
 from cleaner.modeling.checkpoints import under_prefix, with_prefix
@@ -152,16 +151,9 @@ def map_on(engine_map: Callable[..., Any], blueprint: Blueprint) -> Mapper:
     return functools.partial(engine_map, threads=num_threads(), gpu=blueprint.device.type == "cuda")
 
 
-def pixel_cache(cache: str) -> Path:
-    """Where this machine maps pixels from: the common cache, or a folder of its own if that is a URL."""
-    if not is_remote(cache):
-        return Path(cache)
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cleaner"
-
-
 @functools.lru_cache(maxsize=1)
 def _open_once(plan: WorkerPlan) -> FinetuneLearner:
-    here = replace(plan.learner, cache=str(pixel_cache(plan.learner.cache)))
+    here = replace(plan.learner, cache=str(own_cache(plan.learner.cache)))
     learner = load_learner(here, workers=plan.threads, progress=Silent())
     if learner.identity != plan.identity:
         raise other_network()

@@ -10,6 +10,7 @@ import numpy as np
 from torch import nn
 
 from cleaner.config import TrainSettings
+from cleaner.dataset.locations import own_cache
 from cleaner.dataset.store import Arrays, digest_of
 from cleaner.modeling.backbones import other_network, set_num_threads
 from cleaner.modeling.batches import Sample, count_steps
@@ -18,7 +19,6 @@ from cleaner.modeling.diagnosis import NormHealth
 from cleaner.modeling.embeddings import Mapper
 from cleaner.modeling.finetune import FinetuneLearner, Views, portable_state
 from cleaner.modeling.group import ALONE, Group, join_group
-from cleaner.modeling.model_tasks import pixel_cache
 from cleaner.modeling.networks import Blueprint, load_blueprint
 from cleaner.modeling.objective import Objective
 from cleaner.modeling.pixels import Pixels, load_pixels
@@ -123,7 +123,7 @@ def train_elsewhere(task: TrainTask) -> Arrays:
     blueprint = load_blueprint(task.settings.embedding, task.device, scratch=task.settings.scratch)
     if blueprint.key != task.blueprint_key:
         raise other_network()
-    pixels = open_pixels(task, pixel_cache(task.cache), Silent())
+    pixels = open_pixels(task, own_cache(task.cache), Silent())
     trained = train_network(task, blueprint, pixels, Silent(), join_group())
     return {} if trained is None else trained.arrays()
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pandas as pd
 
 from cleaner.config import LabelsSettings, RunOptions, VerifySettings
-from cleaner.dataset.locations import is_remote
 from cleaner.dataset.workspace import Workspace
 from cleaner.engine.engine import open_engine
 from cleaner.engine.local import count_workers
@@ -65,7 +64,7 @@ def _open_closed_form(
     workspace: Workspace, embeddings: Embeddings, machine: Machine, num_classes: int, options: RunOptions
 ) -> OpenedLearner:
     engine, cache = open_engine(options), task_cache(workspace, options)
-    if engine.is_cluster and not is_remote(cache):
+    if engine.is_cluster:
         return OpenedLearner(ClosedFormLearner(embeddings, num_classes, engine.map, cache), machine, cache)
     return OpenedLearner(ClosedFormLearner(embeddings, num_classes), machine, workspace.cache)
 

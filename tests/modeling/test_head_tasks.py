@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 import torch
 
+from cleaner.dataset.locations import locate
 from cleaner.dataset.store import Arrays, ArrayStore
 from cleaner.engine.local import LocalEngine
 from cleaner.errors import CleanerError
-from cleaner.modeling import closed_form
+from cleaner.modeling import closed_form, feature_pieces
 from cleaner.modeling.closed_form import ClosedFormLearner
 from cleaner.modeling.crossval import FoldedRows, cross_train
-from cleaner.modeling.head_tasks import Shared
+from cleaner.modeling.feature_pieces import Pieces
+from cleaner.modeling.head_tasks import Shared, Source
 from cleaner.modeling.learner import FitJob
 from cleaner.modeling.recipes import CLOSED_FORM_RECIPES
 from tests.support.planted import K, planted
@@ -68,6 +70,31 @@ def test_threads_processes_and_the_caller_give_the_same_bytes(threads: None, tmp
 
     from_marks = ClosedFormLearner(embeddings, K, nobody, tmp_path)
     assert fit(from_marks, tmp_path / "fit") == expected
+
+
+def test_behind_a_url_a_machine_keeps_copies_of_the_pieces_that_it_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("upath", reason="universal-pathlib is not installed: pip install 'cleaner-images[ray]'")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(feature_pieces, "_PIECE_ROWS", 110)
+    embeddings, _, _ = planted()
+    storage = locate("memory://heads")
+    learner = ClosedFormLearner(embeddings, K, LocalEngine(1).map, storage)
+    assert fit(learner, storage / "fit") == fit(ClosedFormLearner(embeddings, K))
+    pieces = sorted(path.name for path in (storage / "features").iterdir())
+    copies = tmp_path / "cleaner" / "features"
+    assert len(pieces) == 2 * 5 and sorted(path.name for path in copies.iterdir()) == pieces
+    source = Source.there(embeddings, learner.features.moments, storage)
+    assert sorted(path.name for path in (storage / "features").iterdir()) == pieces, "stored once"
+    for path in copies.iterdir():
+        path.write_bytes(b"damaged")
+    assert isinstance(source.embeddings, Pieces)
+    assert np.array_equal(source.embeddings.open().mirrored[np.array([470, 3, 3])], embeddings.mirrored[[470, 3, 3]])
+    for path in (storage / "features").iterdir():
+        path.unlink()
+    with pytest.raises(CleanerError, match="features of a run are gone"):
+        source.embeddings.open().plain[np.array([150])]
 
 
 def test_a_fold_s_model_is_that_of_the_other_rows_alone() -> None:
