@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from scipy.linalg import eigh
 
-from cleaner.modeling.columns import Table, new_table
+from cleaner.modeling.columns import Table, TableFile, new_table
 from cleaner.modeling.embeddings import VIEWS, Embeddings
 
 _NUM_DIRECTIONS = (128, 640)
@@ -55,33 +56,31 @@ class Standardised:
         return weight
 
 
-class PrincipalFeatures:
-    """Standardised features along their principal directions (Pearson 1901), precomputed for all views.
+@dataclass(frozen=True)
+class KeptFile:
+    """Where features lie, for another process to open."""
 
-    Steps of equal size in every coordinate, as Adam's, do more along these than along single channels, and without
-    the last directions most of the work and some of the noise is gone. Scaled to the same mean length for any D, so
-    that steps do the same. Kept in `dtype`, float32 or bfloat16, large ones in a file below `scratch` (see
-    `new_table`). `mean`, `std` as in Standardised.
-    """
+    table: TableFile
+    dtype: torch.dtype
+    views: tuple[str, ...]
 
-    def __init__(self, embeddings: Embeddings, dtype: torch.dtype = torch.float32, scratch: Path | None = None) -> None:
-        standardised = Standardised(embeddings)
-        self.mean, self.std = standardised.mean, standardised.std
-        self.views, self._num_rows = standardised.views, standardised.num_rows
-        self._directions = _find_directions(standardised)
-        self.dim = self._directions.shape[1]
-        num_bytes = self.dim * dtype.itemsize  # NumPy has no bfloat16
-        kept = new_table(len(self.views) * self._num_rows, num_bytes, np.uint8, scratch)  # plain above mirrored
-        self._kept = torch.from_numpy(kept).view(dtype)
-        directions = self._directions.to(dtype)
-        for start in range(0, self._num_rows, _CHUNK_ROWS):
-            part = np.arange(start, min(start + _CHUNK_ROWS, self._num_rows))
-            for number, view in enumerate(self.views):
-                first = start + number * self._num_rows
-                self._kept[first : first + len(part)] = standardised(view, part).to(dtype) @ directions
+    def open(self) -> KeptFeatures:
+        """The features. Raises BadInputError if the file is gone, or has another size."""
+        return KeptFeatures(torch.from_numpy(self.table.open()).view(self.dtype), self.views)
+
+
+class KeptFeatures:
+    """Features of N images in all views that heads learn from, float32 or bfloat16."""
+
+    def __init__(self, kept: torch.Tensor, views: tuple[str, ...]) -> None:
+        """`kept` (N for each view, d): the plain view above the mirrored one."""
+        self._kept, self.views = kept, views
+        self.dim, self._num_rows = kept.shape[1], len(kept) // len(views)
 
     def take(self, rows: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:
-        """Features (n, d) in `dtype` of rows (n,); of the mirrored view, if any, where `mirrored` (n,) bool is set."""
+        """Features (n, d) as they are kept of rows (n,); of the mirrored view, if any, where `mirrored` (n,) bool is
+        set.
+        """
         if len(self.views) == 1:
             return self._kept.index_select(0, rows)
         return self._kept.index_select(0, rows + mirrored * self._num_rows)
@@ -89,6 +88,44 @@ class PrincipalFeatures:
     def __call__(self, view: str, rows: np.ndarray) -> torch.Tensor:
         """Features (n, d) float32 of rows (n,) of a view, plain or mirrored."""
         return self.take(torch.from_numpy(rows), torch.full((len(rows),), view == "mirrored")).float()
+
+
+class PrincipalFeatures(KeptFeatures):
+    """Standardised features along their principal directions (Pearson 1901), precomputed for all views.
+
+    Steps of equal size in every coordinate, as Adam's, do more along these than along single channels, and without
+    the last directions most of the work and some of the noise is gone. Scaled to the same mean length for any D, so
+    that steps do the same. Kept in `dtype`, float32 or bfloat16, in a file below `scratch` if they are large or
+    `in_file` asks (see `new_table`). `mean`, `std` as in Standardised.
+    """
+
+    def __init__(
+        self,
+        embeddings: Embeddings,
+        dtype: torch.dtype = torch.float32,
+        scratch: Path | None = None,
+        *,
+        in_file: bool = False,
+    ) -> None:
+        standardised = Standardised(embeddings)
+        self.mean, self.std = standardised.mean, standardised.std
+        views, num_rows = standardised.views, standardised.num_rows
+        self._directions = _find_directions(standardised)
+        num_bytes = self._directions.shape[1] * dtype.itemsize  # NumPy has no bfloat16
+        self._table = new_table(len(views) * num_rows, num_bytes, np.uint8, scratch, in_file=in_file)
+        super().__init__(torch.from_numpy(self._table).view(dtype), views)
+        directions = self._directions.to(dtype)
+        for start in range(0, num_rows, _CHUNK_ROWS):
+            part = np.arange(start, min(start + _CHUNK_ROWS, num_rows))
+            for number, view in enumerate(views):
+                first = start + number * num_rows
+                self._kept[first : first + len(part)] = standardised(view, part).to(dtype) @ directions
+
+    @property
+    def file(self) -> KeptFile | None:
+        """Where they lie; None if they are in memory."""
+        table = TableFile.of(self._table)
+        return None if table is None else KeptFile(table, self._kept.dtype, self.views)
 
     def channel_weights(self, weight: torch.Tensor) -> torch.Tensor:
         """A head's weights (K, d) as weights (K, D) of the standardised channels."""

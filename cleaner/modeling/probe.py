@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,14 @@ from torch.nn import functional
 
 from cleaner.dataset.store import Arrays
 from cleaner.modeling.embeddings import Embeddings
-from cleaner.modeling.features import HeadFeatures, PrincipalFeatures
+from cleaner.modeling.features import HeadFeatures, KeptFeatures, PrincipalFeatures
 from cleaner.modeling.learner import NEVER, FitJob, Predictor
 from cleaner.modeling.recipes import PROBE_RECIPES, ProbeRecipe
 from cleaner.modeling.schedule import learning_rate_share
 from cleaner.scoring.held_out import HeldOutByModel, predict_by_model
 from cleaner.scoring.out_of_fold import OutOfFold
 
-_FORMAT = "probe-2"
+_FORMAT = "probe-3"
 """Part of the key of every stored fit; changes with what a fit computes."""
 _BATCH_SIZES = (16, 1024)
 _STEPS_PER_EPOCH = 30
@@ -37,6 +37,8 @@ _CHUNK_ROWS = 2048
 _BATCHES_AHEAD = 4
 _DECAY_OF_MEANS, _TINY = (0.9, 0.999), 1e-8
 """Of AdamW, as torch has them."""
+APART_CLASSES = 500
+"""With as many classes, the models of a job are trained one by one, or on several machines (docs/decisions.md)."""
 _THREADED_VALUES = 200_000
 """With this many weights in all heads, a step is worth more than one thread."""
 
@@ -58,20 +60,26 @@ class ProbeLearner:
 
     They learn from the principal directions of the embeddings, see `PrincipalFeatures`. `precision`, fp32 or bf16, is
     that of the products in training; weights, softmax and predictions are fp32. `scratch`: the folder for features too
-    large for memory.
+    large for memory, or for all of them (`in_file`).
     """
 
     recipes: tuple[ProbeRecipe, ...] = PROBE_RECIPES
     final_recipe = ProbeRecipe("plain", "plain", 1e-3, 1e-1, 0.0, 20)
 
     def __init__(
-        self, embeddings: Embeddings, num_classes: int, precision: str = "fp32", scratch: Path | None = None
+        self,
+        embeddings: Embeddings,
+        num_classes: int,
+        precision: str = "fp32",
+        scratch: Path | None = None,
+        *,
+        in_file: bool = False,
     ) -> None:
         self.num_classes = num_classes
         self.identity = f"{embeddings.origin.key} {precision} {_FORMAT}"
         self.card = probe_card(embeddings)
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        self.features = PrincipalFeatures(embeddings, dtype, scratch)
+        self.features = PrincipalFeatures(embeddings, dtype, scratch, in_file=in_file)
 
     def leading_features(self, rows: np.ndarray, num: int) -> np.ndarray:
         """Features (n, num or fewer) float16 of `rows` (n,) along the widest principal directions."""
@@ -83,69 +91,93 @@ class ProbeLearner:
         models = self.fit(job)
         return models, predict_by_model(models, held_out)
 
-    @torch.no_grad()
     def fit(self, job: FitJob) -> list[Predictor]:
-        """See Learner.fit; the M heads are trained side by side, each batch read once."""
-        recipe = job.recipe
-        assert isinstance(recipe, ProbeRecipe)
-        num_models, num_classes, dim = len(job.sample_weights), self.num_classes, self.features.dim
-        weight, bias = torch.zeros(num_models * num_classes, dim), torch.zeros(num_models * num_classes, 1)
-        # no decay on the bias: recipe.md, section 4
-        optimizers = _AdamW(weight, recipe.weight_decay), _AdamW(bias, 0.0)
-        y, prior = torch.from_numpy(job.targets), torch.from_numpy(job.log_prior).view(num_models * num_classes, 1)
-        w = torch.from_numpy(job.sample_weights.astype(np.float32))
-        w = w / w.sum(1, keepdim=True).clamp_min(1e-12) * len(job.rows)
-        batch_size = _batch_size(len(job.rows))
-        steps_per_epoch = -(-len(job.rows) // batch_size)
-        batches = self._batches(job.rows, batch_size, recipe, torch.Generator().manual_seed(job.seed))
-        num_steps = recipe.epochs * steps_per_epoch
-        with _threads_for(weight.numel()):
-            for step, batch in enumerate(_made_ahead(batches)):
-                x = batch.features
-                # classes by images: softmax then runs along whole rows of memory, whatever the number of classes
-                logits = (weight.to(x.dtype) @ x.T).float()
-                if batch.share is not None:
-                    # a linear head's logits for a mixture are the mixture of its logits
-                    logits = logits.roll(1, 1).lerp_(logits, batch.share)
-                logits = logits.add_(bias + prior).view(num_models, num_classes, -1)
-                slope = _slope(logits, y, w, batch).view(num_models * num_classes, -1)
-                share_of_peak = learning_rate_share(step / num_steps, warmup=_WARMUP, floor=recipe.floor)
-                for optimizer, gradient in zip(
-                    optimizers, ((slope.to(x.dtype) @ x).float(), slope.sum(1, keepdim=True)), strict=True
-                ):
-                    optimizer.step(gradient, recipe.learning_rate * share_of_peak)
-                if (step + 1) % steps_per_epoch == 0:
-                    job.on_epoch()
-        # a model must not predict a class that it never saw
-        absent = torch.from_numpy(job.class_weights <= 0)  # (M, K)
-        heads_w = weight.view(num_models, num_classes, dim)
-        heads_b = bias.view(num_models, num_classes).masked_fill(absent, NEVER)
-        return [Probe(self.features, heads_w[m].clone(), heads_b[m].clone()) for m in range(num_models)]
+        """See Learner.fit; of few classes the M heads are trained side by side, each batch read once."""
+        return [head for one in fit_jobs(job) for head in fit_heads(self.features, one)]
 
-    def _batches(
-        self, rows: np.ndarray, batch_size: int, recipe: ProbeRecipe, generator: torch.Generator
-    ) -> Iterator[_Batch]:
-        """All batches of all epochs."""
-        numbers = torch.from_numpy(rows)
-        for _ in range(recipe.epochs):
-            for batch in torch.split(torch.randperm(len(rows), generator=generator), batch_size):
-                num = len(batch)
-                mirrored = torch.full((num,), recipe.view == "mirrored")
-                if recipe.view == "either":
-                    mirrored = torch.rand(num, generator=generator) < 0.5
-                x = self.features.take(numbers[batch], mirrored)
-                share = None
-                if recipe.mixup:
-                    gamma = torch._standard_gamma(torch.full((num, 2), recipe.mixup), generator=generator)
-                    share = gamma.max(1).values / gamma.sum(1).clamp_min(1e-12)
-                yield _Batch(batch, x, share)
+
+def fit_jobs(job: FitJob) -> list[FitJob]:
+    """The models of a job in jobs of their own, if there are many classes: to read each batch once gains nothing then.
+
+    Which way it is done shows in the last bit, so it depends on nothing but the number of classes.
+    """
+    num_models, num_epochs = len(job.sample_weights), 0
+    if num_models == 1 or job.num_classes < APART_CLASSES:
+        return [job]
+
+    def count_epoch() -> None:
+        nonlocal num_epochs
+        num_epochs += 1
+        if num_epochs % num_models == 0:
+            job.on_epoch()
+
+    return [replace(job, sample_weights=weights[None], on_epoch=count_epoch) for weights in job.sample_weights]
+
+
+@torch.no_grad()
+def fit_heads(features: KeptFeatures, job: FitJob) -> list[Probe]:
+    """The M heads of a job, trained side by side; see ProbeLearner."""
+    recipe = job.recipe
+    assert isinstance(recipe, ProbeRecipe)
+    num_models, num_classes, dim = len(job.sample_weights), job.num_classes, features.dim
+    weight, bias = torch.zeros(num_models * num_classes, dim), torch.zeros(num_models * num_classes, 1)
+    # no decay on the bias: recipe.md, section 4
+    optimizers = _AdamW(weight, recipe.weight_decay), _AdamW(bias, 0.0)
+    y, prior = torch.from_numpy(job.targets), torch.from_numpy(job.log_prior).view(num_models * num_classes, 1)
+    w = torch.from_numpy(job.sample_weights.astype(np.float32))
+    w = w / w.sum(1, keepdim=True).clamp_min(1e-12) * len(job.rows)
+    batch_size = _batch_size(len(job.rows))
+    steps_per_epoch = -(-len(job.rows) // batch_size)
+    batches = _batches(features, job.rows, batch_size, recipe, torch.Generator().manual_seed(job.seed))
+    num_steps = recipe.epochs * steps_per_epoch
+    with _threads_for(weight.numel()):
+        for step, batch in enumerate(_made_ahead(batches)):
+            x = batch.features
+            # classes by images: softmax then runs along whole rows of memory, whatever the number of classes
+            logits = (weight.to(x.dtype) @ x.T).float()
+            if batch.share is not None:
+                # a linear head's logits for a mixture are the mixture of its logits
+                logits = logits.roll(1, 1).lerp_(logits, batch.share)
+            logits = logits.add_(bias + prior).view(num_models, num_classes, -1)
+            slope = _slope(logits, y, w, batch).view(num_models * num_classes, -1)
+            share_of_peak = learning_rate_share(step / num_steps, warmup=_WARMUP, floor=recipe.floor)
+            for optimizer, gradient in zip(
+                optimizers, ((slope.to(x.dtype) @ x).float(), slope.sum(1, keepdim=True)), strict=True
+            ):
+                optimizer.step(gradient, recipe.learning_rate * share_of_peak)
+            if (step + 1) % steps_per_epoch == 0:
+                job.on_epoch()
+    # a model must not predict a class that it never saw
+    absent = torch.from_numpy(job.class_weights <= 0)  # (M, K)
+    heads_w = weight.view(num_models, num_classes, dim)
+    heads_b = bias.view(num_models, num_classes).masked_fill(absent, NEVER)
+    return [Probe(features, heads_w[m].clone(), heads_b[m].clone()) for m in range(num_models)]
+
+
+def _batches(
+    features: KeptFeatures, rows: np.ndarray, batch_size: int, recipe: ProbeRecipe, generator: torch.Generator
+) -> Iterator[_Batch]:
+    """All batches of all epochs."""
+    numbers = torch.from_numpy(rows)
+    for _ in range(recipe.epochs):
+        for batch in torch.split(torch.randperm(len(rows), generator=generator), batch_size):
+            num = len(batch)
+            mirrored = torch.full((num,), recipe.view == "mirrored")
+            if recipe.view == "either":
+                mirrored = torch.rand(num, generator=generator) < 0.5
+            x = features.take(numbers[batch], mirrored)
+            share = None
+            if recipe.mixup:
+                gamma = torch._standard_gamma(torch.full((num, 2), recipe.mixup), generator=generator)
+                share = gamma.max(1).values / gamma.sum(1).clamp_min(1e-12)
+            yield _Batch(batch, x, share)
 
 
 @dataclass(frozen=True)
 class Probe:
     """A fitted linear head."""
 
-    features: HeadFeatures
+    features: HeadFeatures | KeptFeatures
     weight: torch.Tensor  # (K, dim)
     bias: torch.Tensor  # (K,)
 
@@ -165,6 +197,7 @@ class Probe:
 
     def state(self) -> Arrays:
         """See Predictor.state: `weight` (K, D), `bias` (K,), and the `mean` and `std` (D,) that features take."""
+        assert isinstance(self.features, HeadFeatures), "features of another process do not know their channels"
         weight = self.features.channel_weights(self.weight)
         tensors = {"weight": weight, "bias": self.bias, "mean": self.features.mean, "std": self.features.std}
         return {name: tensor.numpy() for name, tensor in tensors.items()}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from cleaner.config import LabelsSettings, RunOptions, VerifySettings
+from cleaner.dataset.locations import is_remote
 from cleaner.dataset.workspace import Workspace
 from cleaner.engine.engine import open_engine
 from cleaner.engine.local import count_workers
@@ -19,7 +20,8 @@ from cleaner.modeling.embedding_views import Embeddings
 from cleaner.modeling.finetune import FinetuneLearner, LearnerPlan, choose_learner, load_learner
 from cleaner.modeling.learner import Learner
 from cleaner.modeling.model_tasks import ClusterLearner, load_cluster_learner
-from cleaner.modeling.probe import ProbeLearner
+from cleaner.modeling.probe import APART_CLASSES, ProbeLearner
+from cleaner.modeling.probe_tasks import ClusterProbeLearner
 from cleaner.stages.inputs import embed_for, image_paths, machine_of, scan_limits, task_cache
 from cleaner.stages.stage_run import Machine, StageRun
 
@@ -53,20 +55,23 @@ def open_learner(
         plan = LearnerPlan(*images, trained, options.device, str(cache), timeout_s)
         return _open_finetune(workspace, plan, options)
     embeddings, machine = embed_for(run, rows, outside)
-    if len(rows) * num_classes > LARGEST_FOR_STEPS:
-        return _open_closed_form(workspace, embeddings, machine, num_classes, options)
     precision = resolve_precision(embedding.precision, resolve_device("cpu"))  # heads are trained on the CPU
-    probe = ProbeLearner(embeddings, num_classes, precision, workspace.cache)
-    return OpenedLearner(probe, machine, workspace.cache)
+    learner, cache = _open_heads(workspace, embeddings, num_classes, precision, options)
+    return OpenedLearner(learner, machine, cache)
 
 
-def _open_closed_form(
-    workspace: Workspace, embeddings: Embeddings, machine: Machine, num_classes: int, options: RunOptions
-) -> OpenedLearner:
+def _open_heads(
+    workspace: Workspace, embeddings: Embeddings, num_classes: int, precision: str, options: RunOptions
+) -> tuple[Learner, Path]:
+    """Linear heads by steps or, of very many images and classes, in closed form; and where their fits are stored."""
     engine, cache = open_engine(options), task_cache(workspace, options)
-    if engine.is_cluster:
-        return OpenedLearner(ClosedFormLearner(embeddings, num_classes, engine.map, cache), machine, cache)
-    return OpenedLearner(ClosedFormLearner(embeddings, num_classes), machine, workspace.cache)
+    if embeddings.plain.shape[0] * num_classes > LARGEST_FOR_STEPS:
+        if engine.is_cluster:
+            return ClosedFormLearner(embeddings, num_classes, engine.map, cache), cache
+        return ClosedFormLearner(embeddings, num_classes), workspace.cache
+    if engine.is_cluster and num_classes >= APART_CLASSES and not is_remote(cache):
+        return ClusterProbeLearner(embeddings, num_classes, precision, cache, engine.map), cache
+    return ProbeLearner(embeddings, num_classes, precision, workspace.cache), workspace.cache
 
 
 def _open_finetune(workspace: Workspace, plan: LearnerPlan, options: RunOptions) -> OpenedLearner:

@@ -1,4 +1,4 @@
-"""Closed-form heads on a Ray cluster: sums and predictions as tasks over shards, one of whose nodes is killed."""
+"""Linear heads on a Ray cluster, in closed form by shards and by steps by folds; one of its nodes is killed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from cleaner.config import LabelsSettings, RunOptions
 from cleaner.dataset.store import sha256_file
 from cleaner.dataset.workspace import Workspace
-from cleaner.modeling import closed_form
+from cleaner.modeling import closed_form, probe
 from cleaner.stages import learners
 from cleaner.stages.labels.run import run_labels
 from tests.support.backbones import SMALL
@@ -22,30 +22,40 @@ pytest.importorskip("ray", reason="ray is not installed: pip install 'cleaner-im
 FILES = ("manifest.parquet", "rounds.parquet", "classes.parquet", "predictions.safetensors")
 
 
-@pytest.fixture(autouse=True)
-def closed_form_in_small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learners, "LARGEST_FOR_STEPS", 0)
-    monkeypatch.setattr(closed_form, "rows_of_sums", lambda *shape: 32)
-    monkeypatch.setattr(closed_form, "rows_of_predictions", lambda num_classes: 24)
+@pytest.fixture
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How heads are made of this small set, as if it were a large one."""
+    if request.param == "closed form":
+        monkeypatch.setattr(learners, "LARGEST_FOR_STEPS", 0)
+        monkeypatch.setattr(closed_form, "rows_of_sums", lambda *shape: 32)
+        monkeypatch.setattr(closed_form, "rows_of_predictions", lambda num_classes: 24)
+    else:
+        for module in (learners, probe):
+            monkeypatch.setattr(module, "APART_CLASSES", 2)
+    return str(request.param)
 
 
 def label(source: Path, root: Path, options: RunOptions) -> dict[str, str]:
     """Digests of what `labels` writes in a copy of a workspace: passes, rule and fold models."""
     shutil.copytree(source, root, ignore=shutil.ignore_patterns("labels", "balance"))
-    settings = LabelsSettings(folds=3, top_k=(1,), embedding=SMALL.replace(image_size=64))
+    settings = LabelsSettings(folds=3, top_k=(1,), max_rounds=1, embedding=SMALL.replace(image_size=64))
     run_labels(Workspace(root), settings, options)
     written = [*FILES, *(f"models/fold_{fold}.safetensors" for fold in range(3))]
     return {name: sha256_file(root / "labels" / name) for name in written}
 
 
-def test_workers_nodes_and_one_that_dies_give_the_same_bytes(cluster: Any, small_run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["closed form", "steps"], indirect=True)
+def test_workers_nodes_and_one_that_dies_give_the_same_bytes(
+    kind: str, cluster: Any, small_run: Path, tmp_path: Path
+) -> None:
     local = RunOptions(workers=1)
     expected = label(small_run, tmp_path / "one", local)
-    assert label(small_run, tmp_path / "two", replace(local, workers=2)) == expected
+    if kind == "closed form":
+        assert label(small_run, tmp_path / "two", replace(local, workers=2)) == expected
     stays = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
     there = tmp_path / "there"
-    with node_that_dies(cluster, there / "cache" / "labels", after=12):
+    with node_that_dies(cluster, there / "cache" / "labels", after=12 if kind == "closed form" else 2):
         found = label(small_run, there, replace(local, engine="ray", address=cluster.address))
     cluster.remove_node(stays)
     assert found == expected
