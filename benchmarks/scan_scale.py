@@ -1,12 +1,14 @@
 """How time and memory of a scan's bookkeeping, and of the search for near duplicates, grow with the number of files.
 
-    python benchmarks/scan_scale.py [--files 10000 100000 1000000] [--no-searches] [--keep DIR] [--csv FILE]
+    python benchmarks/scan_scale.py [--files 10000 100000 1000000] [--unmade 10000000] [--no-searches]
+                                    [--keep DIR] [--csv FILE]
 
 Makes so many files in 1,000 class folders and, in the scan's cache, what looking at them would have found: random
 pictures with 32 keypoints each, of a hundred one an exact copy. Then `cleaner scan --near-radius 0` lists the files,
 takes up what it knows and writes the manifest without reading a picture: what remains is what grows beside decoding.
 `search_hashes` and `search_keypoints` are the two searches that propose near duplicates, alone, with what they search;
-there is nothing to look at. `listing` is a scan that finds everything up to date. `peak_mb` is RssAnon, sampled.
+there is nothing to look at. `listing` is a scan that finds everything up to date. `--unmade` scans files that exist in memory alone, for numbers of
+which no disk has the inodes: without listing a disk and reading the cache. `peak_mb` is RssAnon, sampled.
 One table; --csv writes it for plot_growth.py.
 """
 
@@ -29,19 +31,22 @@ import numpy as np
 import pandas as pd
 from memory_watch import MemoryWatch, run_watched
 
-from cleaner.config import ScanSettings
-from cleaner.dataset.fact_table import FIELDS
+from cleaner.config import RunOptions, ScanSettings
+from cleaner.dataset.fact_table import FIELDS, FactTable
 from cleaner.dataset.files import list_files
-from cleaner.dataset.found_files import FoundFile
+from cleaner.dataset.found_files import FoundFile, FoundFiles
 from cleaner.dataset.images import ImageFacts
 from cleaner.dataset.inspection import BATCH_FILES, INSPECTION_VERSION
 from cleaner.dataset.near_features import HASH_BYTES, KEYPOINT, MAX_KEYPOINTS, NUM_HASHES, PLACE_UNIT
 from cleaner.dataset.store import ArrayStore, digest_of
+from cleaner.dataset.workspace import Workspace
 from cleaner.scoring.duplicates import find_near_pairs
 from cleaner.scoring.keypoint_matches import match_keypoints
+from cleaner.stages import scan
 from cleaner.stages.near_copies import MOST_CANDIDATES
 
 NUM_FOLDERS = 1000
+_PIECE = 1 << 16
 _ALIKE = ImageFacts(
     format="JPEG",
     mode="RGB",
@@ -61,12 +66,16 @@ _FACTS = {name: getattr(_ALIKE, name) for name in FIELDS}
 def main() -> None:
     """Command line entry."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--files", nargs="+", type=int, default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--files", nargs="*", type=int, default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--no-searches", action="store_true", help="the scan's bookkeeping alone")
     parser.add_argument("--keep", type=Path, help="make the files here, or take those that are here, and leave them")
     parser.add_argument("--csv", type=Path)
+    parser.add_argument("--unmade", nargs="*", type=int, default=[], help="so many files that no disk holds")
     args = parser.parse_args()
     rows: list[dict[str, object]] = []
+    for num in args.unmade:
+        rows.append({"rows": num} | in_a_process(scan_unmade, num))
+        print(rows[-1], file=sys.stderr, flush=True)
     for num in args.files:
         with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/var/tmp")) as scratch:
             place = args.keep or Path(scratch)
@@ -113,6 +122,36 @@ def make_files(scratch: Path, num: int) -> None:
             },
         )
     (scratch / "made").touch()
+
+
+def scan_unmade(num: int) -> float:
+    """Seconds of a scan of `num` files that exist in its columns alone, with facts but for keypoints, and no cache."""
+    rng = np.random.default_rng(0)
+
+    def list_all(root: Path, *_: object) -> FoundFiles:
+        names = (f"class_{i // -(-num // NUM_FOLDERS):04d}/{i:08d}.jpg" for i in range(num))
+        return FoundFiles(str(root), (FoundFile(name, f"{root}/{name}", 0, 0) for name in names))
+
+    def inspect_all(workspace: Workspace, files: FoundFiles, *_: object) -> FactTable:
+        facts = FactTable(len(files), workspace.cache)
+        for start in range(0, num, _PIECE):
+            rows = np.arange(start, min(num, start + _PIECE))
+            for digests in facts.digests.values():
+                digests[rows] = rng.integers(0, 256, (len(rows), 32), dtype=np.uint8)
+            for name, words in facts.texts.items():
+                words.put(rows, [_FACTS[name]] * len(rows))
+        again = rng.choice(num, max(1, num // 100), replace=False)
+        facts.digests["pixel_id"][again] = facts.digests["pixel_id"][again - 1]
+        for name, numbers in facts.numbers.items():
+            numbers[:] = _FACTS[name]
+        return facts
+
+    scan.list_files, scan.inspect_with_engine = list_all, inspect_all  # type: ignore[assignment]
+    with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/var/tmp")) as scratch:
+        images, before = Path(scratch) / "images", time.monotonic()
+        images.mkdir()
+        scan.run_scan(Workspace(Path(scratch) / "work"), images, ScanSettings(near_radius=0), RunOptions())
+        return time.monotonic() - before
 
 
 def in_a_process(search: Callable[[int], float], num: int) -> dict[str, object]:
