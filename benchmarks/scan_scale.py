@@ -6,10 +6,10 @@
 Makes so many files in 1,000 class folders and, in the scan's cache, what looking at them would have found: random
 pictures with 32 keypoints each, of a hundred one an exact copy. Then `cleaner scan --near-radius 0` lists the files,
 takes up what it knows and writes the manifest without reading a picture: what remains is what grows beside decoding.
-`search_hashes` and `search_keypoints` are the two searches that propose near duplicates, alone, with what they search;
-there is nothing to look at. `listing` is a scan that finds everything up to date. `--unmade` scans files that exist in memory alone, for numbers of
-which no disk has the inodes: without listing a disk and reading the cache. `peak_mb` is RssAnon, sampled.
-One table; --csv writes it for plot_growth.py.
+`listing` is a scan that finds everything up to date. `--unmade` scans files that exist in memory alone, for numbers of
+which no disk has the inodes: without listing a disk and reading the cache. `search_hashes` and `search_keypoints` are
+the two searches that propose near duplicates, alone, with what they search; there is nothing to look at. `peak_mb` is
+RssAnon, sampled. One table; --csv writes it for plot_growth.py.
 """
 
 from __future__ import annotations

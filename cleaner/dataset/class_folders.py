@@ -6,6 +6,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from itertools import takewhile
 from pathlib import PurePosixPath
 
@@ -63,17 +64,16 @@ def read_folders(files: FoundFiles, label_from: str, splits: Sequence[tuple[str,
     labels, splits_of, taken = Words(), Words(), array("q")
     aside: Counter[str] = Counter()
     images: set[_Folder] = set()
-    for row, file in enumerate(files):
-        folders = _folders_of(file)
-        root = _root_of(folders, roots)
-        if root is None and folders:
-            aside[folders[0]] += 1
+    faulty, split_folder = files.faulty, lru_cache(1 << 16)(partial(_split_folder, roots))
+    for row, folder in enumerate(files.folders()):
+        root, inner = split_folder(folder)
+        if root is None and inner:
+            aside[inner[0]] += 1
             continue
-        inner = folders[len(root or ()) :]
         taken.append(row)
         labels.append("" if not inner else inner[0] if label_from == "root" else inner[-1])
         splits_of.append(TRAIN if root is None else roots[root])
-        if inner and not file.fault:
+        if inner and row not in faulty:
             images.add(inner)
     passed_over = dict(sorted(aside.items()))
     if aside:
@@ -87,14 +87,15 @@ def read_folders(files: FoundFiles, label_from: str, splits: Sequence[tuple[str,
 def read_splits(files: FoundFiles, splits: Sequence[tuple[str, str]] = ()) -> Words:
     """The splits of `files` by their folders, as `read_folders` finds them; `train` for a file in none of them."""
     roots = _given_splits(files, splits) if splits else _named_splits(files, [])
-    found = (_root_of(_folders_of(file), roots) for file in files)
+    split_folder = lru_cache(1 << 16)(partial(_split_folder, roots))
+    found = (split_folder(folder)[0] for folder in files.folders())
     return Words(TRAIN if root is None else roots[root] for root in found)
 
 
 def _given_splits(files: FoundFiles, splits: Sequence[tuple[str, str]]) -> dict[_Folder, str]:
     """The split of each folder that was named by hand."""
     roots = {PurePosixPath(folder).parts: name for name, folder in splits}
-    there = {folders[:depth] for folders in map(_folders_of, files) for depth in range(len(folders) + 1)}
+    there = {parts[:depth] for parts in map(_parts, set(files.folders())) for depth in range(len(parts) + 1)}
     for folder, name in roots.items():
         if folder not in there:
             raise UsageError(
@@ -107,7 +108,7 @@ def _given_splits(files: FoundFiles, splits: Sequence[tuple[str, str]]) -> dict[
 
 def _named_splits(files: FoundFiles, warnings: list[str]) -> dict[_Folder, str]:
     """The splits that the names of the root's folders tell; `train` for the root itself where they tell none."""
-    tops = dict.fromkeys(top for file in files for top in _folders_of(file)[:1])
+    tops = dict.fromkeys(folder.partition("/")[0] for folder in dict.fromkeys(files.folders()) if folder)
     named = [top for top in tops if top.lower() in SPLIT_NAMES]
     others = _holding_images(files, tops.keys() - named) if named else set()
     if named and not others:
@@ -148,9 +149,11 @@ def _shows_image(file: FoundFile) -> bool:
     return sniff_format(read_head(file.path)) not in _DOCUMENTS
 
 
-def _root_of(folders: _Folder, roots: Mapping[_Folder, str]) -> _Folder | None:
-    """The longest beginning of `folders` that is in `roots`."""
-    return next((folders[:n] for n in range(len(folders), -1, -1) if folders[:n] in roots), None)
+def _split_folder(roots: Mapping[_Folder, str], folder: str) -> tuple[_Folder | None, _Folder]:
+    """The longest beginning of `folder` that is in `roots`, if one is, and what follows it."""
+    parts = _parts(folder)
+    root = next((parts[:n] for n in range(len(parts), -1, -1) if parts[:n] in roots), None)
+    return root, parts[len(root or ()) :]
 
 
 def _about_depth(folders: Set[_Folder]) -> list[str]:
@@ -170,6 +173,5 @@ def _about_depth(folders: Set[_Folder]) -> list[str]:
     return []
 
 
-def _folders_of(file: FoundFile) -> _Folder:
-    parts = tuple(file.name.split("/"))
-    return parts if file.is_folder else parts[:-1]
+def _parts(folder: str) -> _Folder:
+    return tuple(folder.split("/")) if folder else ()

@@ -61,6 +61,12 @@ class FoundFiles(Sequence[FoundFile]):
         self._sizes.append(file.size)
         self._times.append(file.mtime_ns)
 
+    def folders(self) -> Iterator[str]:
+        """The folder of each, relative to the root, '' for the root; of a folder itself, its own name."""
+        for row, name in enumerate(self.names()):
+            is_folder = row in self._odd and self._odd[row].is_folder
+            yield name if is_folder else name.rpartition("/")[0]
+
     def take(self, rows: Iterable[int]) -> FoundFiles:
         """Those of `rows`, in their order."""
         return FoundFiles(self._root, map(self.__getitem__, rows))
@@ -114,7 +120,7 @@ class FoundFiles(Sequence[FoundFile]):
         return pa.LargeStringArray.from_buffers(len(self), pa.py_buffer(self._ends), pa.py_buffer(self._names))
 
     def __iter__(self) -> Iterator[FoundFile]:
-        return map(self.__getitem__, range(len(self)))
+        return map(self._at, range(len(self)))
 
     def _name(self, row: int) -> str:
         return self._names[self._ends[row] : self._ends[row + 1]].decode("utf-8", "surrogatepass")
@@ -129,7 +135,9 @@ class FoundFiles(Sequence[FoundFile]):
     def __getitem__(self, row: int | slice) -> FoundFile | FoundFiles:
         if isinstance(row, slice):
             return self.take(range(*row.indices(len(self))))
-        row = range(len(self))[row]
+        return self._at(range(len(self))[row])
+
+    def _at(self, row: int) -> FoundFile:
         if row in self._odd:
             return self._odd[row]
         name = self._name(row)

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from cleaner.dataset.archives import open_archive, split_place
+from cleaner.dataset.archives import SUFFIXES, open_archive, split_place
 from cleaner.dataset.class_folders import SPLIT_NAMES, TRAIN
 from cleaner.dataset.found_files import FoundFiles
 from cleaner.dataset.label_lists import LabelList
@@ -90,16 +90,18 @@ def read_inside(found: FoundFiles, columns: Mapping[str, str]) -> LabelList | No
     """
     labels: dict[str, str] = {}
     shards: dict[str, str] = {}
-    for file in found:
+    leading_on = [row for row, name in enumerate(found.names()) if any(f"{kind}/" in name.lower() for kind in SUFFIXES)]
+    inside = []
+    for file in map(found.__getitem__, leading_on):
         place = split_place(file.path)
         if place is not None:
             shards.setdefault(place[0], file.name.removesuffix(place[1]).rstrip("/"))
+            inside.append(file.name)
     for path, name in shards.items():
         said = open_archive(path).labels(columns.get("label", ""))
         labels |= {f"{name}/{member}": label for member, label in said.items()}
     if not shards:
         return None
-    inside = [file.name for file in found if split_place(file.path) is not None]
     without = [name for name in inside if name not in labels]
     if without:
         raise BadInputError(
