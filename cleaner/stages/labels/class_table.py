@@ -22,8 +22,7 @@ def write_classes(folder: Path, evidence: Evidence, full: pd.DataFrame) -> tuple
 
     `full`: the stage's manifest. The models are those of the first cross-training, on the labels as given.
     """
-    mine = full["file_name"].isin(evidence.rows["file_name"])
-    table = _class_table(evidence, full.loc[mine, "keep"].to_numpy())
+    table = _class_table(evidence, full.loc[evidence.mine, "keep"].to_numpy())
     write_table(folder / CLASSES_FILE, table, CLASSES["labels"].schema)
     pairs = table.loc[table["finding"] == "overlaps", ["label", "overlaps_with"]].to_numpy().tolist()
     counts = {

@@ -13,6 +13,7 @@ from cleaner.config import LabelsSettings
 from cleaner.dataset.store import clear_folder
 from cleaner.dataset.verdicts import resolve_merges
 from cleaner.errors import BadInputError
+from cleaner.scoring.groups import exact_groups
 from cleaner.stages.labels.brought import BroughtModel, decides_alone, read_brought
 from cleaner.stages.labels.class_table import write_classes
 from cleaner.stages.labels.issue_estimate import IssueEstimate
@@ -23,6 +24,18 @@ from cleaner.stages.labels.records import notes_of, warnings_of, write_predictio
 from cleaner.stages.labels.rule import Choice
 from cleaner.stages.stage_run import Machine, StageResult, StageRun
 
+_READ = [
+    "file_name",
+    "image_id",
+    "keep",
+    "drop_stage",
+    "drop_reason",
+    "clean_label",
+    "label",
+    "split",
+    "duplicate_group",
+]
+"""The columns that this stage reads, and `pixel_id` for copies. The others are copied unread."""
 _FEW_CLASSES = 10
 """Up to this many classes the coarse pass of the default schedule is skipped."""
 
@@ -58,28 +71,32 @@ def find_label_issues(run: StageRun[LabelsSettings]) -> StageResult:
     Raises BadInputError if there is too little to learn from, for predictions that do not fit the images, or for an
     image that changed since the scan.
     """
-    settings, manifest = run.settings, run.read_parent()
+    settings, manifest = run.settings, run.read_parent(_READ, ["pixel_id"])
+    copies = exact_groups(manifest)
+    manifest = manifest.drop(columns="pixel_id", errors="ignore")
     verdicts = run.image_verdicts(manifest)
     merged = resolve_merges(run.class_verdicts)  # two classes that people merged are one class here too
     if merged:
         manifest["clean_label"] = manifest["clean_label"].replace(merged).astype(object)
         verdicts["label"] = verdicts["label"].replace(merged)
     folds = 1 if decides_alone(settings) else settings.folds
-    rows = _rows_to_check(manifest, settings, folds, run.parent.path)
+    mine = (manifest["keep"] & manifest["split"].isin(["train", *settings.clean_split])).to_numpy()
+    rows = _rows_to_check(manifest[mine], folds, run.parent.path)
     classes = sorted(set(rows["clean_label"]) | set(verdicts.loc[verdicts["verdict"] == "label", "label"]))
     labels = make_label_set(rows, classes, verdicts, folds, run.options.seed)
     if not decides_alone(settings) and not labels.scorable.any():
         raise _too_little(run.parent.path, "a class with two images that are no copies of one another", "none")
     judge = _open_judge(run, manifest, rows, classes, labels)
     folder = run.begin()
-    evidence, choice = _collect_evidence(run, judge, rows, classes, labels)
+    choice, passes, skipped, estimate = _judge(run, judge, labels)
+    evidence = Evidence(rows, mine, copies, classes, labels, passes, skipped, estimate)
     full, counts = apply_outcome(manifest, evidence, verdicts, choice)
     classes_file, class_counts = write_classes(folder, evidence, full)
     counts |= class_counts
     clear_folder(folder / "models")
     files = [write_rounds(folder, evidence), classes_file, *judge.write_models(folder, evidence)]
     if evidence.estimate is not None:
-        files.append(write_predictions(folder, manifest, evidence, merged, judge.features))
+        files.append(write_predictions(folder, evidence, merged, judge.features))
     return run.complete(
         full,
         counts=counts,
@@ -87,12 +104,12 @@ def find_label_issues(run: StageRun[LabelsSettings]) -> StageResult:
         machine=judge.machine,
         notes={"learner": judge.learner} | notes_of(evidence),
         warnings=warnings_of(counts, evidence.passes),
+        base=run.parent.path,
     )
 
 
-def _rows_to_check(manifest: pd.DataFrame, settings: LabelsSettings, folds: int, path: Path) -> pd.DataFrame:
-    splits = ["train", *settings.clean_split]
-    rows = manifest[manifest["keep"] & manifest["split"].isin(splits)].reset_index(drop=True)
+def _rows_to_check(found: pd.DataFrame, folds: int, path: Path) -> pd.DataFrame:
+    rows = found.reset_index(drop=True)
     if rows["clean_label"].nunique() < 2 or len(rows) < 2 * folds:
         wanted = f"two classes and {2 * folds} kept images of split train at least"
         raise _too_little(path, wanted, f"{rows['clean_label'].nunique()} classes, {len(rows)} images")
@@ -120,10 +137,10 @@ def _open_judge(
     return open_models(run, rows, labels, classes, brought)
 
 
-def _collect_evidence(
-    run: StageRun[LabelsSettings], judge: Judge, rows: pd.DataFrame, classes: list[str], labels: LabelSet
-) -> tuple[Evidence, Choice]:
-    """Run the passes and, if the choice needs it, the estimate."""
+def _judge(
+    run: StageRun[LabelsSettings], judge: Judge, labels: LabelSet
+) -> tuple[Choice, list[Pass], list[int], IssueEstimate | None]:
+    """Run the passes and, if the choice needs it, the estimate; also the values of top_k that were skipped."""
     num_classes = len(np.unique(labels.targets))
     top_ks, skipped = plan_passes(run.settings.top_k, num_classes)
     for top_k in skipped:
@@ -134,5 +151,4 @@ def _collect_evidence(
             run.options.progress.warn(words)
     choice = Choice.of(run.settings, top_ks)
     passes = judge.run_passes(top_ks)
-    estimate = judge.estimate(passes) if choice.needs_estimate else None
-    return Evidence(rows, classes, labels, passes, skipped, estimate), choice
+    return choice, passes, skipped, judge.estimate(passes) if choice.needs_estimate else None

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from cleaner.dataset.manifest import drop_rows, with_stage_columns
-from cleaner.scoring.groups import exact_groups
 from cleaner.scoring.label_quality import find_conflict_losers
 from cleaner.scoring.out_of_fold import OutOfFold
 from cleaner.stages.labels.issue_estimate import IssueEstimate
@@ -24,6 +23,10 @@ class Evidence:
 
     rows: pd.DataFrame
     """n rows of the manifest."""
+    mine: np.ndarray
+    """(N,) bool: which rows of the manifest they are."""
+    copies: np.ndarray
+    """(N,) int64: equal for exact copies among all rows of the manifest (scoring/groups.py)."""
     classes: list[str]
     labels: LabelSet
     passes: list[Pass]
@@ -51,7 +54,7 @@ def apply_outcome(
     """A copy of the manifest with the stage's columns and drops, and the counts of the stage's record."""
     outcome = decide(choice, evidence.labels, evidence.passes, evidence.estimate)
     full = with_stage_columns(manifest, "labels")
-    mine = manifest["file_name"].isin(evidence.rows["file_name"]).to_numpy()
+    mine = evidence.mine
     for name, column in _columns(evidence, outcome).items():
         full.loc[mine, name] = column
     _apply_verdicts(full, mine, verdicts)
@@ -61,7 +64,7 @@ def apply_outcome(
     if choice.relabel_above is not None:
         relabelled = drops & (full["suggested_prob"].to_numpy() >= choice.relabel_above)
     full.loc[relabelled, "clean_label"] = full.loc[relabelled, "suggested_label"]
-    num_conflicts = _resolve_conflicts(full, mine)
+    num_conflicts = _resolve_conflicts(full, mine, evidence.copies)
     for kind in ("coarse", "fine"):
         drop_rows(full, drops & ~relabelled & (full["label_issue"] == kind), "labels", f"label_issue_{kind}")
     kept_issue = full["keep"] & (full["label_issue"] != "") & ~relabelled
@@ -121,10 +124,10 @@ def _apply_verdicts(full: pd.DataFrame, mine: np.ndarray, verdicts: pd.DataFrame
     drop_rows(full, out, "labels", "person")
 
 
-def _resolve_conflicts(full: pd.DataFrame, mine: np.ndarray) -> int:
+def _resolve_conflicts(full: pd.DataFrame, mine: np.ndarray, copies: np.ndarray) -> int:
     """Keep the exact copy with the best claim of each split, drop the others in place; returns how many."""
     splits = pd.factorize(full["split"])[0]
-    groups = exact_groups(full) * (splits.max(initial=0) + 1) + splits
+    groups = copies * (splits.max(initial=0) + 1) + splits
     contested = mine & full["keep"].to_numpy()
     sizes = np.bincount(groups[contested], minlength=groups.max(initial=0) + 1)
     contested &= sizes[groups] > 1

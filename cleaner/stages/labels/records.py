@@ -48,13 +48,11 @@ def _rounds_frame(rounds: list[tuple[Pass, Round]], evidence: Evidence) -> pd.Da
     return pd.DataFrame(columns)
 
 
-def write_predictions(
-    folder: Path, manifest: pd.DataFrame, evidence: Evidence, merged: dict[str, str], features: np.ndarray
-) -> str:
+def write_predictions(folder: Path, evidence: Evidence, merged: dict[str, str], features: np.ndarray) -> str:
     """Write what the estimate was made from, for the review of labels; returns the file's name."""
     estimate = evidence.estimate
     assert estimate is not None
-    rows = np.flatnonzero(manifest["file_name"].isin(evidence.rows["file_name"]))
+    rows = np.flatnonzero(evidence.mine)
     groups, classes = evidence.labels.groups, evidence.classes
     return LastPredictions(rows, estimate.last, groups, features, classes, merged, estimate.trusted).write(folder)
 
