@@ -1,14 +1,18 @@
 """Near duplicates: precision and recall by kind of copy, on unlike sets, against peers.
 
-    python benchmarks/near_duplicates.py DATA [--sets objects xrays …] [--each 30] [--plain 200] [--peers] [--limits]
+    python benchmarks/near_duplicates.py DATA [--sets objects xrays …] [--each 30] [--plain 200] [--seed 0] [--peers]
+    python benchmarks/near_duplicates.py DATA --limits [--missed]
 
 DATA is the folder with the packs (../shared/data). Of each set, `--each` pictures get one copy of each kind (each
 picture one copy), and `--plain` pictures get none; files are named at random, so that either of a pair may come first.
 `precision` is the share of group members, the first of each group aside, that are copies of the same picture as the
 first, by pairs for peers, which have no groups; `false` counts those that are not; the photographs hold a few true
 copies of their own, which count as false. `--peers` runs imagededup's hashes and cleanvision on the same files
-(imagededup's CNN needs weights from the network). `--limits` chooses the two limits of the second look on all sets but
-one, in turn, and shows how they do on the one left out.
+(imagededup's CNN needs weights from the network). `--limits` leaves out one set at a time: it shows the limits of the
+second look that have the best mean F1 of pairs on the others, and how they do on the one left out; beside it the same
+for one limit of two baselines, imagededup's pHash and the cosine of embeddings, whose `best F1` is that of the limit
+which suits the set itself best. `--missed` counts what refuses the planted copies that are not found. `--keep FOLDER`
+keeps both, so that sets can be run one at a time; empty it when code, sizes or seed change.
 """
 
 from __future__ import annotations
@@ -16,30 +20,23 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import os
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from near_limits import BASELINES, choose_baselines, choose_limits, look_at_all, why_missed
 from near_sets import KINDS, MADE, PHOTOS, load
 
 from cleaner.config import RunOptions, ScanSettings
-from cleaner.dataset.files import list_files
-from cleaner.dataset.inspection import Limits
 from cleaner.dataset.workspace import Workspace
-from cleaner.scoring import second_look
-from cleaner.stages.inputs import inspect_with_engine
-from cleaner.stages.near_copies import propose_pairs
-from cleaner.stages.near_looks import look_at_batch
 from cleaner.stages.scan import run_scan
-from cleaner.stages.scan_copies import pictures_of
 
 Truth = pd.DataFrame
 """Index file name; `picture`, the number of what it shows; `kind`, how it was altered, or ''."""
 Pairs = set[tuple[str, str]]
+Measure = Callable[[Path, Truth], pd.DataFrame]
 
 
 def main() -> None:
@@ -48,34 +45,53 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=[*PHOTOS, *MADE])
     parser.add_argument("--each", type=int, default=30)
     parser.add_argument("--plain", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--peers", action="store_true")
     parser.add_argument("--limits", action="store_true")
+    parser.add_argument("--missed", action="store_true")
+    parser.add_argument("--keep", type=Path, help="folder for what --limits and --missed find of each set")
     args = parser.parse_args()
-    finders: dict[str, Callable[[Path, Path], Pairs]] = {"cleaner": find_ours}
+    finders: dict[str, Callable[[Path, Path], Pairs]] = {} if args.limits or args.missed else {"cleaner": find_ours}
     if args.peers:
         finders |= {"imagededup PHash": find_imagededup, "cleanvision": find_cleanvision}
-    rows, looks = [], []
+    rows, looks, baselines = [], {}, {name: {} for name in BASELINES}
     for name in args.sets:
         with tempfile.TemporaryDirectory() as scratch:
             root = Path(scratch) / "images"
-            truth = lay_out(name, args.data, root, args.each, args.plain)
+            truth = lay_out(name, args.data, root, args.each, args.plain, args.seed)
             for finder, find in finders.items():
-                before = time.process_time() + os.times().children_user
-                found = find(root, Path(scratch))
-                seconds = time.process_time() + os.times().children_user - before
-                rows.append({"set": name, "finder": finder, **score(found, truth), "cpu_s": seconds})
+                rows.append({"set": name, "finder": finder, **score(find(root, Path(scratch)), truth)})
                 print(pd.DataFrame(rows[-1:]).to_string(index=False, header=len(rows) == 1), flush=True)
+            if args.limits or args.missed:
+                looks[name] = kept(args.keep, f"{name}-looks", look_at_all, root, truth)
             if args.limits:
-                looks.append(all_looks(name, root, truth))
-    print(pd.DataFrame(rows).to_string(index=False, float_format="%.2f"))
+                for baseline, measure in BASELINES.items():
+                    baselines[baseline][name] = kept(args.keep, f"{name}-{baseline}", measure, root, truth)
+            if args.missed:
+                print(f"\n{name}\n{why_missed(looks[name]).to_string()}", flush=True)
+    if rows:
+        print(pd.DataFrame(rows).to_string(index=False, float_format="%.2f"))
     if args.limits:
-        choose_limits(pd.concat(looks))
+        for title, chosen in {"second look": choose_limits(looks), **choose_baselines(baselines)}.items():
+            print(f"\n{title}\n{chosen.to_string(index=False, float_format='%.3f')}")
 
 
-def lay_out(name: str, data: Path, root: Path, each: int, plain: int) -> Truth:
+def kept(folder: Path | None, name: str, measure: Measure, root: Path, truth: Truth) -> pd.DataFrame:
+    """What `measure` finds of a set, or found in an earlier run."""
+    path = folder / f"{name}.parquet" if folder else None
+    if path and path.exists():
+        return pd.read_parquet(path)
+    table = measure(root, truth)
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table.to_parquet(path)
+    return table
+
+
+def lay_out(name: str, data: Path, root: Path, each: int, plain: int, seed: int) -> Truth:
     """Write a set with planted copies, in one class folder."""
-    images = load(name, data, each * len(KINDS) + plain)
-    rng = np.random.default_rng(0)
+    images = load(name, data, each * len(KINDS) + plain, seed)
+    rng = np.random.default_rng(seed)
     kinds = [kind for kind in KINDS for _ in range(each)]
     names = iter(rng.permutation(10 * len(images)).tolist())
     rows = []
@@ -128,47 +144,6 @@ def score(found: Pairs, truth: Truth) -> dict[str, object]:
     planted = truth[truth["kind"] != ""]
     recalls = planted["picture"].isin(together).groupby(planted["kind"], sort=False).mean() * 100
     return {"precision": np.mean(right) if right else np.nan, "false": right.count(False), **recalls.round().to_dict()}
-
-
-def all_looks(name: str, root: Path, truth: Truth) -> pd.DataFrame:
-    """What the second look finds of each pair that is proposed: agreement, other_colour and whether it is a copy."""
-    files = list_files(root, follow_symlinks=False)
-    limits = Limits(ScanSettings.max_pixels, ScanSettings.file_timeout)
-    with tempfile.TemporaryDirectory() as scratch:
-        work = Workspace(Path(scratch))
-        facts = inspect_with_engine(work, files, "looks", "scan", limits, RunOptions(workers=1))
-        pictures = pictures_of(files, facts, np.arange(len(files)), work)
-    pairs, sides = propose_pairs(pictures, ScanSettings.near_radius), pictures.sides
-    found = look_at_batch(tuple((sides[i], sides[j], placing) for i, j, placing in pairs))["found"]
-    found[found[:, 6] > second_look.MOST_STRETCH, 0] = 0
-    shows = truth.loc[[file.name for file in files], "picture"].to_numpy()
-    right = np.array([shows[i] == shows[j] for i, j, _ in pairs])
-    return pd.DataFrame({"set": name, "agreement": found[:, 0], "other_colour": found[:, 1], "is_copy": right})
-
-
-def choose_limits(looks: pd.DataFrame) -> None:
-    """The limits with the best mean F1 over all sets but one, and how they do on that one."""
-    agreements, colours = np.arange(0.85, 0.99, 0.005), np.arange(0.05, 0.4, 0.05)
-    names = list(dict.fromkeys(looks["set"]))
-    f1 = {
-        name: np.array([[f1_at(looks[looks["set"] == name], a, c) for c in colours] for a in agreements])
-        for name in names
-    }
-    for name in [*names, ""]:
-        mean = np.nanmean([f1[other] for other in names if other != name], axis=0)
-        row, column = np.unravel_index(int(np.nanargmax(mean)), mean.shape)
-        own = f1[name][row, column] if name else mean[row, column]
-        limits = f"agreement {agreements[row]:.3f} other_colour {colours[column]:.2f}"
-        print(f"without {name or 'none':12} {limits} F1 {own:.3f}")
-    fixed = second_look.LEAST_AGREEMENT, second_look.MOST_OTHER_COLOUR
-    print("as set", fixed, {name: round(f1_at(looks[looks["set"] == name], *fixed), 3) for name in names})
-
-
-def f1_at(looks: pd.DataFrame, agreement: float, colour: float) -> float:
-    found = (looks["agreement"] >= agreement) & (looks["other_colour"] <= colour)
-    right = (found & looks["is_copy"]).sum()
-    total = found.sum() + looks["is_copy"].sum()
-    return float(2 * right / total) if total else np.nan
 
 
 if __name__ == "__main__":

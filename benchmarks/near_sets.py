@@ -16,10 +16,10 @@ PHOTOS = ("grocery", "objects", "trash", "sports", "tiny")
 _WORDS = ["the", "of", "and", "a", "to", "in", "is", "you", "that", "it", "he", "was", "for", "on", "are", "as", "with"]
 
 
-def load(name: str, data: Path, num: int) -> list[Image.Image]:
-    """`num` pictures of a set, RGB; photographs drawn at random."""
+def load(name: str, data: Path, num: int, seed: int) -> list[Image.Image]:
+    """`num` pictures of a set, RGB, made or drawn at random by `seed`."""
     if name in MADE:
-        return [MADE[name](np.random.default_rng([1, i])) for i in range(num)]
+        return [MADE[name](np.random.default_rng([1 + seed, i])) for i in range(num)]
     if name in ("grocery", "objects", "trash"):
         frame = pd.read_parquet(data / "realphotos.parquet", columns=["image", "set"])
         frame = frame[frame["set"] == name]
@@ -29,7 +29,7 @@ def load(name: str, data: Path, num: int) -> list[Image.Image]:
     else:
         frame = pd.read_parquet(data / "tiny50.parquet", columns=["image"])
     images = []
-    for content in frame["image"].sample(frac=1, random_state=0):
+    for content in frame["image"].sample(frac=1, random_state=seed):
         try:
             images.append(Image.open(io.BytesIO(content)).convert("RGB"))
         except Exception:  # the crawl has broken files
@@ -141,6 +141,63 @@ def text_page(rng: Rng) -> Image.Image:
     return page
 
 
+def icon(rng: Rng) -> Image.Image:
+    """A badge of one of three outlines on one background, with one or two signs in a few colours."""
+    page = Image.new("RGB", (256, 256), (236, 239, 241))
+    draw = ImageDraw.Draw(page)
+    palette = [(198, 40, 40), (21, 101, 192), (46, 125, 50), (249, 168, 37), (69, 39, 160), (38, 50, 56)]
+    ground, *inks = (palette[i] for i in rng.permutation(len(palette))[:3])
+    outline = (draw.ellipse, lambda box, fill: draw.rounded_rectangle(box, 36, fill=fill), draw.rectangle)
+    outline[rng.integers(3)]((40, 40, 216, 216), fill=ground)
+    for ink in [*inks, "white"][: 1 + int(rng.integers(1, 3))]:
+        x, y, size = *rng.uniform(95, 160, 2), rng.uniform(22, 48)
+        kind, turn = rng.integers(4), rng.uniform(0, 6.2)
+        if kind == 3:
+            draw.ellipse((x - size, y - size, x + size, y + size), outline=ink, width=int(rng.integers(6, 16)))
+            continue
+        corners = turn + np.linspace(0, 2 * np.pi, 3 + int(kind) * 2, endpoint=False)
+        draw.polygon([(x + size * np.cos(a), y + size * np.sin(a)) for a in corners], fill=ink)
+    return page.resize((192, 192), Image.Resampling.LANCZOS)
+
+
+def screenshot(rng: Rng) -> Image.Image:
+    """A mail program's window in one theme: a bar, a list of subjects, a letter."""
+    page = Image.new("RGB", (480, 320), (250, 250, 250))
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(size=11)
+    draw.rectangle((0, 0, 480, 26), fill=(48, 63, 159))
+    draw.text((10, 6), "Inbox   Drafts   Sent", fill="white", font=font)
+    draw.rectangle((0, 27, 150, 320), fill=(232, 234, 246))
+    chosen = int(rng.integers(9))
+    draw.rectangle((0, 34 + 30 * chosen, 150, 60 + 30 * chosen), fill=(197, 202, 233))
+    for row in range(9):
+        draw.text((8, 40 + 30 * row), " ".join(rng.choice(_WORDS, 5))[:22], fill=(33, 33, 33), font=font)
+    draw.text((165, 36), " ".join(rng.choice(_WORDS, 6))[:40], fill=0, font=ImageFont.load_default(size=15))
+    for line in range(4 + int(rng.integers(12))):
+        words = " ".join(rng.choice(_WORDS, 14))[: 42 + int(rng.integers(8))]
+        draw.text((165, 66 + 15 * line), words, fill=(60, 60, 60), font=font)
+    return page
+
+
+def satellite(rng: Rng) -> Image.Image:
+    """Fields in the colours of a season, each grained alike, and a road, seen from above."""
+    y, x = np.mgrid[0:256, 0:256] / 256
+    seeds = rng.uniform(-0.1, 1.1, (40, 2))
+    field = ((x[..., None] - seeds[:, 0]) ** 2 + (y[..., None] - seeds[:, 1]) ** 2).argmin(axis=2)
+    greens = np.array([(88, 112, 66), (122, 128, 80), (150, 140, 98), (70, 92, 60), (132, 116, 84)], dtype=float)
+    land = greens[rng.integers(len(greens), size=len(seeds))] + rng.normal(0, 6, (len(seeds), 1))
+    angle = rng.uniform(0, np.pi, len(seeds))[field]
+    furrows = 5 * np.sin(2 * np.pi * 32 * (x * np.cos(angle) + y * np.sin(angle)))
+    grain = np.zeros((256, 256))
+    for side in (8, 16, 32, 64, 128):
+        noise = Image.fromarray(rng.normal(0, 1, (side, side)).astype(np.float32))
+        grain += np.asarray(noise.resize((256, 256), Image.Resampling.BICUBIC)) * 4
+    picture = land[field] + (furrows + grain)[..., None]
+    angle, offset = rng.uniform(0, np.pi), rng.uniform(0.3, 0.7, 2)
+    away = np.abs((x - offset[0]) * np.sin(angle) - (y - offset[1]) * np.cos(angle))
+    picture = np.where((away < 0.008)[..., None], (176, 172, 166), picture)
+    return Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
+
+
 MADE: dict[str, Callable[[Rng], Image.Image]] = {
     "products": product,
     "recoloured": recoloured,
@@ -148,6 +205,9 @@ MADE: dict[str, Callable[[Rng], Image.Image]] = {
     "tissue": scan_of_tissue,
     "catalogue": catalogue,
     "text": text_page,
+    "icons": icon,
+    "screens": screenshot,
+    "satellite": satellite,
 }
 
 
@@ -201,6 +261,7 @@ KINDS: dict[str, Callable[[Image.Image, Rng], Image.Image]] = {
     "light 8 %": relit,
     "all three": lambda image, rng: compressed(relit(resized(image, rng), rng), rng),
     "crop 0-3 % a side": cropped,
+    "crop 3 % a side": lambda image, rng: cropped(image, rng, 0.03, 0.03),
     "crop 0-15 % a side": lambda image, rng: cropped(image, rng, 0, 0.15),
     "crop 15 % a side": lambda image, rng: cropped(image, rng, 0.15, 0.15),
     "mirror": mirrored,

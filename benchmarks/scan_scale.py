@@ -37,7 +37,15 @@ from cleaner.dataset.files import list_files
 from cleaner.dataset.found_files import FoundFile, FoundFiles
 from cleaner.dataset.images import ImageFacts
 from cleaner.dataset.inspection import BATCH_FILES, INSPECTION_VERSION
-from cleaner.dataset.near_features import HASH_BYTES, KEYPOINT, MAX_KEYPOINTS, NUM_HASHES, PLACE_UNIT
+from cleaner.dataset.near_features import (
+    HASH_BYTES,
+    KEYPOINT,
+    MAX_KEYPOINTS,
+    NUM_COLOURS,
+    NUM_HASHES,
+    NUM_TURNS,
+    PLACE_UNIT,
+)
 from cleaner.dataset.store import ArrayStore, digest_of
 from cleaner.dataset.workspace import Workspace
 from cleaner.scoring.duplicates import find_near_pairs
@@ -174,7 +182,8 @@ def search_hashes(num: int) -> float:
     near = rng.choice(num, max(1, num // 100), replace=False)
     hashes[near, 0] = hashes[near - 1, 0] ^ (rng.random(hashes[near, 0].shape) < 0.2).astype(np.uint8)  # some 3 bits
     before = time.monotonic()
-    pairs = find_near_pairs(hashes, ScanSettings.near_radius, MOST_CANDIDATES)
+    own, colours = hashes[:, :NUM_TURNS], hashes[:, NUM_TURNS, :NUM_COLOURS]
+    pairs = find_near_pairs(own, ScanSettings.near_radius, MOST_CANDIDATES, colours)
     assert len(pairs) >= len(near), "a planted near duplicate was not found"
     return time.monotonic() - before
 

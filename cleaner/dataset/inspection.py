@@ -27,7 +27,7 @@ from cleaner.progress import Progress
 from cleaner.reading import reading
 from cleaner.worker_pool import Rescue, WorkerDiedError, restart_clock
 
-INSPECTION_VERSION = 4
+INSPECTION_VERSION = 5
 """Raise it whenever `inspect_image` gives different results, so that older ones are not reused."""
 BATCH_FILES = 128
 """The most files in one task: what a worker loses if it is killed."""
@@ -122,7 +122,7 @@ def inspect_files(
 def inspect_batch(batch: Batch) -> Arrays:
     """Facts of a batch of files as arrays.
 
-    `facts`, JSON as uint8; `near_hash` (B, 112) uint8, 0 where none; `num_keypoints` (B,) int64 and `keypoints` (K,)
+    `facts`, JSON as uint8; `near_hash` (B, 128) uint8, 0 where none; `num_keypoints` (B,) int64 and `keypoints` (K,)
     uint8, those of all files; `file_timeout_s` (1,) float64, the limit.
     """
     # small matrices: threads of BLAS in each worker would only wait for one another

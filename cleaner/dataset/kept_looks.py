@@ -26,7 +26,7 @@ class KeptLooks:
     """Of N files, such as the rows of a scan's manifest; zeros and nothing for files that cannot be read."""
 
     hashes: Array
-    """(N, 7, 16) uint8, see `perceptual_hashes`."""
+    """(N, 8, 16) uint8, see `perceptual_hashes`."""
     points: Array
     """(M,) `KEYPOINT`, in which those of a file lie side by side."""
     starts: Array
@@ -62,7 +62,7 @@ class KeptLooks:
             )
 
     def put(self, rows: Array, hashes: Array, keypoints: Sequence[Array]) -> None:
-        """Fill in `rows` (R,) int of a blank one: (R, 112) uint8, and arrays of at most 32 `KEYPOINT`."""
+        """Fill in `rows` (R,) int of a blank one: (R, 128) uint8, and arrays of at most 32 `KEYPOINT`."""
         self.hashes[rows] = hashes.reshape(-1, NUM_HASHES, HASH_BYTES)
         for row, points in zip(rows.tolist(), keypoints, strict=True):
             self.points[self.starts[row] : self.starts[row] + len(points)] = points

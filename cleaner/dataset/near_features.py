@@ -8,8 +8,10 @@ import numpy as np
 from PIL import Image
 
 HASH_BYTES = 16
-NUM_HASHES = 7
-"""Hashes of a picture: of itself and of the orientations `TURNS[1:7]`."""
+NUM_HASHES = 8
+"""Rows of a picture: hashes of itself and of the orientations `TURNS[1:7]`, and its colours."""
+NUM_TURNS = 7
+NUM_COLOURS = 6
 _HASH_PX = 32
 
 T = Image.Transpose
@@ -34,7 +36,7 @@ MAX_KEYPOINTS = 32
 _AREA_PX = 80  # root of the area of the grey picture that keypoints are found in: fewer lose crops, more cost time
 _LEVELS = 2.0 ** (np.arange(8) / 2.5)  # blur in px of the scale space, five levels for two octaves
 _DETECTED_SCALE = 1.2  # a blob's scale over the blur of the level where it stands out most
-_LEAST_CONTRAST = 2.0  # grey levels between two levels of blur; the rest is compression
+_LEAST_CONTRAST = 0.25  # grey levels between two levels of blur; smooth pictures and plain boards have little more
 _REACH = 5.0  # half the side of what a keypoint describes, in scales
 _LEAST_REACH = 0.6  # share of it that has to lie within the picture
 _GRID = 8
@@ -43,9 +45,23 @@ _NUM_BITS = 32
 
 def grey_thumbnail(image: Image.Image) -> Image.Image:
     """A 32 x 32 picture of mode L, aspect not kept, of an RGB image."""
+    return _reduced(image).convert("L").resize((_HASH_PX, _HASH_PX), Image.Resampling.BILINEAR)
+
+
+def _reduced(image: Image.Image) -> Image.Image:
+    """The image, each side divided by the largest whole number that leaves it at least 64 px."""
     factor = (max(1, image.width // (2 * _HASH_PX)), max(1, image.height // (2 * _HASH_PX)))
-    small = image.reduce(factor) if factor != (1, 1) else image
-    return small.convert("L").resize((_HASH_PX, _HASH_PX), Image.Resampling.BILINEAR)
+    return image.reduce(factor) if factor != (1, 1) else image
+
+
+def _colours(image: Image.Image) -> np.ndarray:
+    """(6,) uint8: mean and twice the standard deviation of red, green and blue; the same however it is turned."""
+    square = image.convert("RGB").resize((_HASH_PX, _HASH_PX), Image.Resampling.BILINEAR)
+    pixels = np.asarray(square, dtype=np.float32).reshape(-1, 3)
+    mean = _EVENLY @ pixels  # NumPy's mean and std take ten times as long
+    spread = np.sqrt(np.maximum(_EVENLY @ pixels**2 - mean**2, 0))
+    colours: np.ndarray = np.rint(np.concatenate([mean, 2 * spread])).astype(np.uint8)
+    return colours
 
 
 def _cosines(first: int, num: int, size: int) -> np.ndarray:
@@ -64,25 +80,32 @@ def _averages(num: int, size: int) -> np.ndarray:
 
 
 _WAVES = _cosines(1, 8, _HASH_PX)
+_EVENLY = np.full(_HASH_PX**2, 1 / _HASH_PX**2, dtype=np.float32)
 _ROWS, _COLUMNS = _averages(8, _HASH_PX), _averages(9, _HASH_PX)
 
 
 def perceptual_hashes(image: Image.Image) -> np.ndarray:
-    """(7, 16) uint8: hashes of 128 bits of how an RGB image looks, as it is and in the orientations `TURNS[1:7]`.
+    """(8, 16) uint8: hashes of 128 bits of how an RGB image looks, as it is and in the orientations `TURNS[1:7]`.
+
+    The last row holds its colours, which hashes do not see: mean, then twice the standard deviation, of each channel.
 
     64 bits: whether each of the 8 x 8 lowest waves of its cosine transform is above their median (Zauner, 2010);
     64 bits: whether it brightens from left to right between neighbours on an 8 x 9 grid. The hash of a picture that
     is turned by `TURNS[7]` is found from the other side.
     """
-    thumb = np.asarray(grey_thumbnail(image), dtype=np.float32)
+    small = _reduced(image)
+    thumb = np.asarray(grey_thumbnail(small), dtype=np.float32)
     turned = [thumb, thumb[:, ::-1], thumb[::-1], thumb[::-1, ::-1], thumb.T, thumb.T[::-1, ::-1], thumb.T[::-1]]
     grey = np.stack(turned)  # (7, 32, 32), as `TURNS` has them
-    waves = (_WAVES @ grey @ _WAVES.T).reshape(NUM_HASHES, -1)
+    waves = (_WAVES @ grey @ _WAVES.T).reshape(NUM_TURNS, -1)
     middle = np.sort(waves, axis=1)[:, 31:33].sum(axis=1, keepdims=True) / 2  # np.median takes ten times as long
     levels = np.rint(_ROWS @ grey @ _COLUMNS.T)  # (7, 8, 9); rounded, so that flat areas have no steps
     steps = levels[:, :, 1:] > levels[:, :, :-1]
-    bits = np.concatenate([waves > middle, steps.reshape(NUM_HASHES, -1)], axis=1)
-    return np.packbits(bits, axis=1)
+    bits = np.concatenate([waves > middle, steps.reshape(NUM_TURNS, -1)], axis=1)
+    rows = np.zeros((NUM_HASHES, HASH_BYTES), dtype=np.uint8)
+    rows[:NUM_TURNS] = np.packbits(bits, axis=1)
+    rows[NUM_TURNS, :NUM_COLOURS] = _colours(small)
+    return rows
 
 
 def find_keypoints(grey: Image.Image) -> np.ndarray:

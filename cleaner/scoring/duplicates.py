@@ -24,52 +24,60 @@ CROWD = 256
 """Each hash is compared with at most so many others that share a band's value."""
 _FEW = 1 << 10
 """Up to so many pictures are all compared with one another."""
+COLOUR_PER_BIT = 4
+"""Of 2, 4, 8 and 16, and of powers and logarithms, what loses least on any of six sets of look-alike pictures."""
 INVERSE_TURN = (0, 1, 2, 3, 4, 5, 7, 6)
 _NONE = np.iinfo(np.int64).max
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def find_near_pairs(hashes: Array, radius: int, most: int) -> Array:
+def find_near_pairs(hashes: Array, radius: int, most: int, colours: Array | None = None) -> Array:
     """Pairs of pictures whose hashes are alike, as they are or with one of them turned: (P, 3) int64 rows i, j, turn.
 
     `hashes` is (N, T, 16) uint8, T at most 7: 128 bits of each picture as it is and in the orientations
     `near_features.TURNS[1:T]`. A row says that j, turned by `TURNS[turn]`, lies within `radius` (0..127) bits of i,
-    and i < j; of each j the nearest `most` are kept, earlier i first. No such pair is missed unless there are more than
-    `_FEW` pictures, more than `CROWD` of which share the value of a band; time and memory stay bounded where many do.
+    and i < j; of each j the nearest `most` are kept, earlier i first. With `colours` (N, C) uint8, `COLOUR_PER_BIT` by
+    which two differ, in all, count like a bit in what is nearest: so the true copy is found among many pictures of one
+    layout. No pair within the radius is missed unless there are more than `_FEW` pictures, more than `CROWD` of which
+    share the value of a band; time and memory stay bounded where many do.
     """
-    hashes = np.ascontiguousarray(hashes, dtype=np.uint8)
     assert hashes.ndim == 3 and hashes.shape[2] * 8 == HASH_BITS, "hashes must be (N, T, 16) uint8"
     assert 0 <= radius < HASH_BITS
     num, turns = hashes.shape[:2]
     best = np.full((num, most), _NONE, dtype=np.int64)  # distance, i and turn in one number: smaller is better
     if num > 1 and most > 0:
-        words = hashes.view(np.uint64)  # (N, T, 2)
-        plain = np.ascontiguousarray(words[:, 0])
+        # of a crowd, those of like colours are neighbours
+        order = np.arange(num) if colours is None else np.argsort(colours.sum(axis=1, dtype=np.int16), kind="stable")
+        plain = _words(hashes, 0, order)
         for turn in range(turns):
-            queries = np.ascontiguousarray(words[:, turn]) if turn else None
-            for i, j, distance in _near_pairs(plain, queries, radius):
-                apart = i != j
-                _keep_best(best, i[apart], j[apart], distance[apart], turn)
+            for i, j, distance in _near_pairs(plain, _words(hashes, turn, order) if turn else None, radius):
+                apart = np.flatnonzero(i != j)
+                i, j, distance = order[i[apart]], order[j[apart]], distance[apart].astype(np.int64)
+                if colours is not None:
+                    distance += np.abs(colours[i].astype(np.int16) - colours[j]).sum(axis=1) // COLOUR_PER_BIT
+                _keep_best(best, i, j, distance, turn)
     later, place = np.nonzero(best < _NONE)
     keys = best[later, place]
-    pairs = np.stack([(keys >> 3) & 0xFFFFFFFF, later, keys & 7], axis=1)
-    _, first = np.unique(pairs[:, 1] * num + pairs[:, 0], return_index=True)  # the nearest of its turns
-    return pairs[np.sort(first)]
+    return np.stack([_earlier(keys), later, keys & 7], axis=1)
+
+
+def _words(hashes: Array, turn: int, order: Array) -> Array:
+    """(N, 2) uint64: the hashes of one orientation, of the pictures in an order (N,)."""
+    return np.ascontiguousarray(hashes[order, turn], dtype=np.uint8).view(np.uint64)
 
 
 def _keep_best(best: Array, i: Array, j: Array, distance: Array, turn: int) -> None:
     """Enter pairs, j turned by `turn` being like i, into the table of the best of each later picture, in place."""
     turns = np.where(i < j, turn, INVERSE_TURN[turn])
     earlier, later = np.minimum(i, j), np.maximum(i, j)
-    keys = (distance.astype(np.int64) << 40) | (earlier << 3) | turns
+    keys = (distance << 40) | (earlier << 3) | turns
     hopeful = keys < best[later, -1]
     later, keys = later[hopeful], keys[hopeful]
     order = np.lexsort((keys, later))
+    # a picture that is alike when turned, as a disc, would stand there once for each turn
+    order = order[np.sort(np.unique((later << 32 | _earlier(keys))[order], return_index=True)[1])]
     later, keys = later[order], keys[order]
-    fresh = np.ones(len(keys), dtype=bool)
-    fresh[1:] = (later[1:] != later[:-1]) | (keys[1:] != keys[:-1])
-    later, keys = later[fresh], keys[fresh]
     rows, start, count = np.unique(later, return_index=True, return_counts=True)
     rank = np.arange(len(keys)) - np.repeat(start, count)
     most = best.shape[1]
@@ -78,9 +86,16 @@ def _keep_best(best: Array, i: Array, j: Array, distance: Array, turn: int) -> N
     kept = rank < most
     table[np.repeat(np.arange(len(rows)), count)[kept], most + rank[kept]] = keys[kept]
     table.sort(axis=1)
-    table[:, 1:][table[:, 1:] == table[:, :-1]] = _NONE  # found in two bands
-    table.sort(axis=1)
-    best[rows] = table[:, :most]
+    order = np.argsort(_earlier(table), axis=1, kind="stable")
+    by_picture = np.take_along_axis(table, order, axis=1)
+    by_picture[:, 1:][_earlier(by_picture[:, 1:]) == _earlier(by_picture[:, :-1])] = _NONE  # another band, another turn
+    by_picture.sort(axis=1)
+    best[rows] = by_picture[:, :most]
+
+
+def _earlier(keys: Array) -> Array:
+    """The earlier picture of each key of the table."""
+    return (keys >> 3) & 0xFFFFFFFF
 
 
 @dataclass(frozen=True)

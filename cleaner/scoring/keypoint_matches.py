@@ -11,6 +11,8 @@ from cleaner.dataset.near_features import PLACE_UNIT
 
 LEAST_AGREEING = 3
 """Keypoints that must agree on where the one picture lies in the other."""
+_FEW_AGREEING, _FEW_KEYPOINTS, _FEW_BITS = 2, 24, 2.5
+"""Fewer do where one of the two has so few keypoints at all, if their codes differ in so few bits on average."""
 _MOST_SHARING = 64  # keypoints with one word; a word of more tells nothing, as a text page's do
 _LEAST_BITS, _MOST_BITS, _SPARE_BITS = 20, 32, 4
 _CHUNK = 1 << 18  # keypoints looked up at once: about 50 MB
@@ -20,7 +22,7 @@ _LARGEST_SCALE = 2.0  # a part that shows less than half of each side is not loo
 
 
 def match_keypoints(keypoints: np.ndarray, owner: np.ndarray, aspect: np.ndarray, most: int) -> np.ndarray:
-    """Pairs of pictures that share at least `LEAST_AGREEING` keypoints in one arrangement, the best `most` of each.
+    """Pairs of pictures that share `LEAST_AGREEING` keypoints, or enough, in one arrangement, the best `most` of each.
 
     `keypoints` (M,) as `find_keypoints` gives them, `owner` (M,) int rising: whose they are, `aspect` (N,) width over
     height. Returns rows (P, 6) float64: i < j, and the frame of picture j in picture i, left, top, right and bottom as
@@ -36,14 +38,18 @@ def match_keypoints(keypoints: np.ndarray, owner: np.ndarray, aspect: np.ndarray
     pair = owner[left].astype(np.int64) * len(aspect) + owner[right]
     order = np.argsort(pair, kind="stable")
     bounds = np.concatenate([[0], np.flatnonzero(np.diff(pair[order])) + 1, [len(order)]])
+    counts = np.bincount(owner, minlength=len(aspect))
     found = []
-    for group in np.flatnonzero(np.diff(bounds) >= LEAST_AGREEING):
+    for group in np.flatnonzero(np.diff(bounds) >= _FEW_AGREEING):
         hits = order[bounds[group] : bounds[group + 1]]
         i, j = int(owner[left[hits[0]]]), int(owner[right[hits[0]]])
-        ours, theirs = (keypoints["place"][side[hits], :2] / PLACE_UNIT for side in (left, right))
-        fit = _agree(ours, theirs, ratio[hits], size[j] / 2)
-        if fit is not None:
-            num, scale, offset = fit
+        ours, theirs = (keypoints[side[hits]] for side in (left, right))
+        few = min(counts[i], counts[j]) <= _FEW_KEYPOINTS
+        if len(hits) < LEAST_AGREEING and not few:
+            continue
+        num, agreeing = _agreeing(ours, theirs, ratio[hits], size[j] / 2)
+        if num >= LEAST_AGREEING or (num == _FEW_AGREEING and few and _bits_apart(ours, theirs, agreeing) <= _FEW_BITS):
+            scale, offset = _fit(ours, theirs, ratio[hits], agreeing)
             frame = np.concatenate([offset / size[i], (offset + scale * size[j]) / size[i]])
             found.append((num, i, j, *frame))
     return _best(found, len(aspect), most)
@@ -103,26 +109,37 @@ def _equal_words(
     return np.repeat(own[there], count), other
 
 
-def _agree(
-    left: np.ndarray, right: np.ndarray, ratio: np.ndarray, middle: np.ndarray
-) -> tuple[int, float, np.ndarray] | None:
-    """How many of K hits agree, and the scale and offset (2,) that map the right picture's places to the left's.
+def _agreeing(left: np.ndarray, right: np.ndarray, ratio: np.ndarray, middle: np.ndarray) -> tuple[int, np.ndarray]:
+    """How many of K hits agree, one keypoint that matches many counting once, and which, (K,) bool.
 
-    `left`, `right` (K, 2) are places, `ratio` (K,) scales; `middle` (2,) is the right picture's middle. None if fewer
-    than `LEAST_AGREEING` agree.
+    `left`, `right` (K,) `KEYPOINT`, `ratio` (K,) of scales; `middle` (2,) is the right picture's middle.
     """
     log_ratio = np.log2(ratio)
-    centre = left + ratio[:, None] * (middle - right)  # where each hit puts the middle of the right picture
+    ours, theirs = _places(left), _places(right)
+    centre = ours + ratio[:, None] * (middle - theirs)  # where each hit puts the middle of the right picture
     near = np.abs(centre[:, None] - centre[None]).max(axis=2) <= _PLACE_OFF * 2 * np.maximum(1, ratio)
     near &= np.abs(log_ratio[:, None] - log_ratio[None]) <= _SCALE_OFF
     agreeing = near[int(near.sum(axis=1).argmax())]
-    # one keypoint that matches many is one witness
-    num = min(len(np.unique(points[agreeing], axis=0)) for points in (left, right))
-    if num < LEAST_AGREEING:
-        return None
-    a, b = left[agreeing], right[agreeing]
+    return min(len(np.unique(places[agreeing], axis=0)) for places in (ours, theirs)), agreeing
+
+
+def _places(points: np.ndarray) -> np.ndarray:
+    """(K, 2): places in roots of the picture's area."""
+    places: np.ndarray = points["place"][:, :2] / PLACE_UNIT
+    return places
+
+
+def _bits_apart(left: np.ndarray, right: np.ndarray, agreeing: np.ndarray) -> float:
+    """In how many of their 32 bits the codes of agreeing keypoints differ, on average."""
+    apart = np.ascontiguousarray(left["code"][agreeing] ^ right["code"][agreeing])
+    return float(np.unpackbits(apart.view(np.uint8)).sum() / len(apart))
+
+
+def _fit(left: np.ndarray, right: np.ndarray, ratio: np.ndarray, agreeing: np.ndarray) -> tuple[float, np.ndarray]:
+    """The scale and offset (2,) that map the right picture's places to the left's."""
+    a, b = _places(left)[agreeing], _places(right)[agreeing]
     spread = ((b - b.mean(axis=0)) ** 2).sum()
     slope = ((b - b.mean(axis=0)) * (a - a.mean(axis=0))).sum() / spread if spread > 0 else 0.0
-    fallback = float(np.exp2(np.median(log_ratio[agreeing])))
+    fallback = float(np.exp2(np.median(np.log2(ratio[agreeing]))))
     scale = slope if 0.8 < slope / fallback < 1.25 else fallback
-    return num, scale, a.mean(axis=0) - scale * b.mean(axis=0)
+    return scale, a.mean(axis=0) - scale * b.mean(axis=0)

@@ -10,7 +10,7 @@ from PIL import Image
 
 LOOK_PX = 192
 """Longer side of the pictures that are compared; larger ones are shrunk first."""
-LEAST_AGREEMENT = 0.975
+LEAST_AGREEMENT = 0.97
 MOST_OTHER_COLOUR = 0.15
 """Limits of `is_copy`, chosen across unlike sets by leaving one out (`benchmarks/near_duplicates.py --limits`)."""
 MOST_STRETCH = 1.07  # a crop by 3 % a side, put back to the old size
@@ -19,10 +19,12 @@ _FURTHEST = 0.2  # alignment that moves an edge further, as share of the picture
 _GRID = 8  # blocks a side
 _SIDES_PX = (32, 96)  # of the square that is compared; less than the smaller picture has, as the other's rest is blur
 _USED = 0.75
-_NOISE = 4.0  # variance in grey levels: detail below it is compression
-_MARKED = 0.2  # share of the picture that may differ altogether, as under a watermark
-_JUDGED = (0.2, 0.4)  # of the detail, from what agrees least on: beyond a watermark
-_OTHER_COLOUR = 12.0  # grey levels of a channel
+_NOISE = 8.0  # variance in grey levels: what compression leaves of detail
+_FLAT = 4.0  # variance in grey levels: a block of less holds no detail
+_MARKED = 8  # blocks that may differ altogether, as under a watermark: more, and another sign on one badge is a copy
+_JUDGED = 0.2  # of the detail in the other blocks, from what agrees least on
+_STRAYED = 0.2  # share of the pixels that may lead an alignment or a fit of light astray
+_OTHER_COLOUR, _OTHER_PER_STEP = (4.0, 24.0), 3.0  # grey levels of a channel, see `_tolerance`
 _GAIN, _OFFSET = (0.8, 1.25), 40.0  # how much brighter or fainter a copy may be
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pillow's mode L
 
@@ -32,7 +34,7 @@ class Comparison:
     """How two pictures compare."""
 
     agreement: float
-    """Of local detail, 1: equal, 0: unrelated; of the fifth of it that agrees least but for another fifth."""
+    """Of local detail, 1: equal, 0: unrelated; of the fifth of it that agrees least, but for an eighth of the area."""
     other_colour: float
     """Area of other colour, as share of the area that holds detail, 0..1."""
     frame: tuple[float, float, float, float]
@@ -72,12 +74,12 @@ def _compare_at(first: Image.Image, second: Image.Image, aligned: np.ndarray) ->
     # a watermark leads a fit to all pixels astray, a small thing on white one to those that agree best
     lit = [relit(a, b) for relit in (_relit, _relit_by_most)]
     powers = [_detail(picture @ _LUMA, side) for picture in (b, *lit)]
-    colours = [_colours_apart(one, b) for one in lit]
-    best = int(np.argmin([(apart > _OTHER_COLOUR).mean() for apart in colours]))
+    others = [_share_of_other_colour(one, b) for one in lit]
+    best = int(np.argmin(others))
     details = _blocks(powers[1 + best], side // _GRID), _blocks(powers[0], side // _GRID)
     power = np.maximum((details[0] ** 2).mean(axis=1), (details[1] ** 2).mean(axis=1))
-    filled = max(float((power > _NOISE).mean()), 1 / _GRID**2)
-    other_colour = min(1.0, float((colours[best] > _OTHER_COLOUR).mean()) / filled)
+    filled = max(float((power > _FLAT).mean()), 1 / _GRID**2)
+    other_colour = min(1.0, others[best] / filled)
     agreement = _agreement(*details, power)
     left, top, right, bottom = aligned.tolist()
     return Comparison(agreement, other_colour, (left, top, right, bottom), _stretch(first, second, aligned))
@@ -91,17 +93,18 @@ def _stretch(first: Image.Image, second: Image.Image, frame: np.ndarray) -> floa
 
 
 def _agreement(a: np.ndarray, b: np.ndarray, power: np.ndarray) -> float:
-    """Mean agreement of (64, p) details, weighted by their amplitude, in the share of them that `_JUDGED` names.
+    """Mean agreement of (64, p) details, weighted by their amplitude, in the blocks that `_MARKED` and `_JUDGED` name.
 
     Pictures of one layout agree in the outlines that they share, so what agrees best says little.
     """
     agrees = (2 * (a * b).mean(axis=1) + _NOISE) / ((a**2).mean(axis=1) + (b**2).mean(axis=1) + _NOISE)
     weight = np.sqrt(power) / (np.sqrt(power) + np.sqrt(_NOISE))
-    order = np.argsort(agrees, kind="stable")
-    agrees, weight = agrees[order], weight[order]
-    share = np.cumsum(weight) / max(float(weight.sum()), 1e-6)
-    judged = (share >= _JUDGED[0]) & (share - weight / max(float(weight.sum()), 1e-6) <= _JUDGED[1])
-    return float(np.average(agrees[judged], weights=weight[judged])) if judged.any() else 1.0  # areas of one colour
+    share = weight / max(float(weight.sum()), 1e-6)
+    order = np.argsort(agrees, kind="stable")[_MARKED:]
+    agrees, share = agrees[order], share[order]
+    judged = np.cumsum(share) - share <= _JUDGED
+    total = float(share[judged].sum())
+    return float((agrees * share)[judged].sum()) / total if total else 1.0  # areas of one colour
 
 
 def _relit(a: np.ndarray, b: np.ndarray, kept: np.ndarray | slice = slice(None)) -> np.ndarray:
@@ -123,17 +126,27 @@ def _relit_by_most(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _smallest(values: np.ndarray) -> np.ndarray:
     """Which of (P,) values are not among the largest fifth, (P,) bool."""
-    place = int((1 - _MARKED) * (len(values) - 1))
+    place = int((1 - _STRAYED) * (len(values) - 1))
     kept: np.ndarray = values <= np.partition(values, place)[place]
     return kept
 
 
-def _colours_apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(16, 16): how far apart the mean colours of blocks are, in grey levels of the channel that differs most."""
+def _share_of_other_colour(a: np.ndarray, b: np.ndarray) -> float:
+    """Share of 16 x 16 blocks of two pictures (s, s, 3) whose mean colours differ by more than the tolerance."""
     step = len(a) // (2 * _GRID)
-    means = (a - b).reshape(2 * _GRID, step, 2 * _GRID, step, 3).mean(axis=(1, 3))
-    apart: np.ndarray = np.abs(means).max(axis=2)
-    return apart
+    apart = (a - b).reshape(2 * _GRID, step, 2 * _GRID, step, 3).mean(axis=(1, 3))
+    return float((np.abs(apart).max(axis=2) > _tolerance(apart)).mean())
+
+
+def _tolerance(apart: np.ndarray) -> float:
+    """How far colours of copies may be `apart` (h, w, 3), in grey levels of the channel that differs most.
+
+    What compression and scaling change differs from block to block, so it grows with the usual step between neighbours;
+    where little does, as in a drawing, another colour shows in a few grey levels.
+    """
+    steps = [np.abs(np.diff(apart, axis=axis)).max(axis=2).ravel() for axis in (0, 1)]
+    low, high = _OTHER_COLOUR
+    return float(min(high, low + _OTHER_PER_STEP * np.median(np.concatenate(steps))))
 
 
 def _detail(grey: np.ndarray, side: int) -> np.ndarray:
@@ -203,7 +216,7 @@ def _step(a: np.ndarray, b: np.ndarray, own: tuple[float, ...], other: tuple[flo
     slopes = np.stack([right * (1 - u), down * (1 - v), right * u, down * v, a, np.ones_like(a)]).reshape(6, -1)
     apart = (b - a).ravel()
     if by_most:  # what no small move explains is left out
-        kept = _smallest(np.abs(apart - np.median(apart)) / (slope + np.float32(_NOISE)))
+        kept = _smallest(np.abs(apart - np.median(apart)) / (slope + np.float32(_FLAT)))
         slopes, apart = slopes[:, kept], apart[kept]
     normal = (slopes @ slopes.T).astype(np.float64)
     normal[np.diag_indices(6)] = normal[np.diag_indices(6)] * 1.001 + 1e-3

@@ -9,6 +9,7 @@ import numpy as np
 
 from cleaner.config import RunOptions, ScanSettings
 from cleaner.dataset.kept_looks import KeptLooks
+from cleaner.dataset.near_features import NUM_COLOURS, NUM_TURNS
 from cleaner.dataset.store import ArrayStore, digest_of
 from cleaner.dataset.workspace import Workspace
 from cleaner.engine.engine import open_engine
@@ -24,7 +25,7 @@ MOST_CANDIDATES = 8
 BATCH_PAIRS = 128
 """The most pairs in one task: what a worker loses if it is killed."""
 _FEWEST_TASKS, _FEWEST_PAIRS = 16, 16  # fewer pairs a task where there are few, so that workers share them
-LOOK_VERSION = 2
+LOOK_VERSION = 3
 """Raise it whenever `compare` gives different results, so that older ones are not reused."""
 _WHOLE = (0.0, 0.0, 1.0, 1.0)
 
@@ -83,7 +84,8 @@ def propose_pairs(pictures: Pictures, radius: int) -> list[Pair]:
     for i, j, *frame in match_keypoints(looks.points, owner, pictures.aspect, MOST_CANDIDATES).tolist():
         left, top, right, bottom = frame
         proposed[int(i), int(j)] = Placing(0, (left, top, right, bottom))
-    for i, j, turn in find_near_pairs(looks.hashes, radius, MOST_CANDIDATES).tolist():
+    hashes, colours = looks.hashes[:, :NUM_TURNS], looks.hashes[:, NUM_TURNS, :NUM_COLOURS]
+    for i, j, turn in find_near_pairs(hashes, radius, MOST_CANDIDATES, colours).tolist():
         if turn or (i, j) not in proposed:  # keypoints know the frame better
             proposed[i, j] = Placing(turn, _WHOLE)
     return [(i, j, placing) for (i, j), placing in sorted(proposed.items(), key=lambda item: item[0])]

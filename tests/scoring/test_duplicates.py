@@ -99,6 +99,30 @@ def test_a_quarter_turn_is_told_from_its_opposite() -> None:
     assert found(hashes, 10) == [(1, 4, 6), (2, 5, 7)]
 
 
+def test_a_picture_that_is_alike_however_turned_takes_one_place() -> None:
+    rng = np.random.default_rng(1)
+    hashes = np.repeat(rng.integers(0, 256, (1, 1, 16), dtype=np.uint8), 7, axis=1)  # all turns alike
+    hashes = np.repeat(hashes, 5, axis=0)
+    hashes[4, 1:] ^= rng.integers(0, 256, (6, 16), dtype=np.uint8)
+    assert [(i, j) for i, j, _ in found(hashes, 8, 4) if j == 4] == [(0, 4), (1, 4), (2, 4), (3, 4)]
+    assert len(found(hashes, 8, 4)) == 10
+
+
+@pytest.mark.parametrize("num", [30, 2_000])
+def test_of_many_alike_those_of_like_colours_are_kept(num: int) -> None:
+    rng = np.random.default_rng(2)
+    hashes = np.packbits(rng.random((num, 1, 128)) < 0.01, axis=2)  # one layout
+    colours = rng.integers(0, 256, (num, 6), dtype=np.uint8)
+    copies = rng.choice(num // 2, 10, replace=False)
+    hashes = np.concatenate([hashes, hashes[copies]])
+    colours = np.concatenate(
+        [colours, np.clip(colours[copies], 1, 254) + rng.integers(-1, 2, (10, 6)).astype(np.uint8)]
+    )
+    pairs = {(int(i), int(j)) for i, j, _ in find_near_pairs(hashes, 10, 2, colours)}
+    assert {(int(i), num + k) for k, i in enumerate(copies)} <= pairs
+    assert {(int(i), num + k) for k, i in enumerate(copies)} - {(i, j) for i, j, _ in found(hashes, 10, 2)}
+
+
 def test_no_pictures() -> None:
     assert find_near_pairs(np.empty((0, 7, 16), dtype=np.uint8), 16, 8).shape == (0, 3)
     assert find_near_pairs(np.empty((1, 7, 16), dtype=np.uint8), 16, 8).shape == (0, 3)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageEnhance
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 from cleaner.scoring.second_look import compare
 from tests.support.alike import chest, cut, jpeg, photo, product
@@ -17,7 +17,7 @@ WHOLE = np.array([0.0, 0.0, 1.0, 1.0])
 def marked(image: Image.Image) -> Image.Image:
     image = image.copy()
     width, height = image.size
-    ImageDraw.Draw(image).rectangle((0.55 * width, 0.88 * height, 0.85 * width, 0.96 * height), fill=(255, 255, 255))
+    ImageDraw.Draw(image).rectangle((0.55 * width, 0.88 * height, 0.8 * width, 0.96 * height), fill=(255, 255, 255))
     return image
 
 
@@ -54,6 +54,37 @@ def test_alike_pictures_are_no_copies() -> None:
 def test_another_colour_is_another_thing() -> None:
     assert not compare(product((170, 60, 40)), product((40, 60, 170)), WHOLE).is_copy
     assert not compare(product((90, 90, 90)), product((125, 90, 80)), WHOLE).is_copy
+
+
+def badge(sign: int) -> Image.Image:
+    """One badge for all, with a star of its own."""
+    page = Image.new("RGB", (220, 220), (236, 239, 241))
+    draw, rng = ImageDraw.Draw(page), np.random.default_rng(sign)
+    draw.rounded_rectangle((35, 35, 185, 185), 30, fill=(21, 101, 192))
+    (x, y), angles = rng.uniform(85, 135, 2), np.linspace(0, 2 * np.pi, 11)[:10] + rng.uniform(0, 1)
+    reach = np.where(np.arange(10) % 2, 12, 34)
+    corners = [(x + r * np.cos(a), y + r * np.sin(a)) for a, r in zip(angles, reach, strict=True)]
+    draw.polygon(corners, fill="white")
+    return page.filter(ImageFilter.GaussianBlur(0.6))
+
+
+def test_another_sign_on_the_same_badge_is_another_thing() -> None:
+    for sign in range(0, 12, 2):
+        assert not compare(badge(sign), badge(sign + 1), WHOLE).is_copy
+        assert compare(badge(sign), jpeg(badge(sign), 50), WHOLE).is_copy
+
+
+@pytest.mark.parametrize("colour", [(170, 74, 40), (158, 60, 52), (170, 60, 54)])
+def test_a_little_other_colour_is_another_thing_on_white(colour: tuple[int, int, int]) -> None:
+    assert not compare(product((170, 60, 40)), product(colour), WHOLE).is_copy
+    for quality in (40, 60, 85):
+        assert compare(product((170, 60, 40)), jpeg(product((170, 60, 40)), quality), WHOLE).is_copy
+
+
+def test_compression_may_change_the_colours_of_a_busy_picture_as_much() -> None:
+    image = photo(8, 64, 48)
+    for quality in (40, 55):
+        assert compare(image, jpeg(image, quality), WHOLE).is_copy
 
 
 def test_the_frame_of_a_part_is_found() -> None:

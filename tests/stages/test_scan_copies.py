@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -73,6 +74,22 @@ def test_different_things_in_one_layout_stay_apart(tmp_path: Path, work: Path) -
     save(root / "a/copy.jpg", product(colours[2]).resize((150, 150)), quality=85)
     rows, _ = scan(root, work)
     assert sorted(rows.index[rows["duplicate_group"] >= 0]) == ["a/2.jpg", "a/copy.jpg"]
+
+
+def test_the_copy_is_found_among_many_of_one_layout(tmp_path: Path, work: Path) -> None:
+    root = tmp_path / "images"
+    colours = np.random.default_rng(0).integers(0, 230, (24, 3))
+    for i, colour in enumerate(colours.tolist()):
+        save(root / f"a/{i:02d}.png", product(tuple(colour)))
+    for i in (3, 11, 20):
+        save(root / f"b/{i:02d}.jpg", product(tuple(colours[i].tolist())).transpose(T.FLIP_LEFT_RIGHT), quality=75)
+    rows, _ = scan(root, work)
+    groups = rows[rows["duplicate_group"] >= 0].groupby("duplicate_group").groups.values()
+    assert [list(names) for names in groups] == [
+        ["a/03.png", "b/03.jpg"],
+        ["a/11.png", "b/11.jpg"],
+        ["a/20.png", "b/20.jpg"],
+    ]
 
 
 def test_drop_near_keeps_the_best_of_each_group(tmp_path: Path, work: Path) -> None:
