@@ -1,21 +1,25 @@
-"""Speed against peers: one table of ratios.
+"""Speed against peers, each side at its best: one table of ratios, one of how each side was run.
 
-    OMP_NUM_THREADS=2 python benchmarks/speed.py DATA [--only embed1 embed2 embed network scan duplicates labels]
-        [--images DIR] [--photos 600] [--repeats 5] [--work DIR]
+    python benchmarks/speed.py DATA [--only scan labels …] [--images DIR] [--photos 600] [--repeats 5] [--work DIR]
 
-DATA is the folder with the packs (../shared/data). Each side of a comparison has a process of its own, set up and
-warmed before anything is timed; then they take turns, `--repeats` times, and medians are compared. `cpu` is the ratio
-of core seconds, which other work on the machine disturbs less. Unless `--images` names a folder with class folders,
-the photos are pictures of tiny50 enlarged to 533 x 400 as JPEG of quality 90: their files are smaller than real ones.
+DATA is the folder with the packs (../shared/data). Each side has a process of its own. How it runs fastest (threads of
+arithmetic, the BLAS library's kernel, processes, and what else it can be told) is found beforehand on a small part of
+the work, each candidate in a fresh process with the environment set before anything is loaded. Then both sides, warmed,
+take turns, `--repeats` times; the median of the ratios is shown with the lowest and highest, and `cpu`, the ratio of
+core seconds, which other work on the machine disturbs less. Unless `--images` names a folder with class folders, the
+photos are pictures of tiny50 enlarged to 533 x 400 as JPEG of quality 90: their files are smaller than real ones.
 
-  embed1      files to cache at 224 px, one view of each image (`--views 1`), against a plain timm loop in fp32
-  embed2      the same, the product's default: two views of each image, on both sides
-  embed       two views on our side, one on theirs
-  network     one batch of 64 through the network at 224 px against OpenVINO in bf16 (fp32 where the chip has no bf16)
-  scan        the stage with all its checks against cleanvision's find_issues, with as many processes as serve it best
+For each sight, `small` (--backbone embedded-small) and `default`, with the product's own sizes and views:
+
+  embed-…    files to cache, style with it, against a plain timm loop in fp32 of the same networks
+  files-…    the same against OpenVINO's networks alone, which read no file
+  network-…  our networks alone against OpenVINO's
+
+  scan        the stage with all its checks against cleanvision's find_issues
   duplicates  the same stage against imagededup's perceptual hash and search alone
-  labels      cached embeddings: rule auto and the recipe's fine pass, all their rounds, 5 folds, against sklearn's
-              cross_val_predict(LogisticRegression) and cleanlab's find_label_issues, three runs; F1 of wrong labels too
+  labels      50,000 cached embeddings: rule auto and the recipe's fine pass, all their rounds, 5 folds, against
+              sklearn's cross_val_predict(LogisticRegression) and cleanlab's find_label_issues, one cross-training;
+              F1 of wrong labels beside it. CIFAR-10N random1 if --embeddings holds it, else synthetic rows
 """
 
 from __future__ import annotations
@@ -25,30 +29,82 @@ import contextlib
 import io
 import multiprocessing
 import os
-import tempfile
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import pandas as pd
-import torch
+import speed_sides
 from PIL import Image
-from scores import precision_recall_f1
 
-SIZE_PX = 224
-BATCH = 64
-NUM_LABELLED, NUM_DIMS, NUM_CLASSES = 50_000, 1280, 10
-THREADS = int(os.environ.get("OMP_NUM_THREADS", "2"))
-Side = Callable[[], dict[str, float]]
-"""One timed run; what it returns is shown beside the times."""
+BRIEF = {"photos": 128, "rows": 10_000}
+"""How much of the work tells which way of running a side is its fastest."""
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+LEFT_OUT = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OMP_WAIT_POLICY", "OMP_PROC_BIND", "KMP_AFFINITY")
+"""Variables that no side shall inherit."""
+Options = dict[str, Any]
+"""`threads` and `kernel` (OPENBLAS_CORETYPE; "": the library chooses) make the environment, the rest is the side's."""
+
+CORES = ({"threads": 2}, {"threads": 1})
+KERNELS = tuple({"kernel": name} for name in ("", "Haswell", "SkylakeX"))
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side: a function of speed_sides, and in turn what is chosen about how it runs."""
+
+    name: str
+    choices: tuple[tuple[Options, ...], ...] = (CORES,)
+    fixed: Options = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A comparison: both sides, and what they work on, photos or rows."""
+
+    ours: Side
+    theirs: Side
+    source: str = "photos"
+
+
+OUR_SCAN = Side("our_scan", ((*({"workers": n} for n in (2, 1)),),))
+LOADERS = ({"workers": 2}, {"workers": 1})
+HINTS = tuple({"hint": hint, "batch": batch} for hint in ("LATENCY", "THROUGHPUT") for batch in (64, 16))
+JOBS = ({"threads": 2, "jobs": 1}, {"threads": 1, "jobs": 1}, {"threads": 1, "jobs": 2})
+PROCESSES = tuple({"workers": n} for n in (2, 1, 4))
+
+
+def sight_parts(short: str, sight: str) -> dict[str, Part]:
+    own = {"sight": sight}
+    ours, openvino = Side("our_embedding", fixed=own), Side("openvino_network", (HINTS, CORES), own)
+    return {
+        f"embed-{short}": Part(ours, Side("timm_loop", (LOADERS, CORES), own)),
+        f"files-{short}": Part(ours, openvino),
+        f"network-{short}": Part(Side("our_network", fixed=own), openvino),
+    }
+
+
+PARTS = {
+    **sight_parts("small", "embedded-small"),
+    **sight_parts("default", "embedded"),
+    "scan": Part(OUR_SCAN, Side("cleanvision_scan", (PROCESSES, CORES))),
+    "duplicates": Part(OUR_SCAN, Side("imagededup_hash", (PROCESSES,))),
+    "labels": Part(
+        Side("our_labels"),
+        Side("sklearn_and_cleanlab", (KERNELS, JOBS, ({"standardise": True}, {"standardise": False}))),
+        "rows",
+    ),
+}
 
 
 def main() -> None:
+    """Command line entry."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
@@ -58,13 +114,30 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("/tmp/cleaner-speed"))
     parser.add_argument("--embeddings", type=Path, default=Path("/tmp/cleaner-label-decisions/cifar10n.npz"))
     args = parser.parse_args()
-    images = args.images or make_photos(args.data, args.photos, args.work / f"photos-{args.photos}")
-    rows = []
+    print(processor(), flush=True)
+    best: dict[str, Options] = {}
+    rows: list[Options] = []
     for name in args.only:
-        ours, theirs, repeats = PARTS[name]
-        source = (str(args.data), str(args.embeddings)) if name == "labels" else (str(images),)
-        rows.append({"part": name} | compare(ours, theirs, source, repeats or args.repeats))
+        part = PARTS[name]
+        brief, whole = sources_of(part, args)
+        for side in (part.ours, part.theirs):
+            if (key := key_of(side, whole)) not in best:
+                best[key] = fastest(side, brief)
+        rows.append({"part": name} | compare(part, best, whole, args.repeats))
         print(pd.DataFrame(rows).to_string(index=False, float_format="%.3g", na_rep=""), flush=True)
+    for key, options in best.items():
+        print(f"{key}: {options}")
+
+
+def sources_of(part: Part, args: argparse.Namespace) -> tuple[str, str]:
+    """What a trial works on, and the whole."""
+    if part.source == "rows":
+        nums = (BRIEF["rows"], speed_sides.NUM_LABELLED)
+        brief, whole = (speed_sides.write_labelled(args.data, args.embeddings, n, args.work) for n in nums)
+    else:
+        brief = make_photos(args.data, BRIEF["photos"], args.work / f"photos-{BRIEF['photos']}")
+        whole = args.images or make_photos(args.data, args.photos, args.work / f"photos-{args.photos}")
+    return str(brief), str(whole)
 
 
 def make_photos(data: Path, num: int, folder: Path) -> Path:
@@ -81,38 +154,68 @@ def make_photos(data: Path, num: int, folder: Path) -> Path:
     return folder / "images"
 
 
-def compare(ours: str, theirs: str, source: tuple[str, ...], repeats: int) -> dict[str, object]:
+def key_of(side: Side, source: str) -> str:
+    return " ".join([side.name, *map(str, side.fixed.values()), Path(source).parent.name])
+
+
+def fastest(side: Side, source: str) -> Options:
+    """The options under which a side is fastest on a part of the work; chosen in turn, the others kept."""
+    options: Options = {"threads": 2, "kernel": ""} | {k: v for group in side.choices for k, v in group[0].items()}
+    tried: dict[str, float] = {}
+    for group in side.choices:
+        for choice in group:
+            candidate = options | choice
+            if str(candidate) not in tried:
+                with worker(side, source, candidate) as run:
+                    tried[str(candidate)] = min(run()["seconds"] for _ in range(2))
+                print(f"  {side.name} {candidate}: {tried[str(candidate)]:.2f} s", file=sys.stderr, flush=True)
+        options |= min(group, key=lambda choice: tried[str(options | choice)])
+    return options
+
+
+def compare(part: Part, best: dict[str, Options], source: str, repeats: int) -> Options:
     """Medians of runs that take turns."""
-    with worker(ours, source) as run_ours, worker(theirs, source) as run_theirs:
+    sides = (part.ours, part.theirs)
+    with (
+        worker(sides[0], source, best[key_of(sides[0], source)]) as run_ours,
+        worker(sides[1], source, best[key_of(sides[1], source)]) as run_theirs,
+    ):
         pairs = [(run_ours(), run_theirs()) for _ in range(repeats)]
-    sides = [pd.DataFrame(list(side)) for side in zip(*pairs, strict=True)]
-    mine, other = (side.median() for side in sides)
-    ratios = sides[1]["seconds"] / sides[0]["seconds"]
+    kernels = [[run.pop("kernels") for run in side][-1] for side in zip(*pairs, strict=True)]
+    for side, found in zip(sides, kernels, strict=True):
+        best[key_of(side, source)]["libraries"] = found
+    mine, other = (pd.DataFrame(list(side)) for side in zip(*pairs, strict=True))
+    each = [side[["seconds", "core_seconds"]].div(side["num"], axis=0) for side in (mine, other)]
+    ratios = each[1]["seconds"] / each[0]["seconds"]
     row = {
-        "ours_s": mine["seconds"],
-        "theirs_s": other["seconds"],
+        "ours_s": mine["seconds"].median(),
+        "theirs_s": other["seconds"].median(),
+        "ours_per_s": (mine["num"] / mine["seconds"]).median(),
+        "theirs_per_s": (other["num"] / other["seconds"]).median(),
         "ratio": float(ratios.median()),
         "lowest": ratios.min(),
         "highest": ratios.max(),
-        "cpu": other["core_seconds"] / mine["core_seconds"],
+        "cpu": each[1]["core_seconds"].median() / each[0]["core_seconds"].median(),
         "runs": repeats,
     }
-    for name in mine.index.difference(["seconds", "core_seconds"]):
-        row |= {name: mine[name], f"theirs_{name}": other[name]}
-    return row
+    shown = {"": mine, "theirs_": other}
+    usual = ["seconds", "core_seconds", "num"]
+    return row | {f"{who}{n}": side[n].median() for who, side in shown.items() for n in side.columns.difference(usual)}
 
 
 @contextmanager
-def worker(name: str, source: tuple[str, ...]) -> Iterator[Side]:
+def worker(side: Side, source: str, options: Options) -> Iterator[Callable[[], Options]]:
     """A process that has prepared a side; calling what comes out runs it once, times included."""
     context = multiprocessing.get_context("spawn")
     near, far = context.Pipe()
-    process = context.Process(target=serve, args=(far, name, source))
-    process.start()
+    own = {k: v for k, v in options.items() if k not in ("threads", "kernel", "libraries")} | side.fixed
+    process = context.Process(target=serve, args=(far, side.name, source, own))
+    with environment(options):
+        process.start()
     far.close()
     near.recv()
 
-    def run() -> dict[str, float]:
+    def run() -> Options:
         near.send("run")
         return near.recv()  # type: ignore[no-any-return]
 
@@ -123,20 +226,34 @@ def worker(name: str, source: tuple[str, ...]) -> Iterator[Side]:
         process.join()
 
 
-def serve(connection: Connection, name: str, source: tuple[str, ...]) -> None:
+@contextmanager
+def environment(options: Options) -> Iterator[None]:
+    """What a process that starts in this block inherits."""
+    before = os.environ.copy()
+    for name in LEFT_OUT:
+        os.environ.pop(name, None)
+    os.environ |= dict.fromkeys(THREADS, str(options["threads"]))
+    if options["kernel"]:
+        os.environ["OPENBLAS_CORETYPE"] = options["kernel"]
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def serve(connection: Connection, name: str, source: str, options: Options) -> None:
     """The worker's loop."""
     warnings.simplefilter("ignore")
     os.environ["TQDM_DISABLE"] = "1"
     multiprocessing.set_start_method("fork", force=True)  # Linux' own, for the pools of peers; spawning costs seconds
-
-    torch.set_num_threads(THREADS)
-    side: Side = SIDES[name](*source)
+    run: speed_sides.Run = getattr(speed_sides, name)(source, **options)
     connection.send("ready")
     while connection.recv() == "run":
         before, cores = time.monotonic(), core_seconds()
-        notes = side()
+        notes = run()
         took = {"seconds": time.monotonic() - before, "core_seconds": core_seconds() - cores}
-        connection.send(took | notes)
+        connection.send(took | notes | {"kernels": libraries()})
 
 
 def core_seconds() -> float:
@@ -155,287 +272,28 @@ def core_seconds() -> float:
     return total / os.sysconf("SC_CLK_TCK")
 
 
-def our_embedding(images: str, views: Literal[1, 2] = 2) -> Side:
-    from cleaner.config import EmbeddingSettings
-    from cleaner.dataset.store import sha256_file
-    from cleaner.modeling.backbones import load_backbone
-    from cleaner.modeling.embeddings import compute_embeddings
-    from cleaner.progress import Silent
+def libraries() -> str:
+    """The arithmetic libraries that this process has loaded, with their kernels and threads."""
+    from threadpoolctl import threadpool_info
 
-    paths = sorted(Path(images).rglob("*.jpg"))
-    ids = [sha256_file(p) for p in paths]
-    backbone = load_backbone(EmbeddingSettings(backbone="embedded-small", image_size=SIZE_PX, views=views), "cpu")
+    found = [f"{i['internal_api']} {i.get('architecture') or ''} x{i['num_threads']}" for i in threadpool_info()]
+    if "torch" in sys.modules:
+        import torch
 
-    def run(num: int = len(paths)) -> dict[str, float]:
-        with tempfile.TemporaryDirectory() as cache:
-            before = time.monotonic()
-            compute_embeddings(ids[:num], paths[:num], backbone, Path(cache), workers=THREADS, progress=Silent())
-            return {"per_second": num / (time.monotonic() - before)}
-
-    run(BATCH)
-    return run
+        found.append(f"torch {torch.backends.cpu.get_cpu_capability()} x{torch.get_num_threads()}")
+    return ", ".join(sorted({" ".join(words.split()) for words in found}))
 
 
-def timm_loop(images: str, views: int = 1) -> Side:
-    import timm
-    from torch.utils.data import DataLoader, Dataset
-
-    from cleaner.config import EmbeddingSettings
-    from cleaner.modeling.backbones import load_backbone
-
-    paths = sorted(Path(images).rglob("*.jpg"))
-    transform = timm.data.create_transform(
-        input_size=(3, SIZE_PX, SIZE_PX), mean=(127 / 255,) * 3, std=(128 / 255,) * 3, interpolation="bicubic"
+def processor() -> str:
+    """This machine's processor, as far as the system tells."""
+    lines = dict(
+        line.split(":", 1) for line in Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines() if ":" in line
     )
-    with no_mallopt():
-        network = load_backbone(EmbeddingSettings(backbone="embedded-small", precision="fp32"), "cpu").network
-    network = network.to(memory_format=torch.contiguous_format)
+    fields = {name.strip(): value.strip() for name, value in lines.items()}
+    flags = [f for f in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f in fields.get("flags", "").split()]
+    family = f"family {fields.get('cpu family')} model {fields.get('model')}"
+    return f"{fields.get('model name', '?')} ({family}; {', '.join(flags)}), {os.cpu_count()} cores"
 
-    class Photos(Dataset):  # type: ignore[type-arg]
-        def __init__(self, num: int) -> None:
-            self.num = num
-
-        def __len__(self) -> int:
-            return self.num
-
-        def __getitem__(self, number: int) -> Any:
-            return transform(Image.open(paths[number]).convert("RGB"))
-
-    def run(num: int = len(paths)) -> dict[str, float]:
-        before = time.monotonic()
-        found = []
-        with torch.inference_mode(), tempfile.TemporaryDirectory() as cache:
-            for x in DataLoader(Photos(num), BATCH, num_workers=THREADS):
-                found += [network(v) for v in (x, x.flip(3))[:views]]
-            np.save(Path(cache) / "embeddings.npy", torch.cat(found).numpy())
-        return {"per_second": num / (time.monotonic() - before)}
-
-    run(BATCH)
-    return run
-
-
-@contextmanager
-def no_mallopt() -> Iterator[None]:
-    """The peer shall not profit from our keeping freed memory."""
-    from cleaner.modeling import backbones
-
-    ours, backbones.keep_freed_memory = backbones.keep_freed_memory, lambda num_bytes: None
-    try:
-        yield
-    finally:
-        backbones.keep_freed_memory = ours
-
-
-def our_network(images: str) -> Side:
-    from cleaner.config import EmbeddingSettings
-    from cleaner.modeling.backbones import load_backbone
-
-    backbone = load_backbone(EmbeddingSettings(backbone="embedded-small", image_size=SIZE_PX), "cpu")
-    x = torch.from_numpy(one_batch()).contiguous(memory_format=torch.channels_last)
-
-    def run() -> dict[str, float]:
-        before = time.monotonic()
-        with torch.inference_mode():
-            for _ in range(4):
-                backbone._forward(x)
-        return {"per_second": 4 * BATCH / (time.monotonic() - before)}
-
-    run()
-    return run
-
-
-def openvino_network(images: str) -> Side:
-    import openvino
-
-    from cleaner.config import EmbeddingSettings
-    from cleaner.modeling.backbones import load_backbone
-
-    with no_mallopt():
-        backbone = load_backbone(EmbeddingSettings(backbone="embedded-small", image_size=SIZE_PX), "cpu")
-    x = one_batch()
-    converted = openvino.convert_model(backbone.network, example_input=torch.from_numpy(x), input=[list(x.shape)])
-    options = {
-        "INFERENCE_PRECISION_HINT": "bf16" if backbone.precision == "bf16" else "f32",
-        "INFERENCE_NUM_THREADS": THREADS,
-        "PERFORMANCE_HINT": "LATENCY",
-    }
-    request = openvino.Core().compile_model(converted, "CPU", options).create_infer_request()
-
-    def run() -> dict[str, float]:
-        before = time.monotonic()
-        for _ in range(4):
-            request.infer([x])
-        return {"per_second": 4 * BATCH / (time.monotonic() - before)}
-
-    run()
-    return run
-
-
-def one_batch() -> np.ndarray:
-    """(64, 3, 224, 224) float32 noise."""
-    return np.random.default_rng(0).normal(size=(BATCH, 3, SIZE_PX, SIZE_PX)).astype(np.float32)
-
-
-def our_scan(images: str) -> Side:
-    from cleaner.config import RunOptions, ScanSettings
-    from cleaner.dataset.workspace import Workspace
-    from cleaner.stages.scan import run_scan
-
-    num = sum(1 for p in Path(images).rglob("*") if p.is_file())
-
-    def run() -> dict[str, float]:
-        with tempfile.TemporaryDirectory() as folder:
-            before = time.monotonic()
-            run_scan(Workspace(Path(folder)), Path(images), ScanSettings(), RunOptions(workers=THREADS))
-            return {"per_second": num / (time.monotonic() - before), "processes": THREADS}
-
-    run()
-    return run
-
-
-def cleanvision_scan(images: str) -> Side:
-    from cleanvision import Imagelab
-
-    def look(num_jobs: int, **source: Any) -> float:
-        before = time.monotonic()
-        with redirect_stdout(io.StringIO()):
-            lab = Imagelab(**source)
-            lab.find_issues(n_jobs=num_jobs, verbose=False)
-        return len(lab.issues) / (time.monotonic() - before)
-
-    # at its best: few files a process tell which number of them that is
-    some = [str(p) for p in sorted(Path(images).rglob("*.jpg"))[:200]]
-    rates = {num: max(look(num, filepaths=some) for _ in range(2)) for num in sorted({1, THREADS, 2 * THREADS})}
-    jobs = max(rates, key=lambda num: rates[num])
-
-    def run() -> dict[str, float]:
-        return {"per_second": look(jobs, data_path=images), "processes": jobs}
-
-    run()
-    return run
-
-
-def imagededup_hash(images: str) -> Side:
-    from imagededup.methods import PHash
-
-    def run() -> dict[str, float]:
-        before = time.monotonic()
-        hasher = PHash(verbose=False)
-        hashes = hasher.encode_images(images, recursive=True, num_enc_workers=THREADS)
-        hasher.find_duplicates(encoding_map=hashes, num_dist_workers=THREADS)
-        return {"per_second": len(hashes) / (time.monotonic() - before), "processes": THREADS}
-
-    run()
-    return run
-
-
-def our_labels(data: str, embeddings: str) -> Side:
-    from cleaner.config import LabelsSettings
-    from cleaner.dataset.store import ArrayStore
-    from cleaner.freed_memory import keep_freed_memory
-    from cleaner.modeling.backbones import KEPT_BYTES, resolve_precision
-    from cleaner.modeling.embeddings import Embeddings
-    from cleaner.modeling.probe import ProbeLearner
-    from cleaner.progress import Silent
-    from cleaner.scoring.groups import assign_folds
-    from cleaner.stages.labels.fits import LabelSet, StoredFits
-    from cleaner.stages.labels.issue_estimate import estimate_issues
-    from cleaner.stages.labels.passes import run_pass
-
-    keep_freed_memory(KEPT_BYTES)  # as load_backbone does in the stage
-    precision = resolve_precision("auto", torch.device("cpu"))
-    plain, mirrored, given, right = labelled(Path(data), Path(embeddings))
-    rows = np.arange(len(given))
-    fold = assign_folds(rows, given, 5, np.random.default_rng(0))
-    everyone = np.ones(len(rows), bool)
-    labels = LabelSet(given, fold, rows, everyone, np.full(len(rows), -1), NUM_CLASSES, "speed")
-
-    def run() -> dict[str, float]:
-        with tempfile.TemporaryDirectory() as folder:
-            learner = ProbeLearner(Embeddings(plain, mirrored), NUM_CLASSES, precision)
-            fits = StoredFits(labels, learner, 0, ArrayStore(Path(folder)), Silent())
-            fine = run_pass(fits, rows, top_k=1, max_rounds=LabelsSettings().max_rounds)
-            zero, _ = fits.cross_train_as_given(rows, "rule")
-            estimate = estimate_issues(fits, zero)
-        return {
-            "f1": precision_recall_f1(estimate.flagged, given != right)[2],
-            "recipe_f1": precision_recall_f1(~fine.positive, given != right)[2],
-            "rounds": len(fine.rounds) + len(estimate.rounds) - 1,
-        }
-
-    return run
-
-
-def sklearn_and_cleanlab(data: str, embeddings: str) -> Side:
-    from cleanlab.filter import find_label_issues
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import cross_val_predict
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    plain, _, given, right = labelled(Path(data), Path(embeddings))
-
-    def run() -> dict[str, float]:
-        head = make_pipeline(StandardScaler(), LogisticRegression())
-        probs = cross_val_predict(head, plain.astype(np.float32), given, cv=5, method="predict_proba")
-        found = find_label_issues(given, probs, n_jobs=THREADS)
-        return {"f1": precision_recall_f1(found, given != right)[2], "recipe_f1": float("nan"), "rounds": 1}
-
-    return run
-
-
-def labelled(data: Path, embeddings: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Both views (N, D) float16, given and right classes: CIFAR-10N random1, or synthetic where nobody embedded it."""
-    if embeddings.exists():
-        frame = pd.read_parquet(data / "cifar10n.parquet", columns=["split", "random1", "clean"])
-        train = (frame["split"] == "train").to_numpy()
-        arrays = np.load(embeddings)
-        classes, right = np.unique(frame.loc[train, "clean"].to_numpy(object), return_inverse=True)
-        given = np.searchsorted(classes, frame.loc[train, "random1"].to_numpy(object))
-        return arrays["plain"][train], arrays["mirrored"][train], given, right
-    rng = np.random.default_rng(0)
-    right = rng.integers(0, NUM_CLASSES, NUM_LABELLED)
-    given = np.where(rng.random(NUM_LABELLED) < 0.2, rng.integers(0, NUM_CLASSES, NUM_LABELLED), right)
-    centres = 0.12 * rng.normal(size=(NUM_CLASSES, NUM_DIMS)).astype(np.float32)
-    base = centres[right] + rng.normal(size=(NUM_LABELLED, NUM_DIMS), scale=1.0).astype(np.float32)
-    views = [np.maximum(base + 0.5 * rng.normal(size=base.shape).astype(np.float32), 0) for _ in range(2)]
-    return views[0].astype(np.float16), views[1].astype(np.float16), given, right
-
-
-def our_embedding_of_one_view(images: str) -> Side:
-    return our_embedding(images, views=1)
-
-
-def timm_loop_of_two_views(images: str) -> Side:
-    return timm_loop(images, views=2)
-
-
-SIDES: dict[str, Callable[..., Side]] = {
-    f.__name__: f
-    for f in (
-        our_embedding,
-        our_embedding_of_one_view,
-        timm_loop,
-        timm_loop_of_two_views,
-        our_network,
-        openvino_network,
-        our_scan,
-        cleanvision_scan,
-        imagededup_hash,
-        our_labels,
-        sklearn_and_cleanlab,
-    )
-}
-PARTS = {
-    "embed1": ("our_embedding_of_one_view", "timm_loop", 0),
-    "embed2": ("our_embedding", "timm_loop_of_two_views", 0),
-    "embed": ("our_embedding", "timm_loop", 0),
-    "network": ("our_network", "openvino_network", 0),
-    "scan": ("our_scan", "cleanvision_scan", 0),
-    "duplicates": ("our_scan", "imagededup_hash", 0),
-    "labels": ("our_labels", "sklearn_and_cleanlab", 3),
-}
-"""Ours, theirs, and how often they run where that is not for the caller to say."""
 
 if __name__ == "__main__":
     main()

@@ -14,7 +14,7 @@ _RIDGE = 0.2
 """Penalty as a share of the number of training rows; 3,000 for 15,000 rows did well (docs/experiments.md)."""
 _CHUNK = 2048
 _NUM_NEIGHBOURS = 10
-_MAX_REFERENCES = 10_000
+MAX_REFERENCES = 10_000
 """Neighbours are looked for among this many images at most, evenly spaced: the time grows with images x references."""
 
 
@@ -145,7 +145,7 @@ def compute_neighbour_agreement(features: MeanViewFeatures, targets: np.ndarray,
 
 def _references(targets: np.ndarray) -> np.ndarray:
     labelled = np.flatnonzero(targets >= 0)
-    spaced = np.linspace(0, len(labelled) - 1, min(len(labelled), _MAX_REFERENCES)).astype(np.int64)
+    spaced = np.linspace(0, len(labelled) - 1, min(len(labelled), MAX_REFERENCES)).astype(np.int64)
     return labelled[spaced]
 
 

@@ -184,11 +184,16 @@ def hellinger(x: torch.Tensor) -> torch.Tensor:
     return x.abs().clamp_min_(_TINY).rsqrt_().mul_(x)
 
 
+def num_directions(num_rows: int, dim: int) -> int:
+    """How many principal directions of `dim` channels heads learn from where there are `num_rows` images."""
+    return min(dim, max(num_rows // _ROWS_A_DIRECTION, _NUM_DIRECTIONS[0]), _NUM_DIRECTIONS[1])
+
+
 def _find_directions(standardised: Standardised) -> torch.Tensor:
     """Principal directions (D, d) float32, the widest first, scaled so that squared features sum to 640 on average."""
     num, dim = standardised.num_rows, standardised.dim
     rows = np.linspace(0, num - 1, min(num, _SAMPLE_ROWS)).astype(np.int64)
-    kept = min(dim, max(num // _ROWS_A_DIRECTION, _NUM_DIRECTIONS[0]), _NUM_DIRECTIONS[1])
+    kept = num_directions(num, dim)
     variances, vectors = (_directions_of_few if len(rows) < dim else _directions_of_many)(standardised, rows, kept)
     scale = (variances.sum() / _SQUARED_LENGTH).clamp_min(1e-12).sqrt()
     return (vectors.flip(1) / scale).contiguous()

@@ -49,6 +49,26 @@ def test_the_parts_add_up_and_grow_with_the_images(small_images: Path) -> None:
     assert plan.seconds["embedding"] == pytest.approx(256 / plan.embedding_rate, rel=0.01)  # four whole batches
 
 
+def test_many_more_files_like_these(small_images: Path) -> None:
+    """A thousand, and so many that heads are computed in closed form, from one small folder."""
+    few, most = (
+        plan_run(small_images / "images", Config(embedding=SMALL), RunOptions(workers=1), num_files=num)
+        for num in (10**3, 10**9)
+    )
+    assert (few.num_files, most.num_files) == (10**3, 10**9) and few.num_tried < 200
+    for name in ("scan", "embedding", "noise", "labels"):
+        assert few.seconds[name] < most.seconds[name], name
+    assert 1e5 < most.seconds["embedding"] / few.seconds["embedding"] < 1e7, "it grows with the images"
+    assert most.disk_bytes["embeddings"] == pytest.approx(1e6 * few.disk_bytes["embeddings"], rel=0.01)
+    # what does not fit a small part of the memory lies in files
+    assert few.disk_bytes["features"] == 0 < few.memory_bytes["embeddings"]
+    assert most.memory_bytes["embeddings"] == 0 and most.disk_bytes["features"] > 5e12
+    for plan in (few, most):
+        one, ten, hundred = (plan.seconds_on_machines[num] for num in ("1", "10", "100"))
+        assert one == plan.total_s > ten > hundred > 0.99 * plan.seconds["noise"]
+    assert most.seconds_on_machines["100"] - most.seconds["noise"] < 0.05 * most.total_s, "the rest is shared"
+
+
 def test_the_command_writes_nothing_and_says_what_to_do_next(
     small_images: Path, tmp_path: Path, program: Program
 ) -> None:

@@ -1,0 +1,245 @@
+"""Short trials of a run's parts on this machine: what scanning, embedding and the heads take."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cleaner.config import Config, RunOptions
+from cleaner.dataset.found_files import FoundFile
+from cleaner.dataset.images import ImageFacts
+from cleaner.dataset.inspection import Batch, Limits, count_batch, inspect_batch, read_facts, rescue_of
+from cleaner.engine.local import LocalEngine, count_workers
+from cleaner.modeling.backbones import load_backbones, resolve_device, resolve_precision
+from cleaner.modeling.class_evidence import (
+    MAX_REFERENCES,
+    MeanViewFeatures,
+    compute_class_evidence,
+    compute_neighbour_agreement,
+)
+from cleaner.modeling.closed_form import LARGEST_FOR_STEPS, ClosedFormLearner
+from cleaner.modeling.crossval import FoldedRows, cross_train, fit_and_predict
+from cleaner.modeling.embeddings import BATCH_SIZE, Embeddings, compute_embeddings, join_embeddings
+from cleaner.modeling.learner import FitJob
+from cleaner.modeling.probe import ProbeLearner
+from cleaner.modeling.recipes import CLOSED_FORM_RECIPES, PROBE_RECIPES, Recipe
+from cleaner.progress import Silent, Task
+
+_TRIAL_BATCH = 16
+"""Files in one task of the trial scan: so few that all workers are busy and the rate shows."""
+_ROWS_OF_STEPS = 20_480
+"""Rows of the heads' trial, drawn with replacement from the sample's embeddings: from here on heads have all their
+directions."""
+_DRAWS, _VALUES = 30_720, 20_000_000
+"""Draws from those rows in one epoch, and values of logits at most: batches grow with the set up to that size."""
+_ROWS_OF_SUMS = 512, 4096
+"""Two sizes tell what does not grow with the images (a system of all channels is solved) from what does."""
+_ROWS_OF_NEIGHBOURS = 2048
+_ROUNDS_PER_PASS = 8
+"""Of the labels stage: 4 and 5 on sample_data, all 8 on tiny50 with a fifth of its labels wrong."""
+_RULE_ROUNDS = 2.5
+"""Of the rule auto: 1 on sample_data and clean sets, 2 to 4 on tiny50 with wrong labels."""
+_NOISE_ROUNDS_SHARE = 8.0
+"""The rounds of the noise stage take 5 to 8 times as long as its class evidence where 4 to 9 % of images are noise
+(sample_data, tiny50, photos); where none is, they take next to nothing."""
+_NOISE_ROUNDS_IMAGES = 50_000
+"""In larger sets the rounds learn from no more images than in one of this size."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Time of n things: `start_s` once, and `each_s` for each."""
+
+    start_s: float
+    each_s: float
+
+    def time_of(self, num: int) -> float:
+        """Seconds of `num` things; 0 for none."""
+        return self.start_s + self.each_s * num if num else 0.0
+
+
+@dataclass(frozen=True)
+class HeadTimes:
+    """Seconds of the noise and labels stages without embedding."""
+
+    noise_s: float
+    labels_s: float
+    is_shared: bool
+    """Whether a cluster shares the work of labels: heads in closed form."""
+
+
+def try_scan(
+    sample: list[FoundFile], num_files: int, config: Config, options: RunOptions, task: Task
+) -> tuple[Rate, list[ImageFacts], int]:
+    """The scan's rate with as many processes as the run will have, the sample's facts, and bytes stored for each."""
+    workers = min(count_workers(options.workers), -(-num_files // count_batch(num_files)))
+    parts = [tuple(sample[i : i + _TRIAL_BATCH]) for i in range(0, len(sample), _TRIAL_BATCH)]
+    limits = Limits(config.scan.max_pixels, config.scan.file_timeout)
+    tasks = [(str(i), Batch(part, limits)) for i, part in enumerate(parts)]
+    results = LocalEngine(workers).map(inspect_batch, tasks, rescue=rescue_of(limits))
+    begun = time.monotonic()
+    stamps, facts, num_bytes = [begun], [], 0
+    for part, arrays in zip(parts, results, strict=True):
+        stamps.append(time.monotonic())
+        facts += read_facts(arrays)
+        num_bytes += sum(a.nbytes for a in arrays.values())
+        task.advance(len(part))
+    return _rate(stamps, [len(p) for p in parts], workers), facts, num_bytes // len(sample)
+
+
+def try_embedding(
+    readable: list[tuple[str, Path]], config: Config, options: RunOptions, task: Task
+) -> tuple[Rate, Embeddings]:
+    """The embedding's rate, whose start is the loading of the network, and the sample's embeddings."""
+    begun = time.monotonic()
+    backbones = load_backbones(config.embedding, options.device)
+    start_s = time.monotonic() - begun
+    ids, paths = zip(*readable, strict=True)
+    workers, each_s, each = count_workers(options.workers), 0.0, []
+    with tempfile.TemporaryDirectory(prefix="cleaner-plan-") as folder:
+        for backbone in backbones:
+            clock = _Clock(task)
+            begun = time.monotonic()
+            each.append(
+                compute_embeddings(ids, paths, backbone, Path(folder), workers=workers, progress=clock, with_style=True)
+            )
+            # a batch takes the same time whether it is full or not
+            each_s += _rate([begun, *clock.stamps], [BATCH_SIZE] * len(clock.stamps)).each_s
+    return Rate(start_s, each_s), join_embeddings(each)
+
+
+def try_heads(
+    embeddings: Embeddings, num_images: int, num_classes: int, config: Config, rng: np.random.Generator
+) -> HeadTimes:
+    """What heads over `num_images` take: parts of their work over few rows drawn from the sample's embeddings."""
+    is_shared = num_images * num_classes > LARGEST_FOR_STEPS
+    find = _closed_form_s if is_shared else _steps_s
+    cross_s, round_s = find(_Drawn(embeddings, num_classes, config.labels.folds, rng), num_images, config)
+    num_passes = sum(k == 1 or 2 * k < num_classes for k in config.labels.top_k)
+    rule = _RULE_ROUNDS * cross_s if config.labels.rule == "auto" else 0.0
+    labels_s = num_passes * (cross_s + _ROUNDS_PER_PASS * round_s) + rule
+    return HeadTimes(_noise_s(_Drawn(embeddings, num_classes, 5, rng), num_images), labels_s, is_shared)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Rows like those of a run, drawn with replacement."""
+
+    embeddings: Embeddings
+    num_classes: int
+    num_folds: int
+    rng: np.random.Generator
+
+    def draw(self, num: int) -> tuple[Embeddings, np.ndarray, np.ndarray]:
+        """Embeddings of `num` rows, class numbers (num,) and folds (num,)."""
+        some = self.embeddings.take(self.rng.integers(0, len(self.embeddings.plain), num))
+        return some, self.rng.integers(0, self.num_classes, num), np.arange(num) % self.num_folds
+
+    def rate(self, work: Callable[[Embeddings, np.ndarray, np.ndarray], object], num_images: int) -> Rate:
+        """The rate of `work` over rows, from two sizes."""
+        few, many = _ROWS_OF_SUMS
+        sizes, took = (min(few, max(1, num_images // 4)), min(many, max(2, num_images))), []
+        for num in sizes:
+            rows = self.draw(num)
+            begun = time.monotonic()
+            work(*rows)
+            took.append(time.monotonic() - begun)
+        each_s = max(0.0, took[1] - took[0]) / (sizes[1] - sizes[0])
+        return Rate(max(0.0, took[1] - each_s * sizes[1]), each_s)
+
+
+def _noise_s(drawn: _Drawn, num_images: int) -> float:
+    """Seconds of class evidence, neighbours and rounds."""
+
+    def evidence(some: Embeddings, targets: np.ndarray, fold: np.ndarray) -> None:
+        compute_class_evidence(MeanViewFeatures(some), targets, fold, drawn.num_classes, np.ones(len(fold), bool))
+
+    rate = drawn.rate(evidence, num_images)
+    num = min(num_images, _ROWS_OF_NEIGHBOURS)
+    some, targets, _ = drawn.draw(num)
+    begun = time.monotonic()
+    compute_neighbour_agreement(MeanViewFeatures(some), targets, np.arange(num))
+    pair_s = (time.monotonic() - begun) / num**2
+    neighbours = pair_s * num_images * min(num_images, MAX_REFERENCES)
+    rounds = _NOISE_ROUNDS_SHARE * rate.each_s * min(num_images, _NOISE_ROUNDS_IMAGES)
+    return rate.time_of(num_images) + neighbours + rounds
+
+
+def _closed_form_s(drawn: _Drawn, num_images: int, config: Config) -> tuple[float, float]:
+    """Seconds of a cross-training and of a round, in closed form, predictions with them."""
+    recipe = CLOSED_FORM_RECIPES[0]
+
+    def train_folds(some: Embeddings, targets: np.ndarray, fold: np.ndarray) -> None:
+        images = FoldedRows(np.arange(len(fold)), targets, fold, np.ones(len(fold)))
+        cross_train(ClosedFormLearner(some, drawn.num_classes), images, recipe, seed=0)
+
+    def train_one(some: Embeddings, targets: np.ndarray, fold: np.ndarray) -> None:
+        rows, left = np.arange(len(fold)), np.flatnonzero(fold == 0)
+        job = _job(rows, targets, 1, drawn.num_classes, recipe)
+        fit_and_predict(ClosedFormLearner(some, drawn.num_classes), job, left, targets[left])
+
+    folds, one = (drawn.rate(train, num_images) for train in (train_folds, train_one))
+    return folds.time_of(num_images), one.time_of(num_images)
+
+
+def _job(rows: np.ndarray, targets: np.ndarray, num_models: int, num_classes: int, recipe: Recipe) -> FitJob:
+    """Models that all learn from the same rows (n,), with classes (n,)."""
+    weights = np.ones((num_models, len(rows)), np.float32)
+    return FitJob(rows=rows, targets=targets, sample_weights=weights, num_classes=num_classes, recipe=recipe, seed=0)
+
+
+def _steps_s(drawn: _Drawn, num_images: int, config: Config) -> tuple[float, float]:
+    """Seconds of a cross-training and of a round, by steps; from one epoch each."""
+    num_rows = min(num_images, _ROWS_OF_STEPS)
+    some, targets, _ = drawn.draw(num_rows)
+    begun = time.monotonic()
+    precision = resolve_precision(config.embedding.precision, resolve_device("cpu"))
+    learner = ProbeLearner(some, drawn.num_classes, precision)
+    features_s = (time.monotonic() - begun) * num_images / num_rows
+    draws = drawn.rng.integers(0, num_rows, min(num_images, _DRAWS, max(num_rows, _VALUES // drawn.num_classes)))
+    one_epoch = [dataclasses.replace(PROBE_RECIPES[i], epochs=1) for i in (0, 1)]
+    epoch_s = []
+    for recipe, num_models in ((one_epoch[0], 1), (one_epoch[0], drawn.num_folds), (one_epoch[1], 1)):
+        begun = time.monotonic()
+        learner.fit(_job(draws, targets[draws], num_models, drawn.num_classes, recipe))
+        epoch_s.append((time.monotonic() - begun) * num_images / len(draws))
+    _, folds_s, round_s = epoch_s  # the first fit also includes what torch sets up once
+    epochs = [recipe.epochs for recipe in PROBE_RECIPES]
+    passes = len(config.labels.top_k) + _RULE_ROUNDS
+    return epochs[0] * folds_s + features_s / passes, float(np.mean(epochs)) * round_s
+
+
+def _rate(stamps: list[float], steps: list[int], at_once: int = 1) -> Rate:
+    """The rate, given the time of the beginning and of the end of each step; `steps` are the things done in each.
+
+    The first `at_once` steps include the start of the workers; without further steps the two cannot be told apart.
+    """
+    if len(steps) <= at_once:
+        return Rate(0.0, max(stamps[-1] - stamps[0], 1e-6) / sum(steps))
+    each = max(stamps[-1] - stamps[at_once], 1e-6) / sum(steps[at_once:])
+    return Rate(max(0.0, stamps[at_once] - stamps[0] - each * sum(steps[:at_once])), each)
+
+
+class _Clock(Silent):
+    """Progress that records when steps are done and passes them on."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self.stamps: list[float] = []
+
+    @contextmanager
+    def task(self, name: str, total: int) -> Iterator[Task]:
+        """Every task is this clock's one task."""
+        yield self
+
+    def advance(self, num: int = 1) -> None:
+        """Record the time."""
+        self.stamps.append(time.monotonic())
+        self._task.advance(num)
