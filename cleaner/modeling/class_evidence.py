@@ -116,8 +116,9 @@ def _two_scores(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 def _solve(gram: torch.Tensor, cross: torch.Tensor) -> torch.Tensor:
     penalty = _RIDGE * max(1.0, float(gram[-1, -1])) * torch.eye(len(gram), dtype=gram.dtype)
-    factor = torch.linalg.cholesky(gram + penalty)
-    return torch.cholesky_solve(cross, factor).float()
+    # not by Cholesky's factors: of few equal rows the sums, made in float32, are not positive definite to the last bit
+    weights: torch.Tensor = torch.linalg.solve(gram + penalty, cross).float()
+    return weights
 
 
 def compute_neighbour_agreement(features: MeanViewFeatures, targets: np.ndarray, groups: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cleaner.modeling.class_evidence import MeanViewFeatures, compute_neighbour_agreement
+from cleaner.modeling.class_evidence import MeanViewFeatures, compute_class_evidence, compute_neighbour_agreement
 from cleaner.modeling.embeddings import Embeddings
 
 
@@ -23,3 +23,15 @@ def test_neighbours_agree_inside_a_class_and_not_between_classes() -> None:
     twins = np.arange(170) // 85
     assert compute_neighbour_agreement(features, labels, twins)[:40].mean() < agreement[:40].mean()
     assert np.isnan(compute_neighbour_agreement(features, np.full(170, -1), np.arange(170))).all()
+
+
+def test_few_rows_that_are_nearly_equal_do_no_harm() -> None:
+    """Standardised, they are large, and their sums in float32 no positive definite matrix."""
+    rng = np.random.default_rng(0)
+    for num in (1, 2, 3, 6):
+        row = rng.random((1, 1280)) * 3
+        plain = (row + rng.normal(size=(num, 1280)) * 1e-3).astype(np.float16)
+        features = MeanViewFeatures(Embeddings(plain, plain[:, ::-1].copy()))
+        targets = np.arange(num) % 2
+        fit = compute_class_evidence(features, targets, np.arange(num) % 5, 2, np.ones(num, bool))
+        assert np.isfinite(fit.scores).all() and np.isfinite(fit.head).all(), num
