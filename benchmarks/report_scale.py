@@ -2,16 +2,14 @@
 
 Makes a workspace of so many rows over 5,000 classes with a long tail, with stage records, rounds, decisions and an
 answered audit; the images behind it are 100 photograph-like JPEGs of 1600 x 1200, reached under many names through
-linked folders, and decoded anew each time. Prints seconds, peak memory of the process that writes the report, and the
-size of the page.
+linked folders, and decoded anew each time. Prints seconds and peak memory (RssAnon, sampled) of `report`, `status` and
+`queue`, each in a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,19 +29,6 @@ from cleaner.dataset.workspace import Input, StageRecord, Workspace
 from cleaner.stages.stage_run import row_counts
 
 POOL = 100
-_MEASURED = r"""
-import json, re, sys, time
-from pathlib import Path
-from cleaner.dataset.workspace import Workspace
-from cleaner.report.build import write_report
-started = time.monotonic()
-result = write_report(Workspace(Path(sys.argv[1])))
-seconds = time.monotonic() - started
-# not ru_maxrss: a child inherits that of the process which forked it
-peak = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
-print(json.dumps({"seconds": round(seconds, 1), "peak_mb": round(peak), "html_mb": round(result.num_bytes / 1e6, 2),
-                  "pictures": result.num_pictures, "gone": result.num_gone, "torch": "torch" in sys.modules}))
-"""
 
 
 def make_images(root: Path, num_classes: int, size: tuple[int, int]) -> list[str]:
@@ -217,6 +202,8 @@ def _classes(manifest: pd.DataFrame) -> pd.DataFrame:
 
 
 def main() -> None:
+    from memory_watch import run_watched  # beside this file; tests load the file alone
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=500_000)
     parser.add_argument("--classes", type=int, default=5_000)
@@ -228,10 +215,9 @@ def main() -> None:
         workspace = make_workspace(root, options.images, options.classes)
         answer_audit(workspace, np.random.default_rng(2))
         print(f"made {options.images:,} rows in {time.monotonic() - started:.0f} s", file=sys.stderr)
-        command = [sys.executable, "-c", _MEASURED, str(workspace.root)]
-        print(
-            json.dumps(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout), indent=2)
-        )
+        for command in ("report", "status --no-images", "queue labels --limit 20"):
+            usage, _ = run_watched(workspace.root, *command.split())
+            print({"images": options.images, "command": command} | {name: round(of, 1) for name, of in usage.items()})
 
 
 if __name__ == "__main__":
