@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,16 +21,17 @@ def facts_frame(chosen: ScanSet, facts: FactTable) -> pd.DataFrame:
     rule looks into as categories. `write_manifest` makes text of all of them.
     """
     num = len(facts)
-    labels, blank = chosen.labels.as_objects(), np.full(num, "", dtype=object)
+    text = partial(pd.Series, dtype=object, copy=False)  # pandas would copy it to text of its own otherwise
+    labels = text(chosen.labels.as_objects())
     columns: dict[str, Any] = {
         "file_name": _of_arrow(chosen.files.name_array()),
         "image_id": _of_arrow(_digest_array(facts.digests["image_id"])),
         "keep": np.ones(num, dtype=bool),
-        "drop_stage": blank.copy(),
-        "drop_reason": blank,
+        "drop_stage": text(np.full(num, "", dtype=object)),
+        "drop_reason": text(np.full(num, "", dtype=object)),
         "clean_label": labels,
         "label": labels,
-        "split": chosen.splits.as_objects(),
+        "split": text(chosen.splits.as_objects()),
         "readable": facts.is_sound,
         "pixel_id": _of_arrow(_digest_array(facts.digests["pixel_id"])),
     }
