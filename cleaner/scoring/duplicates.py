@@ -47,6 +47,7 @@ def find_near_pairs(hashes: Array, radius: int, most: int, colours: Array | None
     num, turns = hashes.shape[:2]
     best = np.full((num, most), _NONE, dtype=np.int64)  # distance, i and turn in one number: smaller is better
     if num > 1 and most > 0:
+        channels = [] if colours is None else list(np.ascontiguousarray(colours.T, dtype=np.int16))
         # of a crowd, those of like colours are neighbours
         order = np.arange(num) if colours is None else np.argsort(colours.sum(axis=1, dtype=np.int16), kind="stable")
         plain = _words(hashes, 0, order)
@@ -54,8 +55,8 @@ def find_near_pairs(hashes: Array, radius: int, most: int, colours: Array | None
             for i, j, distance in _near_pairs(plain, _words(hashes, turn, order) if turn else None, radius):
                 apart = np.flatnonzero(i != j)
                 i, j, distance = order[i[apart]], order[j[apart]], distance[apart].astype(np.int64)
-                if colours is not None:
-                    distance += np.abs(colours[i].astype(np.int16) - colours[j]).sum(axis=1) // COLOUR_PER_BIT
+                if channels:
+                    distance += sum(np.abs(channel[i] - channel[j]) for channel in channels) // COLOUR_PER_BIT
                 _keep_best(best, i, j, distance, turn)
     later, place = np.nonzero(best < _NONE)
     keys = best[later, place]
