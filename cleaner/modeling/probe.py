@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from cleaner.modeling.schedule import learning_rate_share
 from cleaner.scoring.held_out import HeldOutByModel, predict_by_model
 from cleaner.scoring.out_of_fold import OutOfFold
 
-_FORMAT = "probe-3"
+_FORMAT = "probe-4"
 """Part of the key of every stored fit; changes with what a fit computes."""
 _BATCH_SIZES = (16, 1024)
 _STEPS_PER_EPOCH = 30
@@ -35,8 +34,6 @@ _CHUNK_VALUES = 200_000
 _CHUNK_ROWS = 2048
 """Rows predicted at once: the first / classes, but at most the second."""
 _BATCHES_AHEAD = 4
-_DECAY_OF_MEANS, _TINY = (0.9, 0.999), 1e-8
-"""Of AdamW, as torch has them."""
 APART_CLASSES = 500
 """With as many classes, the models of a job are trained one by one, or on several machines (docs/decisions.md)."""
 _THREADED_VALUES = 200_000
@@ -122,7 +119,11 @@ def fit_heads(features: KeptFeatures, job: FitJob) -> list[Probe]:
     num_models, num_classes, dim = len(job.sample_weights), job.num_classes, features.dim
     weight, bias = torch.zeros(num_models * num_classes, dim), torch.zeros(num_models * num_classes, 1)
     # no decay on the bias: recipe.md, section 4
-    optimizers = _AdamW(weight, recipe.weight_decay), _AdamW(bias, 0.0)
+    optimizer = torch.optim.AdamW(
+        [{"params": [weight], "weight_decay": recipe.weight_decay}, {"params": [bias], "weight_decay": 0.0}],
+        lr=recipe.learning_rate,
+        fused=True,
+    )
     y, prior = torch.from_numpy(job.targets), torch.from_numpy(job.log_prior).view(num_models * num_classes, 1)
     w = torch.from_numpy(job.sample_weights.astype(np.float32))
     w = w / w.sum(1, keepdim=True).clamp_min(1e-12) * len(job.rows)
@@ -141,10 +142,10 @@ def fit_heads(features: KeptFeatures, job: FitJob) -> list[Probe]:
             logits = logits.add_(bias + prior).view(num_models, num_classes, -1)
             slope = _slope(logits, y, w, batch).view(num_models * num_classes, -1)
             share_of_peak = learning_rate_share(step / num_steps, warmup=_WARMUP, floor=recipe.floor)
-            for optimizer, gradient in zip(
-                optimizers, ((slope.to(x.dtype) @ x).float(), slope.sum(1, keepdim=True)), strict=True
-            ):
-                optimizer.step(gradient, recipe.learning_rate * share_of_peak)
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.learning_rate * share_of_peak
+            weight.grad, bias.grad = (slope.to(x.dtype) @ x).float(), slope.sum(1, keepdim=True)
+            optimizer.step()
             if (step + 1) % steps_per_epoch == 0:
                 job.on_epoch()
     # a model must not predict a class that it never saw
@@ -240,24 +241,6 @@ def _threads_for(num_values: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-class _AdamW:
-    """AdamW on one tensor, in place: for small heads what torch.optim does around a step takes longer than the step."""
-
-    def __init__(self, values: torch.Tensor, weight_decay: float) -> None:
-        self._values, self._weight_decay, self._num_steps = values, weight_decay, 0
-        self._mean, self._square = torch.zeros_like(values), torch.zeros_like(values)
-
-    def step(self, gradient: torch.Tensor, learning_rate: float) -> None:
-        """Take a step against `gradient`."""
-        self._num_steps += 1
-        (slow, slower), num = _DECAY_OF_MEANS, self._num_steps
-        self._mean.lerp_(gradient, 1 - slow)
-        self._square.mul_(slower).addcmul_(gradient, gradient, value=1 - slower)
-        spread = self._square.sqrt().div_(math.sqrt(1 - slower**num)).add_(_TINY)
-        self._values.mul_(1 - learning_rate * self._weight_decay)
-        self._values.addcdiv_(self._mean, spread, value=-learning_rate / (1 - slow**num))
 
 
 def _slope(logits: torch.Tensor, y: torch.Tensor, w: torch.Tensor, batch: _Batch) -> torch.Tensor:
