@@ -87,7 +87,9 @@ def tree_digest(folder: Path) -> str:
 
 
 def load_script(path: Path) -> Any:
-    """A script outside the package as a module."""
+    """A script outside the package as a module; it may import what lies beside it, as when it is run."""
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
