@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from cleaner.dataset.images import ImageFacts
 from cleaner.dataset.kept_looks import KeptLooks
 from cleaner.dataset.near_features import KEYPOINT, MAX_KEYPOINTS
 from cleaner.dataset.words import Words
+from cleaner.on_demand import OnDemand
 
 DIGESTS = ("image_id", "pixel_id")
 TEXTS = ("format", "mode", "fault", "notes")
@@ -37,7 +38,7 @@ _DIGEST_BYTES = 32
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-class FactTable(Sequence[ImageFacts]):
+class FactTable(OnDemand[ImageFacts]):
     """The facts of N files; `ImageFacts` of one are made when they are asked for."""
 
     def __init__(self, num: int, scratch: Path | None = None) -> None:
@@ -86,20 +87,13 @@ class FactTable(Sequence[ImageFacts]):
     def __len__(self) -> int:
         return len(self.looks.counts)
 
-    @overload
-    def __getitem__(self, row: int) -> ImageFacts: ...
-    @overload
-    def __getitem__(self, row: slice) -> list[ImageFacts]: ...
-    def __getitem__(self, row: int | slice) -> ImageFacts | list[ImageFacts]:
-        if isinstance(row, slice):
-            return [self[one] for one in range(*row.indices(len(self)))]
-        row = range(len(self))[row]
-        found: dict[str, Any] = {name: self.digest(name, row) for name in DIGESTS}
-        found |= {name: words[row] for name, words in self.texts.items()}
-        found |= {name: numbers[row].item() for name, numbers in self.numbers.items()}
+    def _make(self, number: int) -> ImageFacts:
+        found: dict[str, Any] = {name: self.digest(name, number) for name in DIGESTS}
+        found |= {name: words[number] for name, words in self.texts.items()}
+        found |= {name: numbers[number].item() for name, numbers in self.numbers.items()}
         if found["pixel_id"]:
-            found["near_hash"] = self.looks.hashes[row].tobytes()
-            found["keypoints"] = self.looks.keypoints(row).astype(KEYPOINT).tobytes()
+            found["near_hash"] = self.looks.hashes[number].tobytes()
+            found["keypoints"] = self.looks.keypoints(number).astype(KEYPOINT).tobytes()
         return ImageFacts(**found)
 
 

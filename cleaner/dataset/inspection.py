@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, get_type_hints, overload
+from typing import Any, Protocol, get_type_hints
 
 import msgspec
 import numpy as np
@@ -23,6 +23,7 @@ from cleaner.dataset.near_features import HASH_BYTES, KEYPOINT, NUM_HASHES
 from cleaner.dataset.pixels import EXTRA_FORMATS, can_decode
 from cleaner.dataset.store import Arrays, ArrayStore, clear_folder, digest_of
 from cleaner.errors import BadInputError, first_few
+from cleaner.on_demand import OnDemand
 from cleaner.progress import Progress
 from cleaner.reading import reading
 from cleaner.worker_pool import Rescue, WorkerDiedError, restart_clock
@@ -223,14 +224,12 @@ class _Piece:
 def _take_known(store: ArrayStore, files: FoundFiles, facts: FactTable, file_timeout_s: float) -> np.ndarray:
     """Fill in what is stored of `files`, but for faults that may be mended since: (N,) bool, of which it is."""
     known, keys = np.zeros(len(files), dtype=bool), store.stored_keys()
-    rows_of = _RowsByKey(files) if keys else None
+    if not keys:
+        return known
+    rows_of = _RowsByKey(files)
     for key in keys:
         arrays = store.get(key)
-        if (
-            arrays is None
-            or rows_of is None
-            or not _take_piece(arrays, store.path(key), rows_of, facts, known, file_timeout_s)
-        ):
+        if arrays is None or not _take_piece(arrays, store.path(key), rows_of, facts, known, file_timeout_s):
             store.path(key).unlink(missing_ok=True)
     return known
 
@@ -293,8 +292,8 @@ def count_batch(num_files: int, *, remote: bool = False) -> int:
     return BATCH_FILES if remote else min(BATCH_FILES, max(_FEWEST_FILES, num_files // _FEWEST_TASKS))
 
 
-class BatchTasks(Sequence[tuple[str, Batch]]):
-    """The tasks that inspect some `rows` (R,) int of `files`, each made when it is asked for."""
+class BatchTasks(OnDemand[tuple[str, Batch]]):
+    """The tasks that inspect some `rows` (R,) int of `files`."""
 
     def __init__(self, files: FoundFiles, rows: np.ndarray, limits: Limits) -> None:
         self.rows = rows
@@ -316,14 +315,8 @@ class BatchTasks(Sequence[tuple[str, Batch]]):
     def __len__(self) -> int:
         return len(self.keys)
 
-    @overload
-    def __getitem__(self, place: int) -> tuple[str, Batch]: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[tuple[str, Batch]]: ...
-    def __getitem__(self, place: int | slice) -> tuple[str, Batch] | list[tuple[str, Batch]]:
-        if isinstance(place, slice):
-            return [self[one] for one in range(*place.indices(len(self)))]
-        return self.keys[place], Batch(self._batch(place), self._limits)
+    def _make(self, number: int) -> tuple[str, Batch]:
+        return self.keys[number], Batch(self._batch(number), self._limits)
 
 
 def _key(file: FoundFile) -> _Key:

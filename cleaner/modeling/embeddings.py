@@ -25,6 +25,7 @@ from cleaner.modeling.embedding_rows import EmbeddingRows, as_keys, raw_ids
 from cleaner.modeling.embedding_views import Embeddings as Embeddings
 from cleaner.modeling.embedding_views import Origin
 from cleaner.modeling.embedding_views import join_embeddings as join_embeddings
+from cleaner.on_demand import OnDemand
 from cleaner.progress import Progress, Task
 
 BATCH_SIZE = 64
@@ -96,7 +97,7 @@ def compute_embeddings(
     return Embeddings.of_views([tables[name] for name in VIEWS if name in tables], tables.get(STYLE), origin)
 
 
-class Some(Sequence[T]):
+class Some(OnDemand[T]):
     """Some items of a sequence, by their numbers, without a list of them."""
 
     def __init__(self, items: Sequence[T], rows: np.ndarray) -> None:
@@ -105,11 +106,8 @@ class Some(Sequence[T]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, which: Any) -> Any:
-        """One item, or a list of those of a slice."""
-        if isinstance(which, slice):
-            return [self._items[row] for row in self._rows[which].tolist()]
-        return self._items[int(self._rows[which])]
+    def _make(self, number: int) -> T:
+        return self._items[int(self._rows[number])]
 
 
 def _require_shard(names: tuple[str, ...], arrays: Arrays) -> None:
@@ -173,8 +171,8 @@ class Shard:
     last bit."""
 
 
-class _Shards(Sequence[tuple[str, Shard]]):
-    """Tasks, each made when it is asked for: ids and paths of millions of images take gigabytes."""
+class _Shards(OnDemand[tuple[str, Shard]]):
+    """Tasks: ids and paths of millions of images take gigabytes."""
 
     def __init__(self, ids: Sequence[str], paths: Sequence[Path], machine: Any) -> None:
         """`machine`: what a shard holds beside ids and paths."""
@@ -183,9 +181,7 @@ class _Shards(Sequence[tuple[str, Shard]]):
     def __len__(self) -> int:
         return -(-len(self._ids) // SHARD_SIZE)
 
-    def __getitem__(self, number: Any) -> Any:
-        if not 0 <= number < len(self):
-            raise IndexError(number)
+    def _make(self, number: int) -> tuple[str, Shard]:
         part = slice(number * SHARD_SIZE, (number + 1) * SHARD_SIZE)
         ids = tuple(self._ids[part])
         return _shard_key(raw_ids(ids)), Shard(ids, tuple(map(str, self._paths[part])), *self._machine)

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import msgspec
 import pandas as pd
@@ -24,6 +24,7 @@ from cleaner.dataset.manifest import read_manifest
 from cleaner.dataset.tables import write_table_file
 from cleaner.dataset.workspace import StageRecord, Workspace
 from cleaner.errors import BadInputError, StaleStageError, UsageError
+from cleaner.on_demand import OnDemand
 from cleaner.stages.scan import facts_folder, run_scan
 from cleaner.stages.stage_run import StageResult
 
@@ -165,8 +166,8 @@ def _take_facts(shard: _Shard, found: FoundFiles, limits: Limits, folder: Path) 
     remember_facts(files, _ShardFacts(shard, rows), limits, folder)
 
 
-class _ShardFacts(Sequence[ImageFacts]):
-    """The facts of some rows of a shard's manifest, each made when it is asked for."""
+class _ShardFacts(OnDemand[ImageFacts]):
+    """The facts of some rows of a shard's manifest."""
 
     def __init__(self, shard: _Shard, rows: list[int]) -> None:
         self._shard, self._rows = shard, rows
@@ -174,14 +175,8 @@ class _ShardFacts(Sequence[ImageFacts]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    @overload
-    def __getitem__(self, place: int) -> ImageFacts: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[ImageFacts]: ...
-    def __getitem__(self, place: int | slice) -> ImageFacts | list[ImageFacts]:
-        if isinstance(place, slice):
-            return [self[one] for one in range(*place.indices(len(self)))]
-        return _facts_of(self._shard.manifest, self._shard.looks, self._rows[place])
+    def _make(self, number: int) -> ImageFacts:
+        return _facts_of(self._shard.manifest, self._shard.looks, self._rows[number])
 
 
 def _facts_of(manifest: pd.DataFrame, looks: KeptLooks, row: int) -> ImageFacts:

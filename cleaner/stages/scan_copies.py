@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import overload
 
 import numpy as np
 
@@ -14,6 +12,7 @@ from cleaner.dataset.found_files import FoundFiles
 from cleaner.dataset.images import UNIFORM_STD
 from cleaner.dataset.words import Words
 from cleaner.dataset.workspace import Workspace
+from cleaner.on_demand import OnDemand
 from cleaner.stages.near_copies import MOST_CANDIDATES, Pictures, find_near_copies
 from cleaner.stages.near_looks import Side
 
@@ -103,8 +102,8 @@ def pictures_of(files: FoundFiles, facts: FactTable, rows: np.ndarray, workspace
     return Pictures(_Sides(files, facts, rows), facts.looks.take(rows, workspace.cache), width / height)
 
 
-class _Sides(Sequence[Side]):
-    """Path and image_id of the files of some rows, each made when it is asked for."""
+class _Sides(OnDemand[Side]):
+    """Path and image_id of the files of some rows."""
 
     def __init__(self, files: FoundFiles, facts: FactTable, rows: np.ndarray) -> None:
         self._files, self._facts, self._rows = files, facts, rows
@@ -112,12 +111,6 @@ class _Sides(Sequence[Side]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    @overload
-    def __getitem__(self, place: int) -> Side: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[Side]: ...
-    def __getitem__(self, place: int | slice) -> Side | list[Side]:
-        if isinstance(place, slice):
-            return [self[one] for one in range(*place.indices(len(self)))]
-        row = int(self._rows[place])
+    def _make(self, number: int) -> Side:
+        row = int(self._rows[number])
         return self._files[row].path, self._facts.digest("image_id", row)
