@@ -64,6 +64,13 @@ def explain_failure(error: BaseException, path: str | Path = "") -> CleanerError
     return None
 
 
+def unwritable(error: OSError, path: str | Path) -> CleanerError:
+    """What to tell people about a file or folder that cannot be written, whatever the system says of it."""
+    return explain_failure(error, path) or CleanerError(
+        f"{path}: cannot be written", found=str(error), next_step="free disk space, or check permissions"
+    )
+
+
 def require_address_space() -> None:
     """Raise CleanerError where a limit (ulimit -v) leaves less than libraries need to load.
 

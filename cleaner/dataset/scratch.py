@@ -17,8 +17,7 @@ from cleaner.system_errors import explain_failure
 def scratch_array(folder: Path | None, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
     """Zeros of this type and shape, mapped from a file in `folder`; in memory if that is None.
 
-    The room is taken at once: a map of a file that finds the disk full later ends the program. Raises CleanerError if
-    there is none.
+    Raises CleanerError if there is no room for it.
     """
     num_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
     if folder is None or num_bytes == 0:
@@ -26,8 +25,7 @@ def scratch_array(folder: Path | None, dtype: npt.DTypeLike, shape: tuple[int, .
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
-            if hasattr(os, "posix_fallocate"):  # not on macOS
-                os.posix_fallocate(file.fileno(), 0, num_bytes)
+            take_room(file.fileno(), num_bytes)
             return np.memmap(file, dtype, "w+", shape=shape)
     except OSError as error:
         raise explain_failure(error, folder) or CleanerError(
@@ -35,3 +33,14 @@ def scratch_array(folder: Path | None, dtype: npt.DTypeLike, shape: tuple[int, .
             found=str(error),
             next_step="free disk space, or check permissions",
         ) from error
+
+
+def take_room(handle: int, num_bytes: int) -> None:
+    """Give an open file its size on disk, before it is mapped: a map that finds the disk full ends the program.
+
+    Raises OSError if there is no room.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(handle, 0, num_bytes)
+    else:  # macOS
+        os.ftruncate(handle, num_bytes)

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from cleaner.dataset.locations import is_remote, open_regular
 from cleaner.errors import BadInputError, CleanerError, WorkspaceLockedError
 from cleaner.reading import reading
-from cleaner.system_errors import explain_failure
+from cleaner.system_errors import explain_failure, unwritable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,9 +54,7 @@ def atomic_writer(path: Path, *, lasting: bool = True) -> Iterator[IO[bytes]]:
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise explain_failure(error, path) or CleanerError(
-            f"{path}: cannot be written", found=str(error), next_step="free disk space, or check permissions"
-        ) from error
+        raise unwritable(error, path) from error
 
 
 def write_atomic(path: Path, data: bytes, *, lasting: bool = True) -> None:

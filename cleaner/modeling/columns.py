@@ -22,8 +22,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from cleaner.dataset.locations import is_remote
-from cleaner.errors import BadInputError, CleanerError
-from cleaner.system_errors import explain_failure
+from cleaner.dataset.scratch import take_room
+from cleaner.errors import BadInputError
+from cleaner.system_errors import unwritable
 
 BYTES_IN_MEMORY = 1 << 28
 """Larger tables lie in a file."""
@@ -120,15 +121,13 @@ def new_table(num_rows: int, width: int, dtype: DTypeLike, cache: Path | None, *
         remove_leftovers(folder)
         path, handle = _create(folder)
         try:
-            os.posix_fallocate(handle, 0, num_bytes)  # a full disk would kill the process when the map is written to
+            take_room(handle, num_bytes)
             table = np.memmap(path, dtype, "r+", shape=(num_rows, width))
         except BaseException:
             _remove(path, handle, os.getpid())
             raise
     except OSError as error:
-        raise explain_failure(error, folder) or CleanerError(
-            f"{folder}: cannot be written", found=str(error), next_step="free disk space, or check permissions"
-        ) from error
+        raise unwritable(error, folder) from error
     weakref.finalize(table, _remove, path, handle, os.getpid())
     return table
 
