@@ -21,7 +21,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
@@ -29,6 +28,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from memory_watch import MemoryWatch
 from scores import precision_recall_f1
 
 from cleaner.config import EmbeddingSettings, ScanSettings
@@ -105,34 +105,16 @@ def run_stage(root: Path, command: list[str], bound: int) -> dict[str, object]:
     process = subprocess.Popen(
         [sys.executable, "-c", _RUN, str(bound), *command, "--force"], stdout=subprocess.DEVNULL, cwd=root
     )
-    peak = {"RssAnon": 0, "RssFile": 0}
-    ended = threading.Event()
-    watcher = threading.Thread(target=watch, args=(process.pid, peak, ended))
     started = time.monotonic()
-    watcher.start()
-    _, status, usage = os.wait4(process.pid, 0)
-    ended.set()
-    watcher.join()
+    with MemoryWatch(process.pid) as memory:
+        _, status, usage = os.wait4(process.pid, 0)
     assert status == 0, f"{command} ended with {status}"
     return {
         "seconds": time.monotonic() - started,
         "core_seconds": usage.ru_utime + usage.ru_stime,
-        "peak_gb": peak["RssAnon"] / 2**20,
-        "mapped_gb": peak["RssFile"] / 2**20,
+        "peak_gb": memory.own_mb / 1000,
+        "mapped_gb": memory.mapped_mb / 1000,
     }
-
-
-def watch(pid: int, peak: dict[str, int], ended: threading.Event) -> None:
-    """Keep the largest kB of each kind of memory in `peak`, until the process has ended."""
-    while not ended.wait(0.02):
-        try:
-            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-        except OSError:
-            return
-        for line in lines:
-            name, _, value = line.partition(":")
-            if name in peak:
-                peak[name] = max(peak[name], int(value.split()[0]))
 
 
 def is_same(root: Path, stage: str, command: list[str]) -> bool:

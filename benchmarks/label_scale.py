@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from memory_watch import MemoryWatch
 from scores import precision_recall_f1
 
 
@@ -59,7 +60,7 @@ def main() -> None:
     table["coarse_growth"] = per_image / per_image[0]
     print(table.to_string(index=False, float_format="%.3f"))
     if args.csv:
-        grown = {"rows": table["images"], "seconds": table["coarse_seconds"], "peak_mb": table["peak_gb"] * 1024}
+        grown = {"rows": table["images"], "seconds": table["coarse_seconds"], "peak_mb": table["peak_gb"] * 1000}
         pd.DataFrame(grown).assign(command="labels, coarse pass").to_csv(args.csv, index=False)
 
 
@@ -76,7 +77,7 @@ def run_labels(num: int, args: argparse.Namespace) -> dict[str, Any]:
     with (
         tempfile.TemporaryDirectory() as folder,
         engine_of(args.nodes[0], Path(folder), kill=args.kill) as engine_map,
-        peak_memory() as peak,
+        MemoryWatch(os.getpid()) as memory,
     ):
         scratch = Path(folder)
         views, right, given = synthetic(num, args.classes, args.dim, scratch)
@@ -107,7 +108,7 @@ def run_labels(num: int, args: argparse.Namespace) -> dict[str, Any]:
             row["auto_f1"] = precision_recall_f1(estimate.flagged, wrong)[2]
             row["rounds"] = len(coarse.rounds) + len(fine.rounds) + len(estimate.rounds)
             outcome += [fine.positive, estimate.issue_prob]
-    return row | {"peak_gb": max(peak), "decisions": digest_of(*outcome)[:12]}
+    return row | {"peak_gb": memory.own_mb / 1000, "decisions": digest_of(*outcome)[:12]}
 
 
 @contextmanager
@@ -149,25 +150,6 @@ def engine_of(num_nodes: int, marks: Path, *, kill: bool) -> Iterator[Any]:
             watching.join()
         ray.shutdown()
         cluster.shutdown()
-
-
-@contextmanager
-def peak_memory() -> Iterator[list[float]]:
-    """GB of memory of this process that no file backs (RssAnon), for a block, looked at twenty times a second."""
-    seen, over = [0.0], threading.Event()
-
-    def watch() -> None:
-        while not over.wait(0.05):
-            line = next(line for line in Path("/proc/self/status").read_text().splitlines() if "RssAnon" in line)
-            seen.append(int(line.split()[1]) / 1e6)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        over.set()
-        thread.join()
 
 
 def synthetic(num: int, num_classes: int, dim: int, scratch: Path) -> tuple[Any, np.ndarray, np.ndarray]:

@@ -21,10 +21,13 @@ _EVERY_S = 0.02
 
 
 class MemoryWatch:
-    """The most memory in MB, while the block runs: of the process `pid`, of one of those that it started, of all."""
+    """The most memory in MB, while the block runs: of the process `pid`, of one of those that it started, of all.
+
+    `mapped_mb` is what the process itself had mapped of files, which the system may drop at any time (RssFile).
+    """
 
     def __init__(self, pid: int) -> None:
-        self.own_mb = self.worker_mb = self.all_mb = 0.0
+        self.own_mb = self.worker_mb = self.all_mb = self.mapped_mb = 0.0
         self._pid = pid
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -41,6 +44,7 @@ class MemoryWatch:
         while True:
             own, workers = anon_mb(self._pid), [anon_mb(pid) for pid in _below(self._pid)]
             self.own_mb = max(self.own_mb, own)
+            self.mapped_mb = max(self.mapped_mb, _resident_mb(self._pid, "RssFile"))
             self.worker_mb = max([self.worker_mb, *workers])
             self.all_mb = max(self.all_mb, own + sum(workers))
             if self._ended.wait(_EVERY_S):
@@ -49,8 +53,12 @@ class MemoryWatch:
 
 def anon_mb(pid: int) -> float:
     """`RssAnon` of a process in MB; 0 once it has ended."""
+    return _resident_mb(pid, "RssAnon")
+
+
+def _resident_mb(pid: int, kind: str) -> float:
     with contextlib.suppress(OSError):
-        found = re.search(r"RssAnon:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"))
+        found = re.search(rf"{kind}:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"))
         return int(found[1]) / 1000 if found else 0.0
     return 0.0
 
