@@ -117,7 +117,7 @@ def plan_run(images_root: Path, config: Config, options: RunOptions, *, num_file
         embedding_rate=1 / network.each_s,
         seconds=seconds,
         total_s=total_s,
-        seconds_on_machines={str(num): total_s - shared + shared / num for num in _MACHINES},
+        seconds_on_machines={str(num): total_s - shared * (1 - 1 / num) for num in _MACHINES},
         memory_bytes=memory,
         total_memory_bytes=sum(memory.values()),
         disk_bytes=disk,
