@@ -1,7 +1,7 @@
 """How time and memory of the stages that read embeddings grow with the number of images.
 
     python benchmarks/feature_scale.py [--images 100000 1000000] [--dim 256] [--views 2] [--stages noise balance]
-        [--labels-options …] [--same] [--csv FILE]
+        [--labels-options …] [--closed-form] [--same] [--csv FILE]
 
 Makes a workspace: a scan's manifest of so many images in 1,000 classes and 20 small ones, one in fifty a noise image
 and one in ten under a wrong label, a table of 400 seeds, and, in the embeddings' cache, shards of `--dim` numbers a
@@ -10,6 +10,8 @@ the process held beside the page cache (RssAnon, read every 20 ms); `mapped` is 
 which the kernel may drop at any time. `per_image` is the time for each image against that of the size before. F1 is of
 what the stage found against what was planted.
 --same runs every stage twice more, with all features in memory and all in files, and compares the manifests.
+--closed-form: heads in closed form at every size, as the stage computes them above 2,000,000,000 images x classes, so
+that sizes can be compared.
 The folder for it all is TMPDIR (by default /var/tmp): 2 x 2 x dim x views bytes an image.
 """
 
@@ -46,11 +48,13 @@ SHARD = 1024
 _PIECE = 512 * SHARD
 _RUN = """
 import sys
-from cleaner.modeling import columns
+from cleaner.modeling import closed_form, columns
 from cleaner.cli.app import main
-bound = int(sys.argv.pop(1))
+bound, always_closed = int(sys.argv.pop(1)), sys.argv.pop(1) == "True"
 if bound >= 0:
     columns.BYTES_IN_MEMORY = bound
+if always_closed:
+    closed_form.LARGEST_FOR_STEPS = 0
 main()
 """
 
@@ -63,6 +67,7 @@ def main() -> None:
     parser.add_argument("--views", type=int, default=2, choices=[1, 2])
     parser.add_argument("--stages", nargs="+", default=["noise", "balance"], choices=["noise", "labels", "balance"])
     parser.add_argument("--labels-options", default="", help="further options of `cleaner labels`")
+    parser.add_argument("--closed-form", action="store_true")
     parser.add_argument("--same", action="store_true")
     parser.add_argument("--csv", type=Path)
     args = parser.parse_args()
@@ -79,13 +84,13 @@ def main() -> None:
             for stage in args.stages:
                 further = args.labels_options.split() if stage == "labels" else []
                 command = options_of(Path(scratch), stage, args.views) + further
-                row = {"images": num, "stage": stage} | run_stage(Path(scratch), command, -1)
+                row = {"images": num, "stage": stage} | run_stage(Path(scratch), command, -1, args.closed_form)
                 before = next((r for r in reversed(rows) if r["stage"] == stage), None)
                 if before is not None:
                     row["per_image"] = (row["seconds"] / num) / (before["seconds"] / before["images"])  # type: ignore[operator]
                 row["f1"] = score(Path(scratch), stage)
                 if args.same:
-                    row["same"] = is_same(Path(scratch), stage, command)
+                    row["same"] = is_same(Path(scratch), stage, command, args.closed_form)
                 rows.append(row)
                 print(row, file=sys.stderr, flush=True)
     table = pd.DataFrame(rows)
@@ -100,10 +105,12 @@ def options_of(root: Path, stage: str, views: int) -> list[str]:
     return command + (["--seeds", str(root / "seeds.csv")] if stage == "noise" else [])
 
 
-def run_stage(root: Path, command: list[str], bound: int) -> dict[str, object]:
+def run_stage(root: Path, command: list[str], bound: int, closed_form: bool) -> dict[str, object]:
     """Seconds of wall clock and of processor, and peak memory in GB, of a command that is run anew."""
     process = subprocess.Popen(
-        [sys.executable, "-c", _RUN, str(bound), *command, "--force"], stdout=subprocess.DEVNULL, cwd=root
+        [sys.executable, "-c", _RUN, str(bound), str(closed_form), *command, "--force"],
+        stdout=subprocess.DEVNULL,
+        cwd=root,
     )
     started = time.monotonic()
     with MemoryWatch(process.pid) as memory:
@@ -117,13 +124,13 @@ def run_stage(root: Path, command: list[str], bound: int) -> dict[str, object]:
     }
 
 
-def is_same(root: Path, stage: str, command: list[str]) -> bool:
+def is_same(root: Path, stage: str, command: list[str], closed_form: bool) -> bool:
     """Whether features in memory and features in files lead to the same manifest."""
     found = []
     for bound in (1 << 60, 0):
         for kept in root.glob("cache/labels*"):
             subprocess.run(["rm", "-r", str(kept)], check=True)
-        run_stage(root, command, bound)
+        run_stage(root, command, bound, closed_form)
         found.append(sha256_file(Workspace(root).manifest_path(stage)))
     return found[0] == found[1]
 
