@@ -49,7 +49,7 @@ def cross_train(
     job = FitJob(
         rows=images.rows,
         targets=images.given if images.targets is None else images.targets,
-        sample_weights=np.stack([np.where(images.fold != f, images.weights, 0).astype(np.float32) for f in folds]),
+        sample_weights=np.where(images.fold != folds[:, None], images.weights, 0).astype(np.float32, copy=False),
         num_classes=learner.num_classes,
         recipe=recipe,
         seed=seed,

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from cleaner.config import LabelsSettings
 from cleaner.dataset.store import clear_folder
@@ -36,6 +37,9 @@ _READ = [
     "duplicate_group",
 ]
 """The columns that this stage reads, and `pixel_id` for copies. The others are copied unread."""
+_PACKED = ("file_name", "image_id", "pixel_id")
+_OF_JUDGED = ["file_name", "image_id", "clean_label", "split", "duplicate_group"]
+"""What is read of images that are judged."""
 _FEW_CLASSES = 10
 """Up to this many classes the coarse pass of the default schedule is skipped."""
 
@@ -71,7 +75,7 @@ def find_label_issues(run: StageRun[LabelsSettings]) -> StageResult:
     Raises BadInputError if there is too little to learn from, for predictions that do not fit the images, or for an
     image that changed since the scan.
     """
-    settings, manifest = run.settings, run.read_parent(_READ, ["pixel_id"])
+    settings, manifest = run.settings, run.read_parent(_READ, ["pixel_id"], _PACKED)
     copies = exact_groups(manifest)
     manifest = manifest.drop(columns="pixel_id", errors="ignore")
     verdicts = run.image_verdicts(manifest)
@@ -81,20 +85,24 @@ def find_label_issues(run: StageRun[LabelsSettings]) -> StageResult:
         verdicts["label"] = verdicts["label"].replace(merged)
     folds = 1 if decides_alone(settings) else settings.folds
     mine = (manifest["keep"] & manifest["split"].isin(["train", *settings.clean_split])).to_numpy()
-    rows = _rows_to_check(manifest[mine], folds, run.parent.path)
+    rows = _rows_to_check(manifest.loc[mine, _OF_JUDGED], folds, run.parent.path)
     classes = sorted(set(rows["clean_label"]) | set(verdicts.loc[verdicts["verdict"] == "label", "label"]))
     labels = make_label_set(rows, classes, verdicts, folds, run.options.seed)
     if not decides_alone(settings) and not labels.scorable.any():
         raise _too_little(run.parent.path, "a class with two images that are no copies of one another", "none")
     judge = _open_judge(run, manifest, rows, classes, labels)
+    manifest = manifest.drop(columns=["image_id", "duplicate_group"])  # copied unread, as what was never read
+    del rows
+    pa.default_memory_pool().release_unused()  # Arrow keeps what it freed: half a gigabyte a million images
     folder = run.begin()
     choice, passes, skipped, estimate = _judge(run, judge, labels)
-    evidence = Evidence(rows, mine, copies, classes, labels, passes, skipped, estimate)
-    full, counts = apply_outcome(manifest, evidence, verdicts, choice)
+    evidence = Evidence(mine, copies, classes, labels, passes, skipped, estimate)
+    full, counts = apply_outcome(manifest, evidence, choice)
+    del manifest
     classes_file, class_counts = write_classes(folder, evidence, full)
     counts |= class_counts
     clear_folder(folder / "models")
-    files = [write_rounds(folder, evidence), classes_file, *judge.write_models(folder, evidence)]
+    files = [write_rounds(folder, full["file_name"], evidence), classes_file, *judge.write_models(folder, evidence)]
     if evidence.estimate is not None:
         files.append(write_predictions(folder, evidence, merged, judge.features))
     return run.complete(

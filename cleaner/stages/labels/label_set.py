@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from cleaner.dataset.manifest import look_up
 from cleaner.random_streams import Stream, open_stream
 from cleaner.scoring.groups import assign_folds, duplicate_groups
 from cleaner.scoring.out_of_fold import NO_CLASS, UNDECIDED
@@ -48,9 +49,9 @@ def make_label_set(rows: pd.DataFrame, classes: list[str], verdicts: pd.DataFram
     """The images of manifest `rows`, under `classes` in their order, with people's `verdicts` by image_id."""
     number = {name: i for i, name in enumerate(classes)}
     targets = pd.Categorical(rows["clean_label"], categories=classes).codes.astype(np.int64)
-    verdict, label = rows["image_id"].map(verdicts["verdict"]), rows["image_id"].map(verdicts["label"])
-    decided = label.map(number).where(verdict == "label", UNDECIDED).fillna(UNDECIDED).to_numpy(np.int64)
-    decided[verdict.isin(["noise", "drop"]).to_numpy()] = NO_CLASS
+    class_of = verdicts["label"].map(number).where(verdicts["verdict"] == "label", UNDECIDED).fillna(UNDECIDED)
+    class_of[verdicts["verdict"].isin(["noise", "drop"])] = NO_CLASS
+    decided = look_up(rows["image_id"], class_of, UNDECIDED).astype(np.int64)
     groups = duplicate_groups(rows)
     rng = open_stream(seed, Stream.LABEL_FOLDS)
     return LabelSet(

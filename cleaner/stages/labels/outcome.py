@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import pandas as pd
 
 from cleaner.dataset.manifest import drop_rows, with_stage_columns
 from cleaner.scoring.label_quality import find_conflict_losers
-from cleaner.scoring.out_of_fold import OutOfFold
+from cleaner.scoring.out_of_fold import NO_CLASS, UNDECIDED, OutOfFold
 from cleaner.stages.labels.issue_estimate import IssueEstimate
 from cleaner.stages.labels.label_set import LabelSet
 from cleaner.stages.labels.passes import Pass
@@ -19,12 +20,10 @@ from cleaner.stages.labels.rule import Choice, Outcome, decide
 
 @dataclass(frozen=True)
 class Evidence:
-    """The rows of the stage, and the results of the passes and of the issue estimate."""
+    """Which rows are the stage's, and the results of the passes and of the issue estimate."""
 
-    rows: pd.DataFrame
-    """n rows of the manifest."""
     mine: np.ndarray
-    """(N,) bool: which rows of the manifest they are."""
+    """(N,) bool: which n rows of the manifest the stage judges."""
     copies: np.ndarray
     """(N,) int64: equal for exact copies among all rows of the manifest (scoring/groups.py)."""
     classes: list[str]
@@ -48,16 +47,14 @@ class Evidence:
         return self.passes[0].rounds[0].predictions if self.passes else None
 
 
-def apply_outcome(
-    manifest: pd.DataFrame, evidence: Evidence, verdicts: pd.DataFrame, choice: Choice
-) -> tuple[pd.DataFrame, dict[str, Any]]:
+def apply_outcome(manifest: pd.DataFrame, evidence: Evidence, choice: Choice) -> tuple[pd.DataFrame, dict[str, Any]]:
     """A copy of the manifest with the stage's columns and drops, and the counts of the stage's record."""
     outcome = decide(choice, evidence.labels, evidence.passes, evidence.estimate)
     full = with_stage_columns(manifest, "labels")
     mine = evidence.mine
-    for name, column in _columns(evidence, outcome).items():
+    for name, column in _columns(evidence, outcome):
         full.loc[mine, name] = column
-    _apply_verdicts(full, mine, verdicts)
+    _apply_verdicts(full, evidence)
     drops = np.zeros(len(full), bool)
     drops[mine] = outcome.drops
     relabelled = np.zeros(len(full), bool)
@@ -88,38 +85,39 @@ def apply_outcome(
     return full, counts
 
 
-def _columns(evidence: Evidence, outcome: Outcome) -> dict[str, np.ndarray]:
-    """The stage's columns over the n rows, by name."""
-    names, estimate = evidence.names, evidence.estimate
-    blank = with_stage_columns(evidence.rows[["file_name"]], "labels")
-    out = {name: blank[name].to_numpy(copy=True) for name in blank.columns if name != "file_name"}
+def _columns(evidence: Evidence, outcome: Outcome) -> Iterator[tuple[str, np.ndarray]]:
+    """The stage's columns over the n rows, by name, one at a time."""
+    estimate, num = evidence.estimate, len(evidence.labels.targets)
+    names = np.append(evidence.names, "")  # '' for -1, no class
+    back, best, sure = np.full(num, -1, np.int16), np.full(num, -1, np.int32), np.full(num, np.nan, np.float32)
+    rank, own = np.full(num, -1, np.int32), np.full(num, np.nan, np.float32)
     for this in evidence.passes:
         zero, rows = this.rounds[0].predictions, this.rows
-        out["given_rank"][rows] = zero.given_rank
-        out["self_confidence"][rows] = zero.self_confidence
-        out["predicted_label"][rows] = names[zero.predicted]
-        out["predicted_confidence"][rows] = zero.predicted_confidence
-        out["pulled_back_round"][rows] = this.pulled_back_round[rows]
-    out["label_issue"] = outcome.kinds
-    out["pulled_back_round"][outcome.kinds != ""] = -1
-    out["suggested_label"], out["suggested_prob"] = out["predicted_label"].copy(), out["predicted_confidence"].copy()
+        rank[rows], own[rows] = zero.given_rank, zero.self_confidence
+        best[rows], sure[rows] = zero.predicted, zero.predicted_confidence
+        back[rows] = this.pulled_back_round[rows]
+    back[outcome.kinds != ""] = -1
+    yield "given_rank", rank
+    yield "self_confidence", own
+    yield "predicted_label", names[best]
+    yield "predicted_confidence", sure
+    yield "pulled_back_round", back
+    yield "label_issue", outcome.kinds
     if estimate is not None:
-        out["label_issue_prob"] = estimate.issue_prob
-        found = estimate.noise.suggested >= 0
-        out["suggested_label"] = np.where(found, names[estimate.noise.suggested], "")
-        out["suggested_prob"] = estimate.noise.suggested_prob
+        yield "label_issue_prob", estimate.issue_prob
+    yield "suggested_label", names[best if estimate is None else estimate.noise.suggested]
+    yield "suggested_prob", sure if estimate is None else estimate.noise.suggested_prob
     if evidence.passes or estimate is not None:
-        out["fold"] = evidence.labels.fold.astype(np.int8)
-        out["label_evidence"][:] = "model"
-    return out
+        yield "fold", evidence.labels.fold.astype(np.int8)
+        yield "label_evidence", np.full(num, "model", object)
 
 
-def _apply_verdicts(full: pd.DataFrame, mine: np.ndarray, verdicts: pd.DataFrame) -> None:
+def _apply_verdicts(full: pd.DataFrame, evidence: Evidence) -> None:
     """People's verdicts on the stage's rows, in place."""
-    verdict = full["image_id"].map(verdicts["verdict"])
-    label = mine & (verdict == "label").to_numpy()
-    out = mine & verdict.isin(["noise", "drop"]).to_numpy()
-    full.loc[label, "clean_label"] = full.loc[label, "image_id"].map(verdicts["label"])
+    decided = np.full(len(full), UNDECIDED)
+    decided[evidence.mine] = evidence.labels.decided
+    label, out = decided >= 0, decided == NO_CLASS
+    full.loc[label, "clean_label"] = evidence.names[decided[label]]
     full.loc[label | out, "label_evidence"] = "person"
     drop_rows(full, out, "labels", "person")
 
@@ -130,15 +128,17 @@ def _resolve_conflicts(full: pd.DataFrame, mine: np.ndarray, copies: np.ndarray)
     groups = copies * (splits.max(initial=0) + 1) + splits
     contested = mine & full["keep"].to_numpy()
     sizes = np.bincount(groups[contested], minlength=groups.max(initial=0) + 1)
-    contested &= sizes[groups] > 1
-    rank = full["given_rank"].to_numpy().astype(np.int64)
+    rows = np.flatnonzero(contested & (sizes[groups] > 1))
+    some = full.iloc[rows]
+    rank = some["given_rank"].to_numpy().astype(np.int64)
     rank = np.where(rank < 0, np.iinfo(np.int32).max, rank)
     # a person's label first, then positives, then the better rank, then the higher confidence, then the first by name
-    person = (full["label_evidence"] == "person").to_numpy()
-    as_given = person & (full["label"] == full["clean_label"]).to_numpy()
-    issue = (full["label_issue"] != "").to_numpy()
-    confidence = -np.nan_to_num(full["self_confidence"].to_numpy().astype(np.float64))
-    order = np.lexsort((np.arange(len(full)), confidence, rank, issue, ~person, ~as_given))
-    losers = find_conflict_losers(groups, contested, order)
+    person = (some["label_evidence"] == "person").to_numpy()
+    as_given = person & (some["label"] == some["clean_label"]).to_numpy()
+    issue = (some["label_issue"] != "").to_numpy()
+    confidence = -np.nan_to_num(some["self_confidence"].to_numpy().astype(np.float64))
+    order = np.lexsort((rows, confidence, rank, issue, ~person, ~as_given))
+    losers = np.zeros(len(full), bool)
+    losers[rows] = find_conflict_losers(groups[rows], np.ones(len(rows), bool), order)
     drop_rows(full, losers, "labels", "label_conflict")
     return int(losers.sum())

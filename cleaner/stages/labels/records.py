@@ -17,35 +17,36 @@ from cleaner.stages.labels.outcome import Evidence
 from cleaner.stages.labels.passes import Pass, Round
 
 
-def write_rounds(folder: Path, evidence: Evidence) -> str:
-    """Write one row for each image that a round judged; returns the file's name."""
+def write_rounds(folder: Path, file_names: pd.Series[str], evidence: Evidence) -> str:
+    """Write one row for each image that a round judged; returns the file's name. `file_names` (N,): of the manifest."""
     rounds = [(this, one) for this in evidence.passes for one in this.rounds]
-    frame = _rounds_frame(rounds, evidence) if rounds else ROUNDS["labels"].schema.empty_table().to_pandas()
+    frame = _rounds_frame(rounds, file_names, evidence) if rounds else ROUNDS["labels"].schema.empty_table().to_pandas()
     write_table(folder / "rounds.parquet", frame, ROUNDS["labels"].schema)
     return "rounds.parquet"
 
 
-def _rounds_frame(rounds: list[tuple[Pass, Round]], evidence: Evidence) -> pd.DataFrame:
+def _rounds_frame(rounds: list[tuple[Pass, Round]], file_names: pd.Series[str], evidence: Evidence) -> pd.DataFrame:
     """The rows of all rounds. Text that repeats is kept as numbers: there are several rows for each image."""
-    sizes, file_names = [len(one.rows) for _, one in rounds], evidence.rows["file_name"].to_numpy()
+    sizes = [len(one.rows) for _, one in rounds]
 
     def repeated(names: list[str]) -> pd.Categorical:
         number, known = pd.factorize(np.array(names, object))
         return pd.Categorical.from_codes(np.repeat(number.astype(np.int8), sizes), pd.Index(known))
 
+    rows = np.flatnonzero(evidence.mine)[np.concatenate([one.rows for _, one in rounds])]
     judged = [one.predictions for _, one in rounds]
     predicted = np.concatenate([found.predicted for found in judged])
     columns = {
         "pass": repeated([this.kind for this, _ in rounds]),
         "round": np.repeat(np.array([one.number for _, one in rounds], np.int16), sizes),
         "recipe": repeated([one.recipe for _, one in rounds]),
-        "file_name": file_names[np.concatenate([one.rows for _, one in rounds])],
+        "file_name": file_names.array.take(rows),
         "given_rank": np.concatenate([found.given_rank for found in judged]),
         "self_confidence": np.concatenate([found.self_confidence for found in judged]),
         "predicted_label": pd.Categorical.from_codes(predicted, pd.Index(evidence.names)),
         "positive": np.concatenate([one.positive for _, one in rounds]),
     }
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns, copy=False)
 
 
 def write_predictions(folder: Path, evidence: Evidence, merged: dict[str, str], features: np.ndarray) -> str:

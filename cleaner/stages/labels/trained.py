@@ -25,6 +25,7 @@ from cleaner.stages.learners import open_learner
 from cleaner.stages.stage_run import Machine, StageRun
 
 _NUM_FEATURES = 128
+_PIECE_ROWS = 65_536
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ def open_models(
     """Embed the images, or open their pixels. Raises BackboneError, and BadInputError for an image that changed."""
     settings, options = run.settings, run.options
     opened = open_learner(run, rows, len(classes))
-    ids = "".join(rows["image_id"]).encode()
+    parts = (rows["image_id"].iloc[start : start + _PIECE_ROWS] for start in range(0, len(rows), _PIECE_ROWS))
+    ids = b"".join("".join(part).encode() for part in parts)
     identity = digest_of(opened.learner.identity, ids, classes, num_threads())
     labels = replace(labels, identity=identity)
     fits = StoredFits(labels, opened.learner, options.seed, ArrayStore(opened.cache / "labels"), options.progress)
