@@ -8,12 +8,12 @@ from typing import Protocol
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from cleaner.config import LabelsSettings
 from cleaner.dataset.store import clear_folder
 from cleaner.dataset.verdicts import resolve_merges
 from cleaner.errors import BadInputError
+from cleaner.freed_memory import release_freed_memory
 from cleaner.scoring.groups import exact_groups
 from cleaner.stages.labels.brought import BroughtModel, decides_alone, read_brought
 from cleaner.stages.labels.class_table import write_classes
@@ -93,9 +93,10 @@ def find_label_issues(run: StageRun[LabelsSettings]) -> StageResult:
     judge = _open_judge(run, manifest, rows, classes, labels)
     manifest = manifest.drop(columns=["image_id", "duplicate_group"])  # copied unread, as what was never read
     del rows
-    pa.default_memory_pool().release_unused()  # Arrow keeps what it freed: half a gigabyte a million images
+    release_freed_memory()  # half a gigabyte a million images
     folder = run.begin()
     choice, passes, skipped, estimate = _judge(run, judge, labels)
+    release_freed_memory()
     evidence = Evidence(mine, copies, classes, labels, passes, skipped, estimate)
     full, counts = apply_outcome(manifest, evidence, choice)
     del manifest
