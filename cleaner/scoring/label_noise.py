@@ -9,7 +9,7 @@ import numpy as np
 
 from cleaner.scoring import label_noise_em as em
 from cleaner.scoring.instance_dependence import InstanceDependence, find_instance_dependence
-from cleaner.scoring.label_noise_evidence import Evidence
+from cleaner.scoring.label_noise_evidence import Chunk, Evidence
 from cleaner.scoring.out_of_fold import OutOfFold
 
 _FIRST_STEPS, _MORE_STEPS, _INNER_STEPS = 6, 2, 5
@@ -99,11 +99,16 @@ class NoiseEstimate:
         clear about the wrong images, and severe weights are what breaks the noise.
         """
         evidence = self._evidence
-        clear = np.concatenate([em.class_probs(c, self._first).max(0) > _CLEAR for c in evidence.chunks()])
+        clear = np.concatenate([self._is_clear(chunk) for chunk in evidence.chunks()])
         counted = self._everyone
         if (clear & evidence.free).sum() >= max(1, _MIN_CLEAR * evidence.free.sum()):
             counted = em.Counted.of(evidence, clear, finds_spread=True)
         return self._result(self._run(self._first, counted, _MORE_STEPS), counted)
+
+    def _is_clear(self, chunk: Chunk) -> np.ndarray:
+        """Which of the images (c,) bool are clear."""
+        clear: np.ndarray = em.class_probs(chunk, self._first)[: len(chunk.classes)].max(0) > _CLEAR
+        return clear
 
     def _run(self, parameters: em.Parameters, counted: em.Counted, num_steps: int) -> em.Parameters:
         """Steps of EM; every few, the temperature is chosen again."""
@@ -132,13 +137,14 @@ class NoiseEstimate:
         issue_prob, suggested_prob = np.empty(num, np.float32), np.empty(num, np.float32)
         suggested = np.empty(num, np.int64)
         for chunk in evidence.chunks():
+            num_listed = len(chunk.classes)
             posterior = em.posterior(evidence, chunk, parameters)
             if weight:
                 posterior *= 1 - weight
                 posterior += weight * em.posterior(evidence, chunk, self._dependent)
             images, line = evidence.order[chunk.part], np.arange(len(chunk.given))
             issue_prob[images] = np.clip(1 - posterior[0], 0, 1)
-            best = 1 + posterior[1:].argmax(0)
+            best = 1 + posterior[1:num_listed].argmax(0)
             is_there = chunk.log_probs[best, line] > -np.inf
             suggested[images] = np.where(is_there, chunk.classes[best, line], -1)
             suggested_prob[images] = posterior[best, line]

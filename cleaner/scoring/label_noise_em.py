@@ -6,6 +6,7 @@ A step goes through the images in chunks and adds up their expected counts, in f
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -49,6 +50,13 @@ class Parameters:
     spread_rows: float = 1.0
     """Destinations of a class's wrong labels are shrunk towards an even spread, which counts as this many images."""
 
+    @cached_property
+    def from_others(self) -> np.ndarray:
+        """(K,) float32: how often label g is given to an image of another class, their mean."""
+        wrong = self.by_given.sum(1) - self.by_given.diagonal()
+        shares: np.ndarray = wrong / np.float32(max(1, len(wrong) - 1))
+        return shares
+
     @property
     def transition(self) -> np.ndarray:
         """(K, K) float32: row y, column g; rows sum to 1."""
@@ -84,14 +92,20 @@ def start(evidence: Evidence) -> Parameters:
 
 
 def class_probs(chunk: Chunk, parameters: Parameters) -> np.ndarray:
-    """Probabilities of the classes (1 + m, c) float32 under the prior, before the given label counts."""
+    """Probabilities of the classes (1 + m + r, c) float32 under the prior, before the given label counts; last of all
+    that are not listed.
+    """
     logits: np.ndarray = chunk.log_probs * np.float32(1 / parameters.temperature)
-    logits += np.log(parameters.prior + 1e-9).astype(np.float32).take(chunk.classes)
+    num_listed = len(chunk.classes)
+    logits[:num_listed] += np.log(parameters.prior + 1e-9).astype(np.float32).take(chunk.classes)
+    if len(logits) > num_listed:
+        listed = parameters.prior.astype(np.float32).take(chunk.classes).sum(0)
+        logits[num_listed] += np.log(np.maximum(1 - listed, np.float32(1e-9)))
     return softmax(logits)
 
 
 def posterior(evidence: Evidence, chunk: Chunk, parameters: Parameters) -> np.ndarray:
-    """P(the class is right | image, given label), (1 + m, c) float32."""
+    """P(the class is right | image, given label), (1 + m + r, c) float32."""
     by_class, by_looks = _joint(evidence, chunk, parameters)
     joint: np.ndarray = by_class if by_looks is None else by_class + by_looks
     joint /= joint.sum(0) + _TINY
@@ -129,12 +143,15 @@ def step(evidence: Evidence, counted: Counted, parameters: Parameters) -> Parame
     num, weight = evidence.num_classes, parameters.confusion_weight
     counts, by_looks = _count(evidence, counted, parameters)
     wrong = counts.by_given
+    each = counts.rest[0] / max(1, num - 1)
+    wrong += each[:, None]
+    wrong.ravel()[:: num + 1] -= each
     np.add.at(wrong.ravel(), counted.by_people, 1.0)
     sizes = wrong.sum(0)
     np.fill_diagonal(wrong, 0)
     spread_rows = _find_spread(wrong) if counted.finds_spread else parameters.spread_rows
     mine = evidence.decided >= 0
-    everyone = counts.everyone + np.bincount(evidence.decided[mine], minlength=num)
+    everyone = counts.everyone + counts.rest[1].sum() / num + np.bincount(evidence.decided[mine], minlength=num)
     prior = (everyone + _PRIOR_ROWS) / (evidence.num_rows + _PRIOR_ROWS * num)
     if weight and evidence.free.any():
         weight = float(np.clip(by_looks / int(evidence.free.sum()), *_CONFUSION_WEIGHTS))
@@ -150,12 +167,14 @@ class _Counts:
     """(K, K) float64: of those that count in the transition matrix, by given (row) and right class."""
     everyone: np.ndarray
     """(K,) float64: all of them, by right class."""
+    rest: np.ndarray
+    """(2, K) float64: by given class, of right classes that are not listed: those in the matrix, and all."""
 
 
 def _count(evidence: Evidence, counted: Counted, parameters: Parameters) -> tuple[_Counts, float]:
     """The counts, and how many labels were drawn from looks."""
     num, total_by_looks = evidence.num_classes, 0.0
-    counts = _Counts(np.zeros((num, num)), np.zeros(num))
+    counts = _Counts(np.zeros((num, num)), np.zeros(num), np.zeros((2, num)))
     for chunk in evidence.chunks():
         by_class, by_looks = _joint(evidence, chunk, parameters)
         joint = by_class if by_looks is None else by_class + by_looks
@@ -166,16 +185,21 @@ def _count(evidence: Evidence, counted: Counted, parameters: Parameters) -> tupl
         else:
             total_by_looks += float((by_looks.sum(0) / total)[chunk.free].sum(dtype=np.float64))
             by_class /= total
-        band, weights = counts.by_given[chunk.band], _only(by_class, counted.rows[chunk.part])
-        band += np.bincount(chunk.pairs.ravel(), weights.ravel(), band.size).reshape(band.shape)
-        counts.everyone[:] += np.bincount(chunk.classes.ravel(), _only(joint, chunk.free).ravel(), num)
+        num_listed, band = len(chunk.classes), counts.by_given[chunk.band]
+        weights, all_weights = _only(by_class, counted.rows[chunk.part]), _only(joint, chunk.free)
+        band += np.bincount(chunk.pairs.ravel(), weights[:num_listed].ravel(), band.size).reshape(band.shape)
+        counts.everyone[:] += np.bincount(chunk.classes.ravel(), all_weights[:num_listed].ravel(), num)
+        for number, rest in enumerate((weights[num_listed:], all_weights[num_listed:])):
+            counts.rest[number] += np.bincount(chunk.given, rest.sum(0), num)
     return counts, total_by_looks
 
 
 def _joint(evidence: Evidence, chunk: Chunk, parameters: Parameters) -> tuple[np.ndarray, np.ndarray | None]:
-    """P(class, given label | image), (1 + m, c): of labels given by class, and, with a confusion weight, by looks."""
+    """P(class, given label | image), (1 + m + r, c): of labels given by class, and by looks if these have a weight."""
     probs = class_probs(chunk, parameters)
-    by_class: np.ndarray = parameters.by_given[chunk.band].ravel().take(chunk.pairs)
+    by_class, num_listed = np.empty_like(probs), len(chunk.classes)
+    by_class[:num_listed] = parameters.by_given[chunk.band].ravel().take(chunk.pairs)
+    by_class[num_listed:] = parameters.from_others.take(chunk.given)
     by_class *= probs
     weight = np.float32(parameters.confusion_weight)
     if not weight:

@@ -1,4 +1,9 @@
-"""What the EM over label noise knows of each image, read in chunks: never a temporary over all images and classes."""
+"""What the EM over label noise knows of each image, read in chunks: never a temporary over all images and classes.
+
+Of many classes the given one and the most probable others are listed, and the rest has a row of its own. Without it a
+softer temperature would look likelier than it is: it raises the given class, which is always listed, and what it raises
+in the rest would be missing.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +25,9 @@ _TINY = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """c consecutive images of an Evidence. Arrays over classes and images are (1 + m, c), the given class first."""
+    """c consecutive images of an Evidence. Arrays over classes and images are (1 + m, c), the given class first, or
+    (1 + m + r, c) with a last row for the classes that are not listed: r is 1 if there are any, else 0.
+    """
 
     part: slice
     """Which of the evidence's n images."""
@@ -28,7 +35,7 @@ class Chunk:
     classes: np.ndarray
     """(1 + m, c) int64; 0 where there is none."""
     log_probs: np.ndarray
-    """(1 + m, c) float32; -inf where there is none."""
+    """(1 + m + r, c) float32; -inf where there is none; last that of a class that is not listed."""
     given: np.ndarray
     """(c,) int64, ascending."""
     free: np.ndarray
@@ -60,7 +67,9 @@ class Evidence:
     classes: np.ndarray
     """(1 + m, n) of `class_dtype`: the given class, then the most probable others; 0 where there is none."""
     log_probs: np.ndarray
-    """(1 + m, n) float32: the model's log probabilities of them; -inf where there is none."""
+    """(1 + m + r, n) float32: the model's log probabilities of them; -inf where there is none. If there are more
+    classes, the last row is the mean over those that are not listed.
+    """
     decided: np.ndarray
     """(n,) int64: the right class where a person gave it, else UNDECIDED or NO_CLASS."""
 
@@ -68,15 +77,19 @@ class Evidence:
     def of(cls, predictions: OutOfFold, num_classes: int, decided: np.ndarray) -> Evidence:
         """From out-of-fold predictions for the n images, and verdicts (n,) on them."""
         order = np.argsort(predictions.given, kind="stable")
-        shape = 1 + predictions.others.shape[1], len(order)
-        classes, log_probs = np.empty(shape, class_dtype(num_classes)), np.empty(shape, np.float32)
+        listed, num = 1 + predictions.others.shape[1], len(order)
+        num_rest = num_classes - listed
+        classes = np.empty((listed, num), class_dtype(num_classes))
+        log_probs = np.empty((listed + (num_rest > 0), num), np.float32)
         for start in range(0, len(order), CHUNK_ROWS):
             part = slice(start, start + CHUNK_ROWS)
             some = predictions.take(order[part])
             there = some.classes.T >= 0
             classes[:, part] = np.where(there, some.classes.T, 0)
             logs = np.log(np.maximum(some.probs.T, _TINY))
-            log_probs[:, part] = np.where(there, logs, -np.inf)
+            log_probs[:listed, part] = np.where(there, logs, -np.inf)
+            if num_rest > 0:
+                log_probs[listed, part] = _log_rest(some, num_rest)
         return cls(num_classes, order, classes, log_probs, decided[order])
 
     def chunks(self) -> Iterator[Chunk]:
@@ -113,7 +126,7 @@ class Evidence:
         temperature = np.float32(self.sample.calibration)
         looks = np.empty(len(self.order), np.float32)
         for chunk in self.chunks():
-            looks[chunk.part] = softmax(chunk.log_probs / temperature)[0]
+            looks[chunk.part] = self._given_under(temperature, chunk)
         return np.maximum(looks, np.float32(1e-6))
 
     @cached_property
@@ -125,17 +138,35 @@ class Evidence:
         def loss(log_temperature: float) -> float:
             temperature, total = np.float32(np.exp(log_temperature)), 0.0
             for chunk in self.chunks():
-                given = softmax(chunk.log_probs / temperature)[0, chunk.free]
+                given = self._given_under(temperature, chunk)[chunk.free]
                 total += float(np.log(given + _TINY).sum(dtype=np.float64))
             return -total / int(self.free.sum())
 
         found = minimize_scalar(loss, bounds=np.log(_CALIBRATING), method="bounded", options={"xatol": 0.01})
         return float(np.exp(found.x))
 
+    def _given_under(self, temperature: np.float32, chunk: Chunk) -> np.ndarray:
+        """Probability of the given label (c,) float32."""
+        logits, num_listed = chunk.log_probs / temperature, len(chunk.classes)
+        logits[num_listed:] += np.float32(np.log(max(1, self.num_classes - num_listed)))
+        given: np.ndarray = softmax(logits)[0]
+        return given
+
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Over classes (1 + m, c), in place of `logits`."""
+    """Over classes, the first axis, in place of `logits`."""
     logits -= logits.max(0)
     np.exp(logits, out=logits)
     logits /= logits.sum(0)
     return logits
+
+
+def _log_rest(predictions: OutOfFold, num_rest: int) -> np.ndarray:
+    """Log of the mean probability (n,) float64 of the `num_rest` classes that are not listed, -inf for 0.
+
+    It is what the listed ones leave of 1, but never more than the last of them has, as rounding errors might be.
+    """
+    left = 1 - predictions.probs.sum(1, dtype=np.float64)
+    with np.errstate(divide="ignore"):
+        logs: np.ndarray = np.log(np.clip(left / num_rest, 0, predictions.others_confidence[:, -1]))
+    return logs

@@ -200,3 +200,41 @@ def test_no_temporary_over_all_images_and_classes() -> None:
     tracemalloc.stop()
     kept = num * (1 + num_others) * (2 + 4)
     assert peak < kept, "less than what the evidence itself takes"
+
+
+@pytest.mark.parametrize(("num_classes", "rate"), [(200, 0.1), (1500, 0.25)])
+def test_of_many_classes_those_that_are_not_listed_count_too(num_classes: int, rate: float) -> None:
+    """A model that is as unsure as the labels are wrong, and lists the likeliest of many classes alone."""
+    num, rng, others = 20_000, np.random.default_rng(3), 31
+    right = rng.integers(0, num_classes, num)
+    given = np.where(rng.random(num) < rate, rng.integers(0, num_classes, num), right)
+    # it learned the noise: what it gives to all other classes together is what is wrong
+    probs = rng.gamma(4, size=(num, 1 + others)) * rate / (4 * num_classes)
+    classes = rng.integers(0, num_classes, (num, 1 + others))
+    classes[:, 0], classes[:, 1] = given, np.where(given == right, classes[:, 1], right)
+    line, at_right = np.arange(num), (given != right).astype(int)
+    probs[line, at_right] = rng.beta(40 * (1 - rate), 40 * rate, num)
+    order = np.argsort(-probs[:, 1:], 1, kind="stable")
+    classes[:, 1:], probs[:, 1:] = (np.take_along_axis(x[:, 1:], order, 1) for x in (classes, probs))
+    predictions = predictions_of(classes, probs.astype(np.float32))
+    noise = NoiseEstimate(predictions, num_classes, nobody(predictions)).final()
+    wrong = given != right
+    assert noise.issue_prob.mean() == pytest.approx(wrong.mean(), abs=0.03)
+    found = noise.issue_prob > find_f1_threshold(noise.issue_prob)
+    assert (found & wrong).sum() > 0.95 * max(found.sum(), wrong.sum())
+
+
+def test_rounding_does_not_give_weight_to_classes_that_are_not_listed() -> None:
+    """Where a model is sure, what its probabilities leave of 1 is a rounding error."""
+    num_classes, num, rng = 400, 8000, np.random.default_rng(5)
+    right = rng.integers(0, num_classes, num)
+    given = np.where(rng.random(num) < 0.1, rng.integers(0, num_classes, num), right)
+    classes = rng.integers(0, num_classes, (num, 32))
+    classes[:, 0], classes[:, 1] = given, np.where(given == right, classes[:, 1], right)
+    probs = np.full((num, 32), 1e-30)
+    probs[np.arange(num), (given != right).astype(int)] = 1 - 1e-6
+    predictions = predictions_of(classes, probs.astype(np.float32))
+    evidence = label_noise_evidence.Evidence.of(predictions, num_classes, nobody(predictions))
+    assert (evidence.log_probs[-1] < -60).all()
+    noise = NoiseEstimate(predictions, num_classes, nobody(predictions)).final()
+    assert np.array_equal(noise.issue_prob > 0.5, given != right)
