@@ -11,6 +11,7 @@ from cleaner.config import NoiseSettings
 from cleaner.dataset.manifest import drop_rows, look_up, with_stage_columns, write_table
 from cleaner.dataset.stage_tables import ROUNDS
 from cleaner.errors import BadInputError
+from cleaner.freed_memory import release_freed_memory
 from cleaner.random_streams import Stream, open_stream
 from cleaner.scoring.groups import exact_groups
 from cleaner.scoring.noise_judge import NoiseJudge
@@ -42,6 +43,8 @@ def find_noise(run: StageRun[NoiseSettings]) -> StageResult:
     source = _find_sources(manifest)
     manifest = manifest[_OF_ALL].copy()
     features = compute_features(run, judged, given.outside)
+    judged = judged[["file_name", "image_id"]]  # the other columns were for the features
+    release_freed_memory()
     picked = pick_seeds(run, judged, given)
     folder = run.begin()
     rng = open_stream(options.seed, Stream.NOISE_ROUNDS)
