@@ -28,8 +28,10 @@ _SMALL_CLASS_S = 0.03
 """The balance stage's test of one small class: 1.3 s for 39 of tiny50, 0.3 s for 7 of sample_data."""
 _HEAD_BYTES = 2
 """Of each number that heads by steps learn from, where the chip has bf16."""
-_MANIFEST_ROW_BYTES = 1400
-"""Memory for a row at a stage's peak: noise over a million rows held 2.1 GB, 0.7 of them the program itself."""
+_MANIFEST_ROW_BYTES = 700
+_WRITTEN_ROWS, _WRITTEN_ROW_BYTES = 1 << 20, 500
+"""Memory for a row at a stage's peak, and besides for each row that is written together with others, so many at most:
+noise over one million rows held 1.9 GB, over ten million 7.4, 0.5 of them the program itself."""
 _MANIFEST_DISK_BYTES = 4 * 220
 """Disk for a row in four manifests and the tables of the rounds."""
 _MACHINES = 1, 10, 100
@@ -136,7 +138,7 @@ def _sizes(
     memory = {
         "program": _peak_memory_bytes(),
         "embeddings": sum(size for size in tables if size <= BYTES_IN_MEMORY),
-        "manifest": _MANIFEST_ROW_BYTES * num_files,
+        "manifest": _MANIFEST_ROW_BYTES * num_files + _WRITTEN_ROW_BYTES * min(num_files, _WRITTEN_ROWS),
     }
     disk = {
         "scan": row_bytes * num_files,
