@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,18 @@ os.environ |= {
     "RAY_health_check_initial_delay_ms": "500",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # the same for Ray Train's workers
 }
+
+
+_USUAL_SIGTERM = signal.getsignal(signal.SIGTERM)
+
+
+@pytest.fixture(autouse=True)
+def usual_sigterm() -> Iterator[None]:
+    """Takes back the handler that each node of Ray's `Cluster` sets in this process: processes that later tests
+    fork would have it too, and not end by SIGTERM.
+    """
+    yield
+    signal.signal(signal.SIGTERM, _USUAL_SIGTERM)
 
 
 @pytest.fixture(scope="session")
