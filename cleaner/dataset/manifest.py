@@ -29,7 +29,8 @@ from cleaner.dataset.stage_inputs import STAGES as STAGES
 from cleaner.dataset.store import atomic_writer
 from cleaner.errors import BadInputError
 
-_GROUP_ROWS = 1 << 20  # of a Parquet row group; Arrow's own default
+GROUP_ROWS = 1 << 20
+"""Rows that are written together, a Parquet row group: Arrow's own default."""
 _PIECE_ROWS = 65_536  # about 10 MB of text at once
 _SMALL_FILE_BYTES = 1 << 23
 
@@ -95,8 +96,8 @@ def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema, base: Path |
         writer = pq.ParquetWriter(stack.enter_context(atomic_writer(path)), schema, compression="zstd")
         stack.callback(writer.close)
         pieces = _groups_of(stack.enter_context(pq.ParquetFile(base)), from_base) if base is not None else None
-        for start in range(0, max(1, len(frame)), _GROUP_ROWS):
-            part = frame.iloc[start : start + _GROUP_ROWS]
+        for start in range(0, max(1, len(frame)), GROUP_ROWS):
+            part = frame.iloc[start : start + GROUP_ROWS]
             rest = next(pieces) if pieces is not None else None
             columns = [
                 _to_arrow(part[f.name], f.type)
@@ -127,13 +128,13 @@ def _to_hex(digests: pa.FixedSizeBinaryArray) -> pa.StringArray:
 
 
 def _groups_of(file: pq.ParquetFile, columns: list[str]) -> Iterator[pa.Table]:
-    """Some columns of a Parquet file, `_GROUP_ROWS` rows at a time, whatever its own row groups."""
+    """Some columns of a Parquet file, `GROUP_ROWS` rows at a time, whatever its own row groups."""
     held = file.schema_arrow.empty_table().select(columns)
     for batch in file.iter_batches(_PIECE_ROWS, columns=columns, use_threads=False):
         held = pa.concat_tables([held, pa.Table.from_batches([batch]).select(columns)])
-        if held.num_rows >= _GROUP_ROWS:
-            yield held.slice(0, _GROUP_ROWS)
-            held = held.slice(_GROUP_ROWS)
+        if held.num_rows >= GROUP_ROWS:
+            yield held.slice(0, GROUP_ROWS)
+            held = held.slice(GROUP_ROWS)
     yield held
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from cleaner.config import ScanSettings
 from cleaner.dataset.files import leads_out
@@ -20,6 +19,7 @@ from cleaner.dataset.names import image_path
 from cleaner.dataset.stage_tables import CLASSES, read_stage_table
 from cleaner.dataset.workspace import RECORD, StageRecord, Workspace
 from cleaner.errors import CleanerError, StaleStageError
+from cleaner.freed_memory import release_freed_memory
 from cleaner.review.votes import Votes, read_votes
 
 _TEXTS = (
@@ -167,7 +167,7 @@ def _read(workspace: Workspace, stage: str, warning: str) -> Catalogue:
     keys = rows.pop("pixel_id") if "pixel_id" in rows else rows["image_id"]
     codes = pd.factorize(keys)[0]
     rows["pixel_key"] = np.where((keys == "").to_numpy(), -1, codes)
-    pa.default_memory_pool().release_unused()
+    release_freed_memory()
     scan = _settings(workspace, "scan")
     return Catalogue(
         stage=stage,

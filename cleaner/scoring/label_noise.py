@@ -107,7 +107,7 @@ class NoiseEstimate:
 
     def _is_clear(self, chunk: Chunk) -> np.ndarray:
         """Which of the images (c,) bool are clear."""
-        clear: np.ndarray = em.class_probs(chunk, self._first)[: len(chunk.classes)].max(0) > _CLEAR
+        clear: np.ndarray = em.class_probs(chunk, self._first)[: chunk.num_listed].max(0) > _CLEAR
         return clear
 
     def _run(self, parameters: em.Parameters, counted: em.Counted, num_steps: int) -> em.Parameters:
@@ -137,14 +137,13 @@ class NoiseEstimate:
         issue_prob, suggested_prob = np.empty(num, np.float32), np.empty(num, np.float32)
         suggested = np.empty(num, np.int64)
         for chunk in evidence.chunks():
-            num_listed = len(chunk.classes)
             posterior = em.posterior(evidence, chunk, parameters)
             if weight:
                 posterior *= 1 - weight
                 posterior += weight * em.posterior(evidence, chunk, self._dependent)
             images, line = evidence.order[chunk.part], np.arange(len(chunk.given))
             issue_prob[images] = np.clip(1 - posterior[0], 0, 1)
-            best = 1 + posterior[1:num_listed].argmax(0)
+            best = 1 + posterior[1 : chunk.num_listed].argmax(0)
             is_there = chunk.log_probs[best, line] > -np.inf
             suggested[images] = np.where(is_there, chunk.classes[best, line], -1)
             suggested_prob[images] = posterior[best, line]

@@ -96,7 +96,7 @@ def class_probs(chunk: Chunk, parameters: Parameters) -> np.ndarray:
     that are not listed.
     """
     logits: np.ndarray = chunk.log_probs * np.float32(1 / parameters.temperature)
-    num_listed = len(chunk.classes)
+    num_listed = chunk.num_listed
     logits[:num_listed] += np.log(parameters.prior + 1e-9).astype(np.float32).take(chunk.classes)
     if len(logits) > num_listed:
         listed = parameters.prior.astype(np.float32).take(chunk.classes).sum(0)
@@ -143,7 +143,7 @@ def step(evidence: Evidence, counted: Counted, parameters: Parameters) -> Parame
     num, weight = evidence.num_classes, parameters.confusion_weight
     counts, by_looks = _count(evidence, counted, parameters)
     wrong = counts.by_given
-    each = counts.rest[0] / max(1, num - 1)
+    each = counts.rest / max(1, num - 1)
     wrong += each[:, None]
     wrong.ravel()[:: num + 1] -= each
     np.add.at(wrong.ravel(), counted.by_people, 1.0)
@@ -151,7 +151,7 @@ def step(evidence: Evidence, counted: Counted, parameters: Parameters) -> Parame
     np.fill_diagonal(wrong, 0)
     spread_rows = _find_spread(wrong) if counted.finds_spread else parameters.spread_rows
     mine = evidence.decided >= 0
-    everyone = counts.everyone + counts.rest[1].sum() / num + np.bincount(evidence.decided[mine], minlength=num)
+    everyone = counts.everyone + np.bincount(evidence.decided[mine], minlength=num)
     prior = (everyone + _PRIOR_ROWS) / (evidence.num_rows + _PRIOR_ROWS * num)
     if weight and evidence.free.any():
         weight = float(np.clip(by_looks / int(evidence.free.sum()), *_CONFUSION_WEIGHTS))
@@ -168,13 +168,13 @@ class _Counts:
     everyone: np.ndarray
     """(K,) float64: all of them, by right class."""
     rest: np.ndarray
-    """(2, K) float64: by given class, of right classes that are not listed: those in the matrix, and all."""
+    """(K,) float64: by given class, of those that count in the matrix and whose right class is not listed."""
 
 
 def _count(evidence: Evidence, counted: Counted, parameters: Parameters) -> tuple[_Counts, float]:
     """The counts, and how many labels were drawn from looks."""
     num, total_by_looks = evidence.num_classes, 0.0
-    counts = _Counts(np.zeros((num, num)), np.zeros(num), np.zeros((2, num)))
+    counts = _Counts(np.zeros((num, num)), np.zeros(num), np.zeros(num))
     for chunk in evidence.chunks():
         by_class, by_looks = _joint(evidence, chunk, parameters)
         joint = by_class if by_looks is None else by_class + by_looks
@@ -185,19 +185,19 @@ def _count(evidence: Evidence, counted: Counted, parameters: Parameters) -> tupl
         else:
             total_by_looks += float((by_looks.sum(0) / total)[chunk.free].sum(dtype=np.float64))
             by_class /= total
-        num_listed, band = len(chunk.classes), counts.by_given[chunk.band]
+        num_listed, band = chunk.num_listed, counts.by_given[chunk.band]
         weights, all_weights = _only(by_class, counted.rows[chunk.part]), _only(joint, chunk.free)
         band += np.bincount(chunk.pairs.ravel(), weights[:num_listed].ravel(), band.size).reshape(band.shape)
         counts.everyone[:] += np.bincount(chunk.classes.ravel(), all_weights[:num_listed].ravel(), num)
-        for number, rest in enumerate((weights[num_listed:], all_weights[num_listed:])):
-            counts.rest[number] += np.bincount(chunk.given, rest.sum(0), num)
+        counts.everyone[:] += all_weights[num_listed:].sum(dtype=np.float64) / num
+        counts.rest[:] += np.bincount(chunk.given, weights[num_listed:].sum(0), num)
     return counts, total_by_looks
 
 
 def _joint(evidence: Evidence, chunk: Chunk, parameters: Parameters) -> tuple[np.ndarray, np.ndarray | None]:
     """P(class, given label | image), (1 + m + r, c): of labels given by class, and by looks if these have a weight."""
     probs = class_probs(chunk, parameters)
-    by_class, num_listed = np.empty_like(probs), len(chunk.classes)
+    by_class, num_listed = np.empty_like(probs), chunk.num_listed
     by_class[:num_listed] = parameters.by_given[chunk.band].ravel().take(chunk.pairs)
     by_class[num_listed:] = parameters.from_others.take(chunk.given)
     by_class *= probs

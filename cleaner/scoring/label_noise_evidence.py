@@ -42,6 +42,11 @@ class Chunk:
     """(c,) bool: no person spoke."""
 
     @property
+    def num_listed(self) -> int:
+        """1 + m."""
+        return len(self.classes)
+
+    @property
     def band(self) -> slice:
         """The given classes, from the first to the last."""
         return slice(int(self.given[0]), int(self.given[-1]) + 1)
@@ -147,8 +152,8 @@ class Evidence:
 
     def _given_under(self, temperature: np.float32, chunk: Chunk) -> np.ndarray:
         """Probability of the given label (c,) float32."""
-        logits, num_listed = chunk.log_probs / temperature, len(chunk.classes)
-        logits[num_listed:] += np.float32(np.log(max(1, self.num_classes - num_listed)))
+        logits = chunk.log_probs / temperature
+        logits[chunk.num_listed :] += np.float32(np.log(max(1, self.num_classes - chunk.num_listed)))
         given: np.ndarray = softmax(logits)[0]
         return given
 

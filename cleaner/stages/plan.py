@@ -15,6 +15,7 @@ from cleaner.config import Config, RunOptions
 from cleaner.dataset.class_folders import read_folders
 from cleaner.dataset.files import list_files
 from cleaner.dataset.locations import locate
+from cleaner.dataset.manifest import GROUP_ROWS
 from cleaner.errors import BadInputError
 from cleaner.modeling.backbone_names import each_network
 from cleaner.modeling.columns import BYTES_IN_MEMORY, blocks_of
@@ -29,8 +30,8 @@ _SMALL_CLASS_S = 0.03
 _HEAD_BYTES = 2
 """Of each number that heads by steps learn from, where the chip has bf16."""
 _MANIFEST_ROW_BYTES = 700
-_WRITTEN_ROWS, _WRITTEN_ROW_BYTES = 1 << 20, 500
-"""Memory for a row at a stage's peak, and besides for each row that is written together with others, so many at most:
+_WRITTEN_ROW_BYTES = 500
+"""Memory for a row at a stage's peak, and besides for each row of the group that is being written:
 noise over one million rows held 1.9 GB, over ten million 7.4, 0.5 of them the program itself."""
 _MANIFEST_DISK_BYTES = 4 * 220
 """Disk for a row in four manifests and the tables of the rounds."""
@@ -138,7 +139,7 @@ def _sizes(
     memory = {
         "program": _peak_memory_bytes(),
         "embeddings": sum(size for size in tables if size <= BYTES_IN_MEMORY),
-        "manifest": _MANIFEST_ROW_BYTES * num_files + _WRITTEN_ROW_BYTES * min(num_files, _WRITTEN_ROWS),
+        "manifest": _MANIFEST_ROW_BYTES * num_files + _WRITTEN_ROW_BYTES * min(num_files, GROUP_ROWS),
     }
     disk = {
         "scan": row_bytes * num_files,
