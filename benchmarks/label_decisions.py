@@ -8,7 +8,7 @@ the real photographs grocery, objects and trash with 0, 5, 10, 20 % (grocery-sim
 Labels are flipped as lay_out.py does, embeddings computed once. Each seed draws flips and folds anew. cleanlab gets the
 whole matrix of round 0; the best of its seven filters is chosen with the truth known: an oracle. Ours: the rule `auto`
 with its default settings, and the plain recipe's drops. Figures are of `--part` (lay_out.py), F1 of rows dropped.
-Columns:
+--heads closed-form takes the heads that a stage takes for very many images x classes. Columns:
 
   cleanlab, which  the best filter's F1, and its name; default: prune_by_noise_rate
   fair, fair_which cleanlab on a logistic regression on the same features, its C and the filter chosen on the other part
@@ -30,7 +30,9 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -45,9 +47,10 @@ from sklearn.metrics import average_precision_score
 from cleaner.config import RELABEL_ABOVE, EmbeddingSettings
 from cleaner.dataset.store import ArrayStore
 from cleaner.modeling.backbones import load_backbones, resolve_precision
+from cleaner.modeling.closed_form import ClosedFormLearner
 from cleaner.modeling.crossval import FoldedRows, cross_train
 from cleaner.modeling.embeddings import Embeddings
-from cleaner.modeling.learner import FitJob, Predictor
+from cleaner.modeling.learner import FitJob, Learner, Predictor
 from cleaner.modeling.probe import ProbeLearner
 from cleaner.modeling.recipes import PROBE_RECIPES
 from cleaner.progress import Silent
@@ -78,12 +81,14 @@ def main() -> None:
     parser.add_argument("--part", choices=["tune", "test"], default="test")
     parser.add_argument("--work", type=Path, default=Path("/tmp/cleaner-label-decisions"))
     parser.add_argument("--backbone", default=EmbeddingSettings().backbone)
+    parser.add_argument("--heads", choices=["steps", "closed-form"], default="steps")
     args = parser.parse_args()
+    make = ClosedFormLearner if args.heads == "closed-form" else partial(ProbeLearner, precision=PRECISION)
     BACKBONES.extend(load_backbones(EmbeddingSettings(backbone=args.backbone)))
     rows = []
     for name in args.sets:
         for seed in args.seeds:
-            row = {"set": name, "seed": seed} | trial(args.data, name, seed, args.part, args.work)
+            row = {"set": name, "seed": seed} | trial(args.data, name, seed, args.part, args.work, make)
             rows.append(row)
             print(json.dumps(row), file=sys.stderr, flush=True)
     table = pd.DataFrame(rows)
@@ -96,20 +101,22 @@ def main() -> None:
         print(shown.T.to_string())
 
 
-def trial(data: Path, name: str, seed: int, part: str, work: Path) -> dict[str, object]:
-    """One set under one seed."""
+def trial(
+    data: Path, name: str, seed: int, part: str, work: Path, make_learner: Callable[[Embeddings, int], Learner]
+) -> dict[str, object]:
+    """One set under one seed; cleanlab's fair best is on the features of heads by steps."""
     views, given, clean, is_tune, test_views, test_clean = load(data, name, seed, work)
     classes, targets = np.unique(given, return_inverse=True)
     right = np.searchsorted(classes, clean)
     counts = is_tune if part == "tune" else ~is_tune
     wrong = targets != right
     num_classes = len(classes)
-    learner = ProbeLearner(views, num_classes, PRECISION)
+    learner = make_learner(views, num_classes)
     rows = np.arange(len(targets))
     fold = assign_folds(rows, targets, 5, np.random.default_rng([seed, 3]))
     labels = LabelSet(targets, fold, rows, np.ones(len(rows), bool), np.full(len(rows), -1), num_classes, name)
     images = FoldedRows(rows, targets, fold, np.ones(len(rows), np.float32))
-    zero, models = cross_train(learner, images, PROBE_RECIPES[0], seed=seed)
+    zero, models = cross_train(learner, images, learner.recipes[0], seed=seed)
     probs = out_of_fold(models, fold, num_classes)
     with tempfile.TemporaryDirectory() as scratch:
         fits = StoredFits(labels, learner, seed, ArrayStore(Path(scratch)), Silent())
@@ -124,7 +131,8 @@ def trial(data: Path, name: str, seed: int, part: str, work: Path) -> dict[str, 
         best = max(CLEANLAB_FILTERS, key=lambda f: prf(theirs[f], wrong, counts)[2])
     else:
         best = min(CLEANLAB_FILTERS, key=lambda f: theirs[f][counts].mean())
-    fair = fair_best(learner.features("plain", rows).numpy(), targets, fold, wrong, chosen_on=~counts)
+    features = ProbeLearner(views, num_classes, PRECISION).features("plain", rows).numpy()
+    fair = fair_best(features, targets, fold, wrong, chosen_on=~counts)
     score = estimate.issue_prob
     p, r, f1 = prf(auto, wrong, counts)
     row: dict[str, object] = {

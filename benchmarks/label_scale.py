@@ -7,8 +7,9 @@ Synthetic embeddings of so many images in 5,000 classes, in files, 10 % wrong la
 coarse pass and (without --coarse-only) the fine pass and the rule auto, in a process of its own for each size. One
 table: seconds, peak memory without what files back, seconds per image against the smallest size, F1 of what the passes
 find and of what auto drops, a digest of all decisions and probabilities. --csv writes seconds and peak memory for
-plot_growth.py. --nodes: on a Ray cluster of so many nodes of one core each, all on this machine; 0 without Ray. --kill:
-one of several nodes is killed in the midst of the work.
+plot_growth.py. --nodes: on a Ray cluster of so many nodes of one core each, all on this machine; the program that asks
+shares their cores and takes one thread (Linux). 0: without Ray. --kill: one of several nodes is killed in the midst of
+the work.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ def main() -> None:
         numbers = {"images": size, "classes": args.classes, "dim": args.dim, "nodes": nodes}
         command = [sys.executable, __file__, "--one", *(str(v) for k, n in numbers.items() for v in (f"--{k}", n))]
         command += ["--coarse-only"] * args.coarse_only + ["--kill"] * (args.kill and nodes > 1)
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        env = os.environ | ({"OMP_NUM_THREADS": "1"} if nodes else {})
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=env)
         rows.append({"images": size, "nodes": nodes} | json.loads(done.stdout.splitlines()[-1]))
         print(rows[-1], file=sys.stderr, flush=True)
     table = pd.DataFrame(rows)
@@ -120,6 +122,7 @@ def engine_of(num_nodes: int, marks: Path, *, kill: bool) -> Iterator[Any]:
     if not num_nodes:
         yield None
         return
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:num_nodes])
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 32, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
     import ray
     from ray.cluster_utils import Cluster

@@ -17,7 +17,8 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
-_EVERY_S = 0.02
+_EVERY_S, _MOST_SHARE = 0.02, 0.02
+"""How often memory is looked at, and the share of one core that this may take where a program has many processes."""
 
 
 class MemoryWatch:
@@ -42,12 +43,13 @@ class MemoryWatch:
 
     def _watch(self) -> None:
         while True:
+            started = time.thread_time()
             own, workers = anon_mb(self._pid), [anon_mb(pid) for pid in _below(self._pid)]
             self.own_mb = max(self.own_mb, own)
             self.mapped_mb = max(self.mapped_mb, _resident_mb(self._pid, "RssFile"))
             self.worker_mb = max([self.worker_mb, *workers])
             self.all_mb = max(self.all_mb, own + sum(workers))
-            if self._ended.wait(_EVERY_S):
+            if self._ended.wait(max(_EVERY_S, (time.thread_time() - started) / _MOST_SHARE)):
                 return
 
 

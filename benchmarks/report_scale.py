@@ -2,14 +2,16 @@
 
 Makes a workspace of so many rows over 5,000 classes with a long tail, with stage records, rounds, decisions and an
 answered audit; the images behind it are 100 photograph-like JPEGs of 1600 x 1200, reached under many names through
-linked folders, and decoded anew each time. Prints seconds and peak memory (RssAnon, sampled) of `report`, `status` and
-`queue`, each in a process of its own.
+linked folders, and decoded anew each time. One table: seconds and peak memory (RssAnon, sampled) of `report`, `status`,
+`queue` and `export`, each in a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import multiprocessing
+import os
 import sys
 import tempfile
 import time
@@ -201,23 +203,37 @@ def _classes(manifest: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
+def make(root: Path, num: int, num_classes: int) -> None:
+    """A workspace below `root` with an answered audit."""
+    answer_audit(make_workspace(root, num, num_classes), np.random.default_rng(2))
+
+
 def main() -> None:
     from memory_watch import run_watched  # beside this file; tests load the file alone
 
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=500_000)
     parser.add_argument("--classes", type=int, default=5_000)
     parser.add_argument("--keep", type=Path, help="make the workspace here and leave it")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/var/tmp")) as folder:
         started = time.monotonic()
         root = options.keep or Path(folder)
-        workspace = make_workspace(root, options.images, options.classes)
-        answer_audit(workspace, np.random.default_rng(2))
+        # in another process, so that its memory is free again for what is measured
+        maker = multiprocessing.get_context("spawn").Process(target=make, args=(root, options.images, options.classes))
+        maker.start()
+        maker.join()
+        if maker.exitcode:
+            raise SystemExit(f"the workspace was not made: exit code {maker.exitcode}")
         print(f"made {options.images:,} rows in {time.monotonic() - started:.0f} s", file=sys.stderr)
-        for command in ("report", "status --no-images", "queue labels --limit 20"):
-            usage, _ = run_watched(workspace.root, *command.split())
-            print({"images": options.images, "command": command} | {name: round(of, 1) for name, of in usage.items()})
+        table = str(root / "cleaned.csv")
+        rows = []
+        for command in ("report", "status --no-images", "queue labels --limit 20", f"export {table} --to csv"):
+            name, *options_of = command.split()
+            usage, _ = run_watched(root / "work", name, *options_of)
+            rows.append({"images": options.images, "command": name} | usage)
+            print(rows[-1], file=sys.stderr, flush=True)
+    print(pd.DataFrame(rows).to_string(index=False, float_format="%.1f"))
 
 
 if __name__ == "__main__":

@@ -7,9 +7,8 @@ workers or machines.
 from __future__ import annotations
 
 import functools
-from collections import deque
+import itertools
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from cleaner.modeling.feature_pieces import Pieces
 from cleaner.modeling.features import Standardised
 from cleaner.modeling.probe import Probe
 from cleaner.scoring.held_out import HeldOutByModel, predict_by_model
+from cleaner.threads import map_in_threads
 
 _CHUNK_ROWS = 8192
 _LEAST_ROWS, _MOST_ROWS = 8192, 65_536
@@ -141,6 +141,7 @@ class Work:
     arrays: Arrays
     """What all shards read; `rows` is (n,)."""
     shard_rows: int
+    """Of a shard, at most."""
     result_bytes: int
     """What a shard's result takes."""
     view: str = ""
@@ -152,9 +153,10 @@ class Work:
 
     @property
     def parts(self) -> list[slice]:
-        """The rows of each shard."""
+        """The rows of each shard: `shard_rows` at most, and as many as any other has, so that no core waits long."""
         num = len(self.arrays["rows"])
-        return [slice(start, min(start + self.shard_rows, num)) for start in range(0, num, self.shard_rows)]
+        bounds = np.linspace(0, num, -(-num // self.shard_rows) + 1).astype(int).tolist()
+        return list(itertools.starmap(slice, itertools.pairwise(bounds)))
 
 
 def map_here(work: Work, source: Source) -> Iterator[tuple[slice, Arrays]]:
@@ -165,13 +167,8 @@ def map_here(work: Work, source: Source) -> Iterator[tuple[slice, Arrays]]:
     at_once = max(1, min(threads, _BYTES_IN_FLIGHT // work.result_bytes))
     set_num_threads(1)
     try:
-        with ThreadPoolExecutor(at_once) as pool:
-            waiting = deque(pool.submit(work.function, shard) for shard in shards[:at_once])
-            for number, shard in enumerate(shards):
-                result = waiting.popleft().result()
-                if number + at_once < len(shards):
-                    waiting.append(pool.submit(work.function, shards[number + at_once]))
-                yield shard.part, result
+        for shard, result in map_in_threads(work.function, shards, at_once):
+            yield shard.part, result
     finally:
         set_num_threads(threads)
 

@@ -99,7 +99,7 @@ class NoiseEstimate:
         clear about the wrong images, and severe weights are what breaks the noise.
         """
         evidence = self._evidence
-        clear = np.concatenate([self._is_clear(chunk) for chunk in evidence.chunks()])
+        clear = np.concatenate([found for _, found in evidence.map(self._is_clear)])
         counted = self._everyone
         if (clear & evidence.free).sum() >= max(1, _MIN_CLEAR * evidence.free.sum()):
             counted = em.Counted.of(evidence, clear, finds_spread=True)
@@ -136,11 +136,16 @@ class NoiseEstimate:
         num = len(evidence.order)
         issue_prob, suggested_prob = np.empty(num, np.float32), np.empty(num, np.float32)
         suggested = np.empty(num, np.int64)
-        for chunk in evidence.chunks():
+        dependent = self._dependent if weight else None
+
+        def average(chunk: Chunk) -> np.ndarray:
             posterior = em.posterior(evidence, chunk, parameters)
-            if weight:
+            if dependent is not None:
                 posterior *= 1 - weight
-                posterior += weight * em.posterior(evidence, chunk, self._dependent)
+                posterior += weight * em.posterior(evidence, chunk, dependent)
+            return posterior
+
+        for chunk, posterior in evidence.map(average):
             images, line = evidence.order[chunk.part], np.arange(len(chunk.given))
             issue_prob[images] = np.clip(1 - posterior[0], 0, 1)
             best = 1 + posterior[1 : chunk.num_listed].argmax(0)
@@ -154,6 +159,6 @@ class NoiseEstimate:
             transition=parameters.transition,
             temperature=parameters.temperature,
             dependence=self._dependence,
-            confusion_weight=weight * self._dependent.confusion_weight if weight else 0.0,
+            confusion_weight=weight * dependent.confusion_weight if dependent is not None else 0.0,
             clear=float(counted.rows.mean()),
         )

@@ -6,7 +6,7 @@ A step goes through the images in chunks and adds up their expected counts, in f
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -174,24 +174,36 @@ class _Counts:
 def _count(evidence: Evidence, counted: Counted, parameters: Parameters) -> tuple[_Counts, float]:
     """The counts, and how many labels were drawn from looks."""
     num, total_by_looks = evidence.num_classes, 0.0
-    counts = _Counts(np.zeros((num, num)), np.zeros(num), np.zeros(num))
-    for chunk in evidence.chunks():
-        by_class, by_looks = _joint(evidence, chunk, parameters)
-        joint = by_class if by_looks is None else by_class + by_looks
-        total = joint.sum(0) + _TINY
-        joint /= total
-        if by_looks is None:
-            by_class = joint
-        else:
-            total_by_looks += float((by_looks.sum(0) / total)[chunk.free].sum(dtype=np.float64))
-            by_class /= total
-        num_listed, band = chunk.num_listed, counts.by_given[chunk.band]
-        weights, all_weights = _only(by_class, counted.rows[chunk.part]), _only(joint, chunk.free)
-        band += np.bincount(chunk.pairs.ravel(), weights[:num_listed].ravel(), band.size).reshape(band.shape)
-        counts.everyone[:] += np.bincount(chunk.classes.ravel(), all_weights[:num_listed].ravel(), num)
-        counts.everyone[:] += all_weights[num_listed:].sum(dtype=np.float64) / num
-        counts.rest[:] += np.bincount(chunk.given, weights[num_listed:].sum(0), num)
-    return counts, total_by_looks
+    if parameters.confusion_weight:
+        _ = evidence.looks  # made once, before several threads ask for them
+    total = _Counts(np.zeros((num, num)), np.zeros(num), np.zeros(num))
+    for chunk, (counts, by_looks) in evidence.map(partial(_count_chunk, evidence, counted, parameters)):
+        total.by_given[chunk.band] += counts.by_given
+        total.everyone[:] += counts.everyone
+        total.rest[:] += counts.rest
+        total_by_looks += by_looks
+    return total, total_by_looks
+
+
+def _count_chunk(evidence: Evidence, counted: Counted, parameters: Parameters, chunk: Chunk) -> tuple[_Counts, float]:
+    """The same of a chunk; of the matrix the rows of its band."""
+    num, num_listed, num_by_looks = evidence.num_classes, chunk.num_listed, 0.0
+    by_class, by_looks = _joint(evidence, chunk, parameters)
+    joint = by_class if by_looks is None else by_class + by_looks
+    total = joint.sum(0) + _TINY
+    joint /= total
+    if by_looks is None:
+        by_class = joint
+    else:
+        num_by_looks = float((by_looks.sum(0) / total)[chunk.free].sum(dtype=np.float64))
+        by_class /= total
+    weights, all_weights = _only(by_class, counted.rows[chunk.part]), _only(joint, chunk.free)
+    size = chunk.band.stop - chunk.band.start
+    by_given = np.bincount(chunk.pairs.ravel(), weights[:num_listed].ravel(), size * num).reshape(size, num)
+    everyone = np.bincount(chunk.classes.ravel(), all_weights[:num_listed].ravel(), num)
+    everyone += all_weights[num_listed:].sum(dtype=np.float64) / num
+    rest = np.bincount(chunk.given, weights[num_listed:].sum(0), num)
+    return _Counts(by_given, everyone, rest), num_by_looks
 
 
 def _joint(evidence: Evidence, chunk: Chunk, parameters: Parameters) -> tuple[np.ndarray, np.ndarray | None]:

@@ -7,15 +7,18 @@ in the rest would be missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from typing import TypeVar
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 
 from cleaner.scoring.out_of_fold import NO_CLASS, UNDECIDED, OutOfFold, class_dtype
+from cleaner.threads import map_in_threads, num_arithmetic_threads
 
+T = TypeVar("T")
 CHUNK_ROWS = 4096
 """Images whose temporaries exist at a time: few enough to stay in the processor's cache."""
 _SAMPLE_ROWS = 12_500
@@ -97,12 +100,20 @@ class Evidence:
                 log_probs[listed, part] = _log_rest(some, num_rest)
         return cls(num_classes, order, classes, log_probs, decided[order])
 
+    def map(self, function: Callable[[Chunk], T]) -> Iterator[tuple[Chunk, T]]:
+        """All rows in their order, and what `function` makes of them, in as many threads as arithmetic has."""
+        return map_in_threads(function, self.chunks(), min(self._num_threads, -(-len(self.order) // CHUNK_ROWS)))
+
     def chunks(self) -> Iterator[Chunk]:
         """All rows, in their order."""
         for start in range(0, len(self.order), CHUNK_ROWS):
             part = slice(start, start + CHUNK_ROWS)
             classes = self.classes[:, part].astype(np.int64)
             yield Chunk(part, self.num_classes, classes, self.log_probs[:, part], classes[0], self.free[part])
+
+    @cached_property
+    def _num_threads(self) -> int:
+        return num_arithmetic_threads()
 
     @cached_property
     def free(self) -> np.ndarray:
@@ -130,8 +141,8 @@ class Evidence:
         """(n,) float32: probability of the given label, calibrated: how often one like it is given to such images."""
         temperature = np.float32(self.sample.calibration)
         looks = np.empty(len(self.order), np.float32)
-        for chunk in self.chunks():
-            looks[chunk.part] = self._given_under(temperature, chunk)
+        for chunk, found in self.map(partial(self._given_under, temperature)):
+            looks[chunk.part] = found
         return np.maximum(looks, np.float32(1e-6))
 
     @cached_property

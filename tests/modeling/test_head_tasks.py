@@ -18,7 +18,7 @@ from cleaner.modeling import closed_form, feature_pieces
 from cleaner.modeling.closed_form import ClosedFormLearner
 from cleaner.modeling.crossval import FoldedRows, cross_train
 from cleaner.modeling.feature_pieces import Pieces
-from cleaner.modeling.head_tasks import Shared, Source
+from cleaner.modeling.head_tasks import Shared, Source, Work, sum_shard
 from cleaner.modeling.learner import FitJob
 from cleaner.modeling.recipes import CLOSED_FORM_RECIPES
 from tests.support.planted import K, planted
@@ -30,6 +30,15 @@ RECIPE = CLOSED_FORM_RECIPES[0]
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(closed_form, "rows_of_sums", lambda *shape: 100)
     monkeypatch.setattr(closed_form, "rows_of_predictions", lambda num_classes: 60)
+
+
+@pytest.mark.parametrize(("num", "most"), [(0, 60), (1, 60), (60, 60), (61, 60), (1000, 7)])
+def test_shards_cover_all_rows_and_are_of_one_size(num: int, most: int) -> None:
+    parts = Work(sum_shard, {"rows": np.arange(num)}, most, 1).parts
+    assert [row for part in parts for row in range(num)[part]] == list(range(num))
+    sizes = [part.stop - part.start for part in parts]
+    assert len(sizes) == -(-num // most) and all(0 < size <= most for size in sizes)
+    assert not sizes or max(sizes) - min(sizes) <= 1
 
 
 @pytest.fixture

@@ -190,6 +190,22 @@ def test_chunks_of_any_size_give_the_same_estimate(chunk_rows: int, monkeypatch:
     assert again.issue_prob.tobytes() == chunked.issue_prob.tobytes()
 
 
+def test_the_number_of_threads_changes_no_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(label_noise_evidence, "CHUNK_ROWS", 50)
+    predictions, right, _ = people_or_chance(people=True)
+    known = nobody(predictions)
+    known[::40] = right[::40]
+
+    def estimate(num_threads: int) -> LabelNoise:
+        monkeypatch.setattr(label_noise_evidence, "num_arithmetic_threads", lambda: num_threads)
+        return NoiseEstimate(predictions, K, known).final()
+
+    alone, together = estimate(1), estimate(4)
+    assert alone.confusion_weight > 0, "both ways of counting are tried"
+    for name in ("issue_prob", "suggested", "suggested_prob", "transition"):
+        assert getattr(alone, name).tobytes() == getattr(together, name).tobytes()
+
+
 def test_no_temporary_over_all_images_and_classes() -> None:
     num, num_others = 200_000, 11
     predictions, _, _ = simulate("symmetric", 0.2, num=num)
