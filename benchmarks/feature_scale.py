@@ -8,7 +8,8 @@ and one in ten under a wrong label, a table of 400 seeds, and, in the embeddings
 view. No picture is there or decoded. Then the real program runs each stage in a process of its own. Peak memory is what
 the process held beside the page cache (RssAnon, read every 20 ms); `mapped` is the most that it had mapped of files,
 which the kernel may drop at any time. `per_image` is the time for each image against that of the size before. F1 is of
-what the stage found against what was planted.
+what the stage found against what was planted. `planned` is what the trial of `cleaner plan` says beforehand of so many
+rows, without reading the manifest and the cache.
 --same runs every stage twice more, with all features in memory and all in files, and compares the manifests.
 --closed-form: heads in closed form at every size, as the stage computes them above 2,000,000,000 images x classes, so
 that sizes can be compared.
@@ -24,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -81,10 +83,13 @@ def main() -> None:
             maker.start()
             maker.join()
             assert maker.exitcode == 0, "the workspace was not made"
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+                planned = pool.submit(plan_heads, num, args.dim, args.views, args.closed_form).result()
             for stage in args.stages:
                 further = args.labels_options.split() if stage == "labels" else []
                 command = options_of(Path(scratch), stage, args.views) + further
-                row = {"images": num, "stage": stage} | run_stage(Path(scratch), command, -1, args.closed_form)
+                row = {"images": num, "stage": stage, "planned": planned.get(stage)}
+                row |= run_stage(Path(scratch), command, -1, args.closed_form)
                 before = next((r for r in reversed(rows) if r["stage"] == stage), None)
                 if before is not None:
                     row["per_image"] = (row["seconds"] / num) / (before["seconds"] / before["images"])  # type: ignore[operator]
@@ -122,6 +127,20 @@ def run_stage(root: Path, command: list[str], bound: int, closed_form: bool) -> 
         "peak_gb": memory.own_mb / 1000,
         "mapped_gb": memory.mapped_mb / 1000,
     }
+
+
+def plan_heads(num: int, dim: int, views: int, closed_form: bool) -> dict[str, float]:
+    """Seconds that a plan's trial says of the noise and labels stages over `num` rows with cached embeddings."""
+    from cleaner.config import Config
+    from cleaner.modeling.embedding_views import Embeddings
+    from cleaner.stages import plan_trial
+
+    if closed_form:
+        plan_trial.LARGEST_FOR_STEPS = 0
+    rng = np.random.default_rng(0)
+    sample = Embeddings.of_views([rng.normal(size=(384, dim)).astype(np.float16) for _ in range(views)])
+    times = plan_trial.try_heads(sample, num, NUM_CLASSES + NUM_SMALL, Config(), rng)
+    return {"noise": times.noise_s, "labels": times.labels_s}
 
 
 def is_same(root: Path, stage: str, command: list[str], closed_form: bool) -> bool:
