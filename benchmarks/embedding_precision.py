@@ -128,7 +128,8 @@ def openvino_forms(calibration: np.ndarray) -> dict[str, Forward]:
 
 
 def pixels_of(images: np.ndarray) -> np.ndarray:
-    return np.stack([decode(content, SMALL.image_size) for content in images])
+    size = load_backbone(SMALL, "cpu").image_size
+    return np.stack([decode(content, size) for content in images])
 
 
 def normalised(pixels: np.ndarray) -> torch.Tensor:
