@@ -2,8 +2,8 @@
 
 Makes a workspace of so many rows over 5,000 classes with a long tail, with stage records, rounds, decisions and an
 answered audit; the images behind it are 100 photograph-like JPEGs of 1600 x 1200, reached under many names through
-linked folders, and decoded anew each time. One table: seconds and peak memory (RssAnon, sampled) of `report`, `status`,
-`queue` and `export`, each in a process of its own.
+linked folders, and decoded anew each time. One table: seconds and peak memory (RssAnon, sampled) of `report`, `status` and
+`queue`, each in a process of its own (of `export`: table_scale.py).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -203,9 +204,13 @@ def _classes(manifest: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def make(root: Path, num: int, num_classes: int) -> None:
-    """A workspace below `root` with an answered audit."""
-    answer_audit(make_workspace(root, num, num_classes), np.random.default_rng(2))
+def apart(function: Callable[..., object], *arguments: object) -> None:
+    """Call a function in another process, so that its memory is free again for what is measured."""
+    maker = multiprocessing.get_context("spawn").Process(target=function, args=arguments)
+    maker.start()
+    maker.join()
+    if maker.exitcode:
+        raise SystemExit(f"{function.__name__}: exit code {maker.exitcode}")
 
 
 def main() -> None:
@@ -219,16 +224,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/var/tmp")) as folder:
         started = time.monotonic()
         root = options.keep or Path(folder)
-        # in another process, so that its memory is free again for what is measured
-        maker = multiprocessing.get_context("spawn").Process(target=make, args=(root, options.images, options.classes))
-        maker.start()
-        maker.join()
-        if maker.exitcode:
-            raise SystemExit(f"the workspace was not made: exit code {maker.exitcode}")
+        apart(make_workspace, root, options.images, options.classes)
+        apart(answer_audit, Workspace(root / "work"), np.random.default_rng(2))
         print(f"made {options.images:,} rows in {time.monotonic() - started:.0f} s", file=sys.stderr)
-        table = str(root / "cleaned.csv")
         rows = []
-        for command in ("report", "status --no-images", "queue labels --limit 20", f"export {table} --to csv"):
+        for command in ("report", "status --no-images", "queue labels --limit 20"):
             name, *options_of = command.split()
             usage, _ = run_watched(root / "work", name, *options_of)
             rows.append({"images": options.images, "command": name} | usage)

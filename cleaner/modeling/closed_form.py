@@ -134,9 +134,9 @@ class ClosedFormLearner:
 
     def _temperature(self, job: ModelJob, weight: torch.Tensor, bias: torch.Tensor) -> float:
         known = np.flatnonzero(job.weights > 0)
-        drawn = known[:: max(1, len(known) // _SAMPLE_ROWS)]
-        if not len(drawn):
+        if not len(known):
             return 1.0
+        drawn = known[np.linspace(0, len(known) - 1, min(len(known), _SAMPLE_ROWS)).astype(int)]
         logits = functional.linear(self.features(job.recipe.view, job.rows[drawn]), weight, bias)
         prior, y = torch.from_numpy(job.log_prior), torch.from_numpy(job.targets[drawn])
         parts = [slice(start, start + _CHUNK_ROWS) for start in range(0, len(y), _CHUNK_ROWS)]

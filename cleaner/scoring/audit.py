@@ -22,8 +22,6 @@ from cleaner.scoring.confidence_sequence import CLEAN_PRIOR, ConfidenceSequence
 
 CONFIDENCE = 0.95
 """Default confidence of every interval and bound."""
-_LARGE = 100_000
-"""Images beyond which a plan takes hardly more looks."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,6 @@ def plan_looks(size: int, goal: float, rate: float = 0.0) -> int:
 
     The finds are spread evenly over the looks. The rate is below the goal.
     """
-    size = min(size, _LARGE)
     return _count_looks(watch_answers(0, 0, size, ()), size, goal, rate)
 
 

@@ -39,9 +39,9 @@ _ROWS_OF_STEPS = 20_480
 directions."""
 _DRAWS, _VALUES = 30_720, 20_000_000
 """Draws from those rows in one epoch, and values of logits at most: batches grow with the set up to that size."""
-_ROWS_OF_SUMS = 512, 4096
-"""Two sizes tell what does not grow with the images (a system of all channels is solved) from what does."""
-_ROWS_OF_NEIGHBOURS = 2048
+_ROWS_OF_SUMS, _SHARE_OF_SUMS = (4096, 24_576), 0.025
+"""A trial of sums takes this share of a run's rows, within these bounds: where there are few, what a chunk or a system
+of all channels takes weighs more than it will. A size of an eighth tells what does not grow with the images."""
 _ROUNDS_PER_PASS = 8
 """Of the labels stage: 4 and 5 on sample_data, all 8 on tiny50 with a fifth of its labels wrong."""
 _RULE_ROUNDS = 2.5
@@ -144,8 +144,8 @@ class _Drawn:
 
     def rate(self, work: Callable[[Embeddings, np.ndarray, np.ndarray], object], num_images: int) -> Rate:
         """The rate of `work` over rows, from two sizes."""
-        few, many = _ROWS_OF_SUMS
-        sizes, took = (min(few, max(1, num_images // 4)), min(many, max(2, num_images))), []
+        many = max(2, _rows_of_sums(num_images))
+        sizes, took = (max(1, many // 8), many), []
         for num in sizes:
             rows = self.draw(num)
             begun = time.monotonic()
@@ -162,14 +162,19 @@ def _noise_s(drawn: _Drawn, num_images: int) -> float:
         compute_class_evidence(MeanViewFeatures(some), targets, fold, drawn.num_classes, np.ones(len(fold), bool))
 
     rate = drawn.rate(evidence, num_images)
-    num = min(num_images, _ROWS_OF_NEIGHBOURS)
+    num = _rows_of_sums(num_images)
     some, targets, _ = drawn.draw(num)
     begun = time.monotonic()
     compute_neighbour_agreement(MeanViewFeatures(some), targets, np.arange(num))
-    pair_s = (time.monotonic() - begun) / num**2
+    pair_s = (time.monotonic() - begun) / (num * min(num, MAX_REFERENCES))
     neighbours = pair_s * num_images * min(num_images, MAX_REFERENCES)
     rounds = _NOISE_ROUNDS_SHARE * rate.each_s * min(num_images, _NOISE_ROUNDS_IMAGES)
     return rate.time_of(num_images) + neighbours + rounds
+
+
+def _rows_of_sums(num_images: int) -> int:
+    least, most = _ROWS_OF_SUMS
+    return min(num_images, max(least, min(int(_SHARE_OF_SUMS * num_images), most)))
 
 
 def _closed_form_s(drawn: _Drawn, num_images: int, config: Config) -> tuple[float, float]:

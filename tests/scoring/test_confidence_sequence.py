@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cleaner.scoring import confidence_sequence
 from cleaner.scoring.confidence_sequence import ConfidenceSequence
 
 
@@ -72,3 +73,58 @@ def test_one_bad_draw_raises_what_a_good_one_lowers() -> None:
         uppers.append(good.upper)
     assert uppers == sorted(uppers, reverse=True)
     assert uppers[-1] < 0.06 * 500 < mixed.upper
+
+
+@pytest.mark.parametrize(("size", "num_bad"), [(400, 28), (2000, 150), (100_000, 5000), (100_000, 60_000)])
+def test_it_holds_where_not_all_numbers_are_tried(size: int, num_bad: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confidence_sequence, "_EACH", 20)
+    monkeypatch.setattr(confidence_sequence, "_STEP", 0.05)
+    rng = np.random.default_rng(3)
+    held, runs = 0, 200
+    for _ in range(runs):
+        sequence = ConfidenceSequence(size)
+        held += all(
+            sequence.draw(bool(bad)) or sequence.upper >= num_bad for bad in rng.permutation(size)[:150] < num_bad
+        )
+    assert held / runs >= 0.95 - 2 * np.sqrt(0.05 * 0.95 / runs)
+
+
+@pytest.mark.parametrize("every", [7, 40, 1000])
+def test_trying_not_all_numbers_raises_the_bound_by_a_step_at_most(every: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def uppers() -> np.ndarray:
+        sequence = ConfidenceSequence(9000)
+        sequence.reveal(500, 100)
+        found = []
+        for number in range(400):
+            sequence.draw(number % every == every - 1)
+            found.append(sequence.upper_left)
+        return np.array(found)
+
+    all_tried = uppers()
+    monkeypatch.setattr(confidence_sequence, "_EACH", 30)
+    monkeypatch.setattr(confidence_sequence, "_STEP", 0.01)
+    some_tried = uppers()
+    np.testing.assert_allclose(some_tried, all_tried, rtol=0.02)
+
+
+def test_more_may_become_known_than_was_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confidence_sequence, "_EACH", 5)
+    monkeypatch.setattr(confidence_sequence, "_STEP", 1.0)
+    sequence = ConfidenceSequence(1000)
+    sequence.draw(False)
+    sequence.reveal(995, 700)  # between 700 and 704 none was tried
+    for number in range(4):
+        sequence.draw(number == 1)
+        assert 701 <= sequence.upper <= 704 - number + (number >= 1)
+    assert (sequence.upper, sequence.num_unknown) == (701, 0)
+
+
+def test_ten_million_rows_take_hardly_more_than_ten_thousand() -> None:
+    sequence = ConfidenceSequence(10_000_000)
+    for _ in range(300):
+        sequence.draw(False)
+    share, smaller = sequence.upper / 10_000_000, ConfidenceSequence(10_000)
+    for _ in range(300):
+        smaller.draw(False)
+    assert share == pytest.approx(smaller.upper / 10_000, rel=0.03)  # of the smaller one more is known
+    assert len(sequence._tried) < 20_000
