@@ -138,7 +138,8 @@ def plan_heads(num: int, dim: int, views: int, closed_form: bool) -> dict[str, f
     if closed_form:
         plan_trial.LARGEST_FOR_STEPS = 0
     rng = np.random.default_rng(0)
-    sample = Embeddings.of_views([rng.normal(size=(384, dim)).astype(np.float16) for _ in range(views)])
+    style = np.abs(rng.normal(size=(384, STYLE_DIM))).astype(np.float16)
+    sample = Embeddings.of_views([rng.normal(size=(384, dim)).astype(np.float16) for _ in range(views)], style)
     times = plan_trial.try_heads(sample, num, NUM_CLASSES + NUM_SMALL, Config(), rng)
     return {"noise": times.noise_s, "labels": times.labels_s}
 

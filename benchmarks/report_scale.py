@@ -2,8 +2,8 @@
 
 Makes a workspace of so many rows over 5,000 classes with a long tail, with stage records, rounds, decisions and an
 answered audit; the images behind it are 100 photograph-like JPEGs of 1600 x 1200, reached under many names through
-linked folders, and decoded anew each time. One table: seconds and peak memory (RssAnon, sampled) of `report`, `status` and
-`queue`, each in a process of its own (of `export`: table_scale.py).
+linked folders, and decoded anew each time. One table: seconds and peak memory (RssAnon, sampled) of `report`, `status`
+and `queue`, each in a process of its own (of `export`: table_scale.py).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ _SURELY_NORMAL = 0.1
 _ANCHOR, _COLD_ANCHOR = 0.5, 0.2
 """Nothing is taken as noise that the seeds alone, or without seeds the default weights, do not make probable."""
 _TINY = 1e-9
-_MAX_TRAINING_ROWS = 400
+MAX_TRAINING_ROWS = 400
 
 
 class Estimates(Protocol):
@@ -137,9 +137,9 @@ def _training_set(
     """Rows (N,) bool that are learned from as noise and as normal: seeds, finds, and normal images beside the finds."""
     positive, negative = seeds.is_noise | last.found, seeds.is_seed & ~seeds.is_noise
     pool = np.flatnonzero((last.noise_prob < _SURELY_NORMAL) & countable & ~seeds.is_seed)
-    num = min(_NORMALS_PER_FIND * int(last.found.sum()), _MAX_TRAINING_ROWS)
+    num = min(_NORMALS_PER_FIND * int(last.found.sum()), MAX_TRAINING_ROWS)
     negative[pool[np.argsort(lottery[pool], kind="stable")[:num]]] = True
-    if positive.sum() > _MAX_TRAINING_ROWS:
+    if positive.sum() > MAX_TRAINING_ROWS:
         rows = np.flatnonzero(positive & ~seeds.is_seed)
-        positive[rows[np.argsort(lottery[rows], kind="stable")[_MAX_TRAINING_ROWS:]]] = False
+        positive[rows[np.argsort(lottery[rows], kind="stable")[MAX_TRAINING_ROWS:]]] = False
     return positive, negative

@@ -17,7 +17,7 @@ from cleaner.dataset.found_files import FoundFile
 from cleaner.dataset.images import ImageFacts
 from cleaner.dataset.inspection import Batch, Limits, count_batch, inspect_batch, read_facts, rescue_of
 from cleaner.engine.local import LocalEngine, count_workers
-from cleaner.modeling.backbones import load_backbones, resolve_device, resolve_precision
+from cleaner.modeling.backbones import load_backbones, num_threads, resolve_device, resolve_precision
 from cleaner.modeling.class_evidence import (
     MAX_REFERENCES,
     MeanViewFeatures,
@@ -27,10 +27,14 @@ from cleaner.modeling.class_evidence import (
 from cleaner.modeling.closed_form import LARGEST_FOR_STEPS, ClosedFormLearner
 from cleaner.modeling.crossval import FoldedRows, cross_train, fit_and_predict
 from cleaner.modeling.embeddings import BATCH_SIZE, Embeddings, compute_embeddings, join_embeddings
+from cleaner.modeling.features import StyleFeatures
 from cleaner.modeling.learner import FitJob
 from cleaner.modeling.probe import ProbeLearner
 from cleaner.modeling.recipes import CLOSED_FORM_RECIPES, PROBE_RECIPES, Recipe
 from cleaner.progress import Silent, Task
+from cleaner.scoring.noise_evidence import EVIDENCE
+from cleaner.scoring.noise_model import Features, NoiseModel, NoiseSeeds, Sight
+from cleaner.scoring.noise_rounds import MAX_TRAINING_ROWS
 
 _TRIAL_BATCH = 16
 """Files in one task of the trial scan: so few that all workers are busy and the rate shows."""
@@ -46,11 +50,8 @@ _ROUNDS_PER_PASS = 8
 """Of the labels stage: 4 and 5 on sample_data, all 8 on tiny50 with a fifth of its labels wrong."""
 _RULE_ROUNDS = 2.5
 """Of the rule auto: 1 on sample_data and clean sets, 2 to 4 on tiny50 with wrong labels."""
-_NOISE_ROUNDS_SHARE = 8.0
-"""The rounds of the noise stage take 5 to 8 times as long as its class evidence where 4 to 9 % of images are noise
-(sample_data, tiny50, photos); where none is, they take next to nothing."""
-_NOISE_ROUNDS_IMAGES = 50_000
-"""In larger sets the rounds learn from no more images than in one of this size."""
+_NOISE_ROUNDS = 5
+"""Of the noise stage: 2 on sample_data, 3 on a synthetic set, up to 9 on photographs with 8 % noise images."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,19 @@ def _noise_s(drawn: _Drawn, num_images: int) -> float:
     compute_neighbour_agreement(MeanViewFeatures(some), targets, np.arange(num))
     pair_s = (time.monotonic() - begun) / (num * min(num, MAX_REFERENCES))
     neighbours = pair_s * num_images * min(num_images, MAX_REFERENCES)
-    rounds = _NOISE_ROUNDS_SHARE * rate.each_s * min(num_images, _NOISE_ROUNDS_IMAGES)
+    num_taught = min(MAX_TRAINING_ROWS, _rows_of_sums(num_images) // 16)
+
+    def learn(some: Embeddings, targets: np.ndarray, fold: np.ndarray) -> None:
+        contents: list[Features] = [MeanViewFeatures(some)]
+        if some.style is not None and some.style.shape[1]:
+            contents.append(StyleFeatures(some.style))
+        rows = np.arange(len(targets))
+        ranks = drawn.rng.normal(size=(len(rows), len(EVIDENCE))).astype(np.float32)
+        sight = Sight(contents, ranks, np.zeros(len(rows)), rows, np.ones(len(rows), bool))
+        seeds = NoiseSeeds(rows < 2 * num_taught, rows < num_taught)
+        NoiseModel(sight, seeds).learn(seeds.is_noise, seeds.is_seed & ~seeds.is_noise)
+
+    rounds = _NOISE_ROUNDS * drawn.rate(learn, num_images).time_of(num_images) if num_taught else 0.0
     return rate.time_of(num_images) + neighbours + rounds
 
 
@@ -178,7 +191,10 @@ def _rows_of_sums(num_images: int) -> int:
 
 
 def _closed_form_s(drawn: _Drawn, num_images: int, config: Config) -> tuple[float, float]:
-    """Seconds of a cross-training and of a round, in closed form, predictions with them."""
+    """Seconds of a cross-training and of a round, in closed form, predictions with them.
+
+    The rows of a trial are a shard, which one thread computes; a run has shards for all.
+    """
     recipe = CLOSED_FORM_RECIPES[0]
 
     def train_folds(some: Embeddings, targets: np.ndarray, fold: np.ndarray) -> None:
@@ -191,6 +207,7 @@ def _closed_form_s(drawn: _Drawn, num_images: int, config: Config) -> tuple[floa
         fit_and_predict(ClosedFormLearner(some, drawn.num_classes), job, left, targets[left])
 
     folds, one = (drawn.rate(train, num_images) for train in (train_folds, train_one))
+    folds, one = (Rate(rate.start_s, rate.each_s / num_threads()) for rate in (folds, one))
     return folds.time_of(num_images), one.time_of(num_images)
 
 
