@@ -20,8 +20,8 @@ from scipy.special import betaln
 WIDE_PRIOR = (0.5, 10.0)
 """Beta prior of the share of bad rows, most of it under a tenth: any prior is valid, one near the truth is tighter."""
 CLEAN_PRIOR = (0.5, 100.0)
-"""Most of it under a hundredth, for sets that were cleaned: 1 % of 10,000 rows is shown after 364 looks that find nothing
-(476 with the wide one, 299 by an exact bound that holds for one number of looks alone)."""
+"""Most of it under a hundredth, for sets that were cleaned: 1 % of 10,000 rows is shown after 364 looks that find
+nothing (476 with the wide one, 299 by an exact bound that holds for one number of looks alone)."""
 _MARGIN = 10
 """Numbers beyond twice the bound and this many more leave the prior from then on: they hold hardly any weight,
 and whatever prior forecasts a draw, the ratio stays a martingale under the true number."""
