@@ -2,6 +2,7 @@
 
     python benchmarks/label_scale.py [--images 10000 100000 1000000] [--classes 5000] [--dim 256] [--csv FILE]
     python benchmarks/label_scale.py --images 200000 --nodes 0 1 2 [--kill]
+    python benchmarks/label_scale.py --images 200000 --classes 200 --similar [--steps]
 
 Synthetic embeddings of so many images in 5,000 classes, in files, 10 % wrong labels, closed-form heads, through the
 coarse pass and (without --coarse-only) the fine pass and the rule auto, in a process of its own for each size. One
@@ -9,7 +10,8 @@ table: seconds, peak memory without what files back, seconds per image against t
 find and of what auto drops, a digest of all decisions and probabilities. --csv writes seconds and peak memory for
 plot_growth.py. --nodes: on a Ray cluster of so many nodes of one core each, all on this machine; the program that asks
 shares their cores and takes one thread (Linux). 0: without Ray. --kill: one of several nodes is killed in the midst of
-the work.
+the work. --similar: classes come in pairs that look alike, and one label in five is that of the other of its pair.
+--steps: heads by steps, as a stage trains them for smaller sets.
 """
 
 from __future__ import annotations
@@ -43,6 +45,8 @@ def main() -> None:
     parser.add_argument("--csv", type=Path)
     parser.add_argument("--nodes", nargs="+", type=int, default=[0])
     parser.add_argument("--kill", action="store_true")
+    parser.add_argument("--similar", action="store_true")
+    parser.add_argument("--steps", action="store_true")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
@@ -53,6 +57,7 @@ def main() -> None:
         numbers = {"images": size, "classes": args.classes, "dim": args.dim, "nodes": nodes}
         command = [sys.executable, __file__, "--one", *(str(v) for k, n in numbers.items() for v in (f"--{k}", n))]
         command += ["--coarse-only"] * args.coarse_only + ["--kill"] * (args.kill and nodes > 1)
+        command += ["--similar"] * args.similar + ["--steps"] * args.steps
         env = os.environ | ({"OMP_NUM_THREADS": "1"} if nodes else {})
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=env)
         rows.append({"images": size, "nodes": nodes} | json.loads(done.stdout.splitlines()[-1]))
@@ -69,7 +74,9 @@ def main() -> None:
 def run_labels(num: int, args: argparse.Namespace) -> dict[str, Any]:
     """The passes, then the rule, over one synthetic set."""
     from cleaner.dataset.store import ArrayStore, digest_of
+    from cleaner.modeling.backbones import resolve_device, resolve_precision
     from cleaner.modeling.closed_form import ClosedFormLearner
+    from cleaner.modeling.probe import ProbeLearner
     from cleaner.progress import Silent
     from cleaner.scoring.groups import assign_folds
     from cleaner.stages.labels.fits import LabelSet, StoredFits
@@ -82,7 +89,7 @@ def run_labels(num: int, args: argparse.Namespace) -> dict[str, Any]:
         MemoryWatch(os.getpid()) as memory,
     ):
         scratch = Path(folder)
-        views, right, given = synthetic(num, args.classes, args.dim, scratch)
+        views, right, given = synthetic(num, args.classes, args.dim, scratch, similar=args.similar)
         rows = np.arange(num)
         labels = LabelSet(
             targets=given,
@@ -94,7 +101,10 @@ def run_labels(num: int, args: argparse.Namespace) -> dict[str, Any]:
             identity="scale",
         )
         started = time.monotonic()
-        learner = ClosedFormLearner(views, args.classes, engine_map, scratch if engine_map else None)
+        if args.steps:
+            learner: Any = ProbeLearner(views, args.classes, resolve_precision("auto", resolve_device("cpu")), scratch)
+        else:
+            learner = ClosedFormLearner(views, args.classes, engine_map, scratch if engine_map else None)
         fits = StoredFits(labels, learner, 0, ArrayStore(scratch / "fits"), Silent())
         coarse = run_pass(fits, rows, top_k=5, max_rounds=8)
         row: dict[str, Any] = {"coarse_seconds": time.monotonic() - started}
@@ -135,8 +145,14 @@ def engine_of(num_nodes: int, marks: Path, *, kill: bool) -> Iterator[Any]:
     cluster.wait_for_nodes()
     over = threading.Event()
 
+    def count_marks() -> int:
+        try:
+            return len(list(marks.glob("fits/unfinished/*/*.arrays")))
+        except FileNotFoundError:  # a folder that went while it was listed
+            return 0
+
     def kill_one() -> None:
-        while len(list(marks.glob("fits/unfinished/*/*.arrays"))) < 10:
+        while count_marks() < 10:
             if over.wait(0.05):
                 return
         cluster.remove_node(nodes[-1], allow_graceful=False)
@@ -155,8 +171,10 @@ def engine_of(num_nodes: int, marks: Path, *, kill: bool) -> Iterator[Any]:
         cluster.shutdown()
 
 
-def synthetic(num: int, num_classes: int, dim: int, scratch: Path) -> tuple[Any, np.ndarray, np.ndarray]:
-    """Embeddings in clusters with neighbours, in files as those of a stage, right and given labels, 10 % wrong."""
+def synthetic(
+    num: int, num_classes: int, dim: int, scratch: Path, *, similar: bool = False
+) -> tuple[Any, np.ndarray, np.ndarray]:
+    """Embeddings in clusters, in files as those of a stage, right and given labels, 10 % wrong; or see --similar."""
     from cleaner.modeling.columns import new_table
     from cleaner.modeling.embedding_views import Embeddings
 
@@ -164,6 +182,9 @@ def synthetic(num: int, num_classes: int, dim: int, scratch: Path) -> tuple[Any,
     centres = rng.normal(size=(num_classes, dim)).astype(np.float32)
     right = rng.integers(0, num_classes, num)
     given = np.where(rng.random(num) < 0.1, rng.integers(0, num_classes, num), right)
+    if similar:
+        centres[1::2] = centres[: num_classes // 2 * 2 : 2] + 0.4 * centres[1::2]
+        given = np.where(rng.random(num) < 0.2, np.minimum(right ^ 1, num_classes - 1), right)
     views = [new_table(num, dim, np.float16, scratch, in_file=True) for _ in range(2)]
     for start in range(0, num, 65_536):
         part = slice(start, start + 65_536)

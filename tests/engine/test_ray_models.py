@@ -29,6 +29,7 @@ from cleaner.modeling.recipes import ROUND_RECIPES
 from cleaner.progress import Silent
 from cleaner.stages.labels.run import run_labels
 from tests.support.finetuned import FOLDS, OUTPUTS, make_embedding
+from tests.support.nodes import files_below
 from tests.support.planted import single_job
 
 pytest.importorskip("ray", reason="ray is not installed: pip install 'cleaner-images[ray]'")
@@ -64,7 +65,7 @@ def steps_watched(folder: Path) -> Iterator[dict[str, list[int]]]:
 
     def watch() -> None:
         while not done.wait(0.01):
-            for path in folder.rglob("state.json"):
+            for path in files_below(folder, "state.json"):
                 with suppress(OSError, ValueError):
                     step = int(json.loads(path.read_text())["step"])
                     seen.setdefault(path.relative_to(folder).parent.as_posix(), []).append(step)

@@ -9,6 +9,14 @@ from pathlib import Path
 from typing import Any
 
 
+def files_below(folder: Path, pattern: str) -> list[Path]:
+    """Files of that name below a folder in which others work; none if one of its folders goes while it is listed."""
+    try:
+        return list(folder.rglob(pattern))
+    except FileNotFoundError:
+        return []
+
+
 @contextmanager
 def node_that_dies(cluster: Any, folder: Path, *, after: int) -> Iterator[None]:
     """A second node for a block, killed without warning once `after` tasks have left their marks in `folder`."""
@@ -17,7 +25,7 @@ def node_that_dies(cluster: Any, folder: Path, *, after: int) -> Iterator[None]:
     over, killed = threading.Event(), threading.Event()
 
     def kill() -> None:
-        while len(list(folder.rglob("*.arrays"))) < after and not over.wait(0.01):
+        while len(files_below(folder, "*.arrays")) < after and not over.wait(0.01):
             pass
         cluster.remove_node(node, allow_graceful=False)
         killed.set()
