@@ -84,8 +84,24 @@ class NoiseEstimate:
         self._unsureness = _TRUSTED if trusted else _OWN_HEADS
         self._dependence = find_instance_dependence(predictions, decided)
         self._everyone = em.Counted.of(self._evidence, np.ones(len(decided), bool))
-        first = self._run(em.start(self._evidence), self._everyone, _FIRST_STEPS - 2)
-        self._first = self._run(replace(first, spread_rows=_LAST_SPREAD_ROWS), self._everyone, 2)
+        first = _run(self._evidence, self._choose_start(), self._everyone, _FIRST_STEPS - 2)
+        self._first = _run(self._evidence, replace(first, spread_rows=_LAST_SPREAD_ROWS), self._everyone, 2)
+
+    def _choose_start(self) -> em.Parameters:
+        """Where EM starts, for it stays near: from the start that makes labels it has not counted likelier.
+
+        From noise that is spread evenly EM may take labels that go between two classes for the model's unsureness; from
+        the predictions' confusions, its errors for noise. Each counts one half of a sample, and is judged by the other.
+        """
+        sample = self._evidence.sample
+        half = np.arange(len(sample.order)) % 2 == 0
+        counted = em.Counted.of(sample, half)
+        evenly, by_predictions = em.start(sample), em.start_from_predictions(sample, counted)
+        found = [_run(sample, one, counted, _FIRST_STEPS - 2) for one in (evenly, by_predictions)]
+        even, confused = (em.log_likelihood(sample, ~half, one) for one in found)
+        if even >= confused:
+            return em.start(self._evidence)
+        return em.start_from_predictions(self._evidence, self._everyone)
 
     def for_rounds(self) -> LabelNoise:
         """The estimate that weights the rows of the next round."""
@@ -103,20 +119,12 @@ class NoiseEstimate:
         counted = self._everyone
         if (clear & evidence.free).sum() >= max(1, _MIN_CLEAR * evidence.free.sum()):
             counted = em.Counted.of(evidence, clear, finds_spread=True)
-        return self._result(self._run(self._first, counted, _MORE_STEPS), counted)
+        return self._result(_run(evidence, self._first, counted, _MORE_STEPS), counted)
 
     def _is_clear(self, chunk: Chunk) -> np.ndarray:
         """Which of the images (c,) bool are clear."""
         clear: np.ndarray = em.class_probs(chunk, self._first)[: chunk.num_listed].max(0) > _CLEAR
         return clear
-
-    def _run(self, parameters: em.Parameters, counted: em.Counted, num_steps: int) -> em.Parameters:
-        """Steps of EM; every few, the temperature is chosen again."""
-        for _ in range(num_steps):
-            parameters = em.choose_temperature(self._evidence, parameters)
-            for _ in range(_INNER_STEPS):
-                parameters = em.step(self._evidence, counted, parameters)
-        return parameters
 
     @cached_property
     def _dependent(self) -> em.Parameters:
@@ -162,3 +170,12 @@ class NoiseEstimate:
             confusion_weight=weight * dependent.confusion_weight if dependent is not None else 0.0,
             clear=float(counted.rows.mean()),
         )
+
+
+def _run(evidence: Evidence, parameters: em.Parameters, counted: em.Counted, num_steps: int) -> em.Parameters:
+    """Steps of EM; every few, the temperature is chosen again."""
+    for _ in range(num_steps):
+        parameters = em.choose_temperature(evidence, parameters)
+        for _ in range(_INNER_STEPS):
+            parameters = em.step(evidence, counted, parameters)
+    return parameters

@@ -91,6 +91,32 @@ def start(evidence: Evidence) -> Parameters:
     return Parameters(counts / evidence.num_rows, by_given)
 
 
+def start_from_predictions(evidence: Evidence, counted: Counted) -> Parameters:
+    """Another first guess: what `counted` rows are given and predicted as, as if each prediction were right."""
+    num = evidence.num_classes
+    wrong = np.zeros((num, num))
+    for chunk, best in evidence.map(lambda chunk: chunk.log_probs[: chunk.num_listed].argmax(0)):
+        rows = counted.rows[chunk.part]
+        predicted = chunk.classes[best, np.arange(len(best))]
+        np.add.at(wrong, (chunk.given[rows], predicted[rows]), 1.0)
+    sizes = wrong.sum(0)
+    np.fill_diagonal(wrong, 0)
+    first = start(evidence)
+    return replace(first, by_given=_shrink(wrong, sizes, first.spread_rows))
+
+
+def log_likelihood(evidence: Evidence, rows: np.ndarray, parameters: Parameters) -> float:
+    """Mean log probability of the given labels of `rows` (n,) bool, those that no person spoke on."""
+    total, num = 0.0, 0
+    for chunk in evidence.chunks():
+        by_class, by_looks = _joint(evidence, chunk, parameters)
+        likely = by_class.sum(0) if by_looks is None else by_class.sum(0) + by_looks.sum(0)
+        mine = chunk.free & rows[chunk.part]
+        total += float(np.log(likely[mine] + _TINY).sum(dtype=np.float64))
+        num += int(mine.sum())
+    return total / max(1, num)
+
+
 def class_probs(chunk: Chunk, parameters: Parameters) -> np.ndarray:
     """Probabilities of the classes (1 + m + r, c) float32 under the prior, before the given label counts; last of all
     that are not listed.
@@ -117,15 +143,9 @@ def choose_temperature(evidence: Evidence, parameters: Parameters) -> Parameters
     sample = evidence.sample
     if not sample.free.any():
         return parameters
-    chunks = list(sample.chunks())
 
     def loss(log_temperature: float) -> float:
-        here, total = replace(parameters, temperature=float(np.exp(log_temperature))), 0.0
-        for chunk in chunks:
-            by_class, by_looks = _joint(sample, chunk, here)
-            likely = by_class.sum(0) if by_looks is None else by_class.sum(0) + by_looks.sum(0)
-            total += float(np.log(likely[chunk.free] + _TINY).sum(dtype=np.float64))
-        return -total / int(sample.free.sum())
+        return -log_likelihood(sample, sample.free, replace(parameters, temperature=float(np.exp(log_temperature))))
 
     bounds = np.log(parameters.temperatures)
     found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 0.01})

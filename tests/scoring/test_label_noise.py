@@ -48,7 +48,7 @@ def to_predictions(probs: np.ndarray, given: np.ndarray) -> OutOfFold:
     line, probs = np.arange(len(given)), probs.copy()
     own = probs[line, given]
     probs[line, given] = -1
-    order = np.argsort(-probs, 1)[:, : K - 1]
+    order = np.argsort(-probs, 1)[:, : probs.shape[1] - 1]
     classes = np.concatenate([given[:, None], order], 1)
     values = np.concatenate([own[:, None], np.take_along_axis(probs, order, 1)], 1)
     return predictions_of(classes, values.astype(np.float32))
@@ -76,6 +76,41 @@ def test_the_estimate_finds_rate_destinations_and_who_is_wrong(kind: str, rate: 
         assert wrong[part].mean() == pytest.approx(noise.issue_prob[part].mean(), abs=0.1)
     sure = found & wrong & (noise.suggested_prob > 0.9)
     assert (noise.suggested[sure] == right[sure]).mean() > 0.9
+
+
+def look_alikes(num_classes: int, *, wrong: float, seed: int) -> tuple[OutOfFold, np.ndarray, np.ndarray]:
+    """Predictions of a model that gives each image a fifth, more or less, to the class that looks like its own.
+
+    `wrong` 0: the labels are right, and so is the model, which is unsure. Else so many are those of the other class,
+    whatever the model says of the image: it has learned the noise.
+    """
+    num, rng = 10_000, np.random.default_rng(seed)
+    top = rng.integers(0, num_classes, num)
+    share = 1 / (1 + np.exp(-rng.normal(1.4, 0.7, num)))
+    probs = np.full((num, num_classes), 0.01 / num_classes)
+    probs[np.arange(num), top], probs[np.arange(num), top ^ 1] = share, 1 - share
+    probs /= probs.sum(1, keepdims=True)
+    other = rng.random(num) < (wrong or 1 - share)
+    given = np.where(other, top ^ 1, top)
+    return to_predictions(probs, given), np.where(other & (wrong == 0), given, top), given
+
+
+@pytest.mark.parametrize(("num_classes", "rate"), [(6, 0.2), (40, 0.2), (30, 0.3)])
+def test_labels_between_look_alikes_do_not_pass_for_the_models_unsureness(num_classes: int, rate: float) -> None:
+    predictions, right, given = look_alikes(num_classes, wrong=rate, seed=4)
+    noise = NoiseEstimate(predictions, num_classes, nobody(predictions)).final()
+    found, wrong = noise.issue_prob > 0.5, given != right
+    assert (found & wrong).sum() > 0.8 * wrong.sum()
+    assert (found & wrong).sum() > 0.8 * found.sum()
+
+
+@pytest.mark.parametrize("num_classes", [6, 40])
+def test_a_models_unsureness_between_look_alikes_does_not_pass_for_noise(num_classes: int) -> None:
+    predictions, right, given = look_alikes(num_classes, wrong=0, seed=5)
+    assert np.array_equal(right, given)
+    noise = NoiseEstimate(predictions, num_classes, nobody(predictions)).final()
+    assert (noise.issue_prob > 0.5).mean() < 0.03
+    assert noise.issue_prob.mean() < 0.1
 
 
 def test_clean_labels_are_left_alone() -> None:
