@@ -20,6 +20,8 @@ _CLEAR = 0.98
 _MIN_CLEAR = 0.1
 """If a smaller share of the images is clear, all of them count."""
 _DEPENDENT_STEPS = 25
+_LEAST_ROWS, _ROWS_OF_CLASS, _MOST_ROWS = 12_500, 500, 200_000
+"""Of the sample on which the start is chosen: with few images of a class its confusions are not known well enough."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ class NoiseEstimate:
         From noise that is spread evenly EM may take labels that go between two classes for the model's unsureness; from
         the predictions' confusions, its errors for noise. Each counts one half of a sample, and is judged by the other.
         """
-        sample = self._evidence.sample
+        wanted = max(_LEAST_ROWS, min(_ROWS_OF_CLASS * self._evidence.num_classes, _MOST_ROWS))
+        sample = self._evidence.sample_of(wanted)
         half = np.arange(len(sample.order)) % 2 == 0
         counted = em.Counted.of(sample, half)
         evenly, by_predictions = em.start(sample), em.start_from_predictions(sample, counted)

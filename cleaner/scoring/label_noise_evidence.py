@@ -128,8 +128,12 @@ class Evidence:
 
     @cached_property
     def sample(self) -> Evidence:
-        """At most 25,000 of the images, at even distances: the temperature is chosen on them."""
-        every = max(1, len(self.order) // _SAMPLE_ROWS)
+        """At most 25,000 of the images: the temperature is chosen on them."""
+        return self.sample_of(_SAMPLE_ROWS)
+
+    def sample_of(self, num: int) -> Evidence:
+        """At even distances, `num` of the images or up to twice as many; all, if there are no more."""
+        every = max(1, len(self.order) // num)
         if every == 1:
             return self
         rows = np.flatnonzero(self.order % every == 0)

@@ -78,13 +78,15 @@ def test_the_estimate_finds_rate_destinations_and_who_is_wrong(kind: str, rate: 
     assert (noise.suggested[sure] == right[sure]).mean() > 0.9
 
 
-def look_alikes(num_classes: int, *, wrong: float, seed: int) -> tuple[OutOfFold, np.ndarray, np.ndarray]:
+def look_alikes(
+    num_classes: int, *, wrong: float, seed: int, num: int = 10_000
+) -> tuple[OutOfFold, np.ndarray, np.ndarray]:
     """Predictions of a model that gives each image a fifth, more or less, to the class that looks like its own.
 
     `wrong` 0: the labels are right, and so is the model, which is unsure. Else so many are those of the other class,
     whatever the model says of the image: it has learned the noise.
     """
-    num, rng = 10_000, np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     top = rng.integers(0, num_classes, num)
     share = 1 / (1 + np.exp(-rng.normal(1.4, 0.7, num)))
     probs = np.full((num, num_classes), 0.01 / num_classes)
@@ -95,9 +97,11 @@ def look_alikes(num_classes: int, *, wrong: float, seed: int) -> tuple[OutOfFold
     return to_predictions(probs, given), np.where(other & (wrong == 0), given, top), given
 
 
-@pytest.mark.parametrize(("num_classes", "rate"), [(6, 0.2), (40, 0.2), (30, 0.3)])
-def test_labels_between_look_alikes_do_not_pass_for_the_models_unsureness(num_classes: int, rate: float) -> None:
-    predictions, right, given = look_alikes(num_classes, wrong=rate, seed=4)
+@pytest.mark.parametrize(("num_classes", "rate", "num"), [(6, 0.2, 10_000), (30, 0.3, 10_000), (100, 0.2, 30_000)])
+def test_labels_between_look_alikes_do_not_pass_for_the_models_unsureness(
+    num_classes: int, rate: float, num: int
+) -> None:
+    predictions, right, given = look_alikes(num_classes, wrong=rate, seed=4, num=num)
     noise = NoiseEstimate(predictions, num_classes, nobody(predictions)).final()
     found, wrong = noise.issue_prob > 0.5, given != right
     assert (found & wrong).sum() > 0.8 * wrong.sum()
@@ -203,7 +207,7 @@ def test_verdicts_on_unclear_images_do_not_pass_for_the_noise_of_clear_ones() ->
     assert rate == pytest.approx(0.1, abs=0.02)
 
 
-@pytest.mark.parametrize("chunk_rows", [7, 1000])
+@pytest.mark.parametrize("chunk_rows", [37, 1000])
 def test_chunks_of_any_size_give_the_same_estimate(chunk_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     predictions, right, _ = people_or_chance(people=True)
     known = nobody(predictions)
@@ -226,7 +230,7 @@ def test_chunks_of_any_size_give_the_same_estimate(chunk_rows: int, monkeypatch:
 
 
 def test_the_number_of_threads_changes_no_byte(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(label_noise_evidence, "CHUNK_ROWS", 50)
+    monkeypatch.setattr(label_noise_evidence, "CHUNK_ROWS", 150)
     predictions, right, _ = people_or_chance(people=True)
     known = nobody(predictions)
     known[::40] = right[::40]
