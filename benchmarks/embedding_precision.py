@@ -9,9 +9,10 @@ prediction is another than with plain fp32, and images that one says are mislabe
 the other not. `another seed` is plain fp32 with another draw of batches: what chance alone turns. F1 is that of wrong
 labels, where all that the top prediction is not given is called wrong.
 
---openvino adds OpenVINO as it runs best, in bf16 where the chip has it, and in int8 (weights and activations, NNCF's
-quantisation after training, calibrated on 300 pictures of the crawl, which is none of these sets). `images/s` is both
-views through the network, form after form on each batch, threads as torch has them; style is in none of them.
+--openvino (with `pip install nncf`) adds OpenVINO, batch by batch, in bf16 where the chip has it, and in int8 (weights
+and activations, NNCF's quantisation after training, calibrated on 300 pictures of the crawl, which is none of these
+sets). `images/s` is both views through the network, form after form on each batch, threads as torch has them; style is
+in none of them.
 """
 
 from __future__ import annotations

@@ -19,20 +19,18 @@ The folder for it all is TMPDIR (by default /var/tmp): 2 x 2 x dim x views bytes
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from memory_watch import MemoryWatch
+from memory_watch import MemoryWatch, apart
 from scores import precision_recall_f1
 
 from cleaner.config import EmbeddingSettings, ScanSettings
@@ -76,15 +74,8 @@ def main() -> None:
     rows: list[dict[str, object]] = []
     for num in args.images:
         with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/var/tmp")) as scratch:
-            # in another process: a child's memory counts from its parent's at the fork, and this one stays small
-            maker = multiprocessing.get_context("spawn").Process(
-                target=synthesise, args=(Path(scratch), num, args.dim, args.views)
-            )
-            maker.start()
-            maker.join()
-            assert maker.exitcode == 0, "the workspace was not made"
-            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-                planned = pool.submit(plan_heads, num, args.dim, args.views, args.closed_form).result()
+            apart(synthesise, Path(scratch), num, args.dim, args.views)
+            planned = apart(plan_heads, num, args.dim, args.views, args.closed_form)
             for stage in args.stages:
                 further = args.labels_options.split() if stage == "labels" else []
                 command = options_of(Path(scratch), stage, args.views) + further

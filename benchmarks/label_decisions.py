@@ -30,9 +30,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +48,7 @@ from cleaner.modeling.backbones import load_backbones, resolve_precision
 from cleaner.modeling.closed_form import ClosedFormLearner
 from cleaner.modeling.crossval import FoldedRows, cross_train
 from cleaner.modeling.embeddings import Embeddings
-from cleaner.modeling.learner import FitJob, Learner, Predictor
+from cleaner.modeling.learner import FitJob, Predictor
 from cleaner.modeling.probe import ProbeLearner
 from cleaner.modeling.recipes import PROBE_RECIPES
 from cleaner.progress import Silent
@@ -83,12 +81,13 @@ def main() -> None:
     parser.add_argument("--backbone", default=EmbeddingSettings().backbone)
     parser.add_argument("--heads", choices=["steps", "closed-form"], default="steps")
     args = parser.parse_args()
-    make = ClosedFormLearner if args.heads == "closed-form" else partial(ProbeLearner, precision=PRECISION)
     BACKBONES.extend(load_backbones(EmbeddingSettings(backbone=args.backbone)))
     rows = []
     for name in args.sets:
         for seed in args.seeds:
-            row = {"set": name, "seed": seed} | trial(args.data, name, seed, args.part, args.work, make)
+            row = {"set": name, "seed": seed} | trial(
+                args.data, name, seed, args.part, args.work, closed_form=args.heads == "closed-form"
+            )
             rows.append(row)
             print(json.dumps(row), file=sys.stderr, flush=True)
     table = pd.DataFrame(rows)
@@ -101,9 +100,7 @@ def main() -> None:
         print(shown.T.to_string())
 
 
-def trial(
-    data: Path, name: str, seed: int, part: str, work: Path, make_learner: Callable[[Embeddings, int], Learner]
-) -> dict[str, object]:
+def trial(data: Path, name: str, seed: int, part: str, work: Path, *, closed_form: bool = False) -> dict[str, object]:
     """One set under one seed; cleanlab's fair best is on the features of heads by steps."""
     views, given, clean, is_tune, test_views, test_clean = load(data, name, seed, work)
     classes, targets = np.unique(given, return_inverse=True)
@@ -111,7 +108,8 @@ def trial(
     counts = is_tune if part == "tune" else ~is_tune
     wrong = targets != right
     num_classes = len(classes)
-    learner = make_learner(views, num_classes)
+    probe = ProbeLearner(views, num_classes, PRECISION)
+    learner = ClosedFormLearner(views, num_classes) if closed_form else probe
     rows = np.arange(len(targets))
     fold = assign_folds(rows, targets, 5, np.random.default_rng([seed, 3]))
     labels = LabelSet(targets, fold, rows, np.ones(len(rows), bool), np.full(len(rows), -1), num_classes, name)
@@ -131,8 +129,7 @@ def trial(
         best = max(CLEANLAB_FILTERS, key=lambda f: prf(theirs[f], wrong, counts)[2])
     else:
         best = min(CLEANLAB_FILTERS, key=lambda f: theirs[f][counts].mean())
-    features = ProbeLearner(views, num_classes, PRECISION).features("plain", rows).numpy()
-    fair = fair_best(features, targets, fold, wrong, chosen_on=~counts)
+    fair = fair_best(probe.features("plain", rows).numpy(), targets, fold, wrong, chosen_on=~counts)
     score = estimate.issue_prob
     p, r, f1 = prf(auto, wrong, counts)
     row: dict[str, object] = {

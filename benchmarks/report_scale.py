@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import multiprocessing
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -204,17 +202,8 @@ def _classes(manifest: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def apart(function: Callable[..., object], *arguments: object) -> None:
-    """Call a function in another process, so that its memory is free again for what is measured."""
-    maker = multiprocessing.get_context("spawn").Process(target=function, args=arguments)
-    maker.start()
-    maker.join()
-    if maker.exitcode:
-        raise SystemExit(f"{function.__name__}: exit code {maker.exitcode}")
-
-
 def main() -> None:
-    from memory_watch import run_watched  # beside this file; tests load the file alone
+    from memory_watch import apart, run_watched  # beside this file; tests load the file alone
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=500_000)

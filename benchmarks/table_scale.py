@@ -10,7 +10,6 @@ its own. One table; --csv writes it for plot_growth.py.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from memory_watch import run_watched
+from memory_watch import apart, run_watched
 
 from cleaner.config import BalanceSettings, LabelsSettings, NoiseSettings, ScanSettings
 from cleaner.dataset.decisions import DecisionStore
@@ -154,12 +153,7 @@ def main() -> None:
     rows = []
     for num_rows in options.rows:
         with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/var/tmp")) as folder:
-            # in another process: a child's peak counts from its parent's size at the fork, and this one stays small
-            maker = multiprocessing.get_context("spawn").Process(
-                target=synthesise, args=(Path(folder), num_rows, min(options.decisions, num_rows // 100))
-            )
-            maker.start()
-            maker.join()
+            apart(synthesise, Path(folder), num_rows, min(options.decisions, num_rows // 100))
             rows += run_all(Path(folder), num_rows)
     table = pd.DataFrame(rows)
     print(table.to_string(index=False, float_format="%.2f"))

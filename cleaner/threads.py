@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,15 +28,15 @@ def map_in_threads(function: Callable[[T], R], items: Iterable[T], num_threads: 
         for item in items:
             yield item, function(item)
         return
-    waiting: deque[tuple[T, Future[R]]] = deque()
+    rest = iter(items)
     with ThreadPoolExecutor(num_threads) as pool:
-        for item in items:
-            if len(waiting) == num_threads:
-                first, result = waiting.popleft()
-                found = result.result()
-                waiting.append((item, pool.submit(function, item)))
-                yield first, found
-            else:
-                waiting.append((item, pool.submit(function, item)))
-        for first, result in waiting:
-            yield first, result.result()
+
+        def begin(num: int) -> list[tuple[T, Future[R]]]:
+            return [(item, pool.submit(function, item)) for item in itertools.islice(rest, num)]
+
+        waiting = deque(begin(num_threads))
+        while waiting:
+            item, future = waiting.popleft()
+            result = future.result()
+            waiting.extend(begin(1))
+            yield item, result

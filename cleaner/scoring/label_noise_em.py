@@ -5,6 +5,7 @@ A step goes through the images in chunks and adds up their expected counts, in f
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -105,10 +106,10 @@ def start_from_predictions(evidence: Evidence, counted: Counted) -> Parameters:
     return replace(first, by_given=_shrink(wrong, sizes, first.spread_rows))
 
 
-def log_likelihood(evidence: Evidence, rows: np.ndarray, parameters: Parameters) -> float:
-    """Mean log probability of the given labels of `rows` (n,) bool, those that no person spoke on."""
+def log_likelihood(evidence: Evidence, chunks: Iterable[Chunk], rows: np.ndarray, parameters: Parameters) -> float:
+    """Mean log probability of the given labels of `rows` (n,) bool, those in `chunks` that no person spoke on."""
     total, num = 0.0, 0
-    for chunk in evidence.chunks():
+    for chunk in chunks:
         by_class, by_looks = _joint(evidence, chunk, parameters)
         likely = by_class.sum(0) if by_looks is None else by_class.sum(0) + by_looks.sum(0)
         mine = chunk.free & rows[chunk.part]
@@ -143,9 +144,11 @@ def choose_temperature(evidence: Evidence, parameters: Parameters) -> Parameters
     sample = evidence.sample
     if not sample.free.any():
         return parameters
+    chunks = list(sample.chunks())
 
     def loss(log_temperature: float) -> float:
-        return -log_likelihood(sample, sample.free, replace(parameters, temperature=float(np.exp(log_temperature))))
+        here = replace(parameters, temperature=float(np.exp(log_temperature)))
+        return -log_likelihood(sample, chunks, sample.free, here)
 
     bounds = np.log(parameters.temperatures)
     found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 0.01})

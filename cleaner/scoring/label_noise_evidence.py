@@ -21,7 +21,7 @@ from cleaner.threads import map_in_threads, num_arithmetic_threads
 T = TypeVar("T")
 CHUNK_ROWS = 4096
 """Images whose temporaries exist at a time: few enough to stay in the processor's cache."""
-_SAMPLE_ROWS = 12_500
+SAMPLE_ROWS = 12_500
 _CALIBRATING = (0.2, 4.0)
 _TINY = 1e-12
 
@@ -129,7 +129,7 @@ class Evidence:
     @cached_property
     def sample(self) -> Evidence:
         """At most 25,000 of the images: the temperature is chosen on them."""
-        return self.sample_of(_SAMPLE_ROWS)
+        return self.sample_of(SAMPLE_ROWS)
 
     def sample_of(self, num: int) -> Evidence:
         """At even distances, `num` of the images or up to twice as many; all, if there are no more."""
