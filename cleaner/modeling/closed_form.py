@@ -26,16 +26,22 @@ from cleaner.modeling.head_tasks import (
     sum_shard,
 )
 from cleaner.modeling.learner import NEVER, FitJob, ModelJob, Predictor
-from cleaner.modeling.probe import Probe, probe_card
-from cleaner.modeling.recipes import CLOSED_FORM_RECIPES, ClosedFormRecipe
+from cleaner.modeling.probe import Probe, most_draws, probe_card
+from cleaner.modeling.recipes import CLOSED_FORM_RECIPES, PROBE_RECIPES, ClosedFormRecipe
 from cleaner.scoring.held_out import HeldOutByModel
 from cleaner.scoring.out_of_fold import OutOfFold
 
-LARGEST_FOR_STEPS = 2_000_000_000
-"""Images x classes above which heads are computed in closed form: gradient steps would take hours."""
+LARGEST_FOR_STEPS = 12_000_000_000
+"""Rows that a fit draws x classes above which heads are computed in closed form: gradient steps would take hours."""
 _SAMPLE_ROWS = 2_000
 _CHUNK_ROWS = 64
 _LOG_TEMPERATURES = (0.0, 5.0)
+
+
+def is_for_closed_form(num_images: int, num_classes: int) -> bool:
+    """Whether heads over so many images and classes are computed in closed form."""
+    draws = min(PROBE_RECIPES[0].epochs * num_images, most_draws(num_classes))
+    return draws * num_classes > LARGEST_FOR_STEPS
 
 
 class ClosedFormLearner:

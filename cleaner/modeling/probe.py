@@ -23,11 +23,14 @@ from cleaner.modeling.schedule import learning_rate_share
 from cleaner.scoring.held_out import HeldOutByModel, predict_by_model
 from cleaner.scoring.out_of_fold import OutOfFold
 
-_FORMAT = "probe-4"
+_FORMAT = "probe-5"
 """Part of the key of every stored fit; changes with what a fit computes."""
 _BATCH_SIZES = (16, 1024)
 _STEPS_PER_EPOCH = 30
 """Batch sizes give this many steps, within bounds: small sets are trained as far as large ones."""
+_DRAWS_PER_CLASS, _LEAST_DRAWS = 500, 300_000
+"""A fit may draw so many rows of each class, and so many in all: more images are not trained on longer, or a head would
+learn the wrong labels too (docs/experiments.md)."""
 _WARMUP = 0.1
 """Share of the steps over which the learning rate rises."""
 _CHUNK_VALUES = 200_000
@@ -128,11 +131,10 @@ def fit_heads(features: KeptFeatures, job: FitJob) -> list[Probe]:
     w = torch.from_numpy(job.sample_weights.astype(np.float32))
     w = w / w.sum(1, keepdim=True).clamp_min(1e-12) * len(job.rows)
     batch_size = _batch_size(len(job.rows))
-    steps_per_epoch = -(-len(job.rows) // batch_size)
+    num_steps = min(recipe.epochs * -(-len(job.rows) // batch_size), -(-most_draws(num_classes) // batch_size))
     batches = _batches(features, job.rows, batch_size, recipe, torch.Generator().manual_seed(job.seed))
-    num_steps = recipe.epochs * steps_per_epoch
     with _threads_for(weight.numel()):
-        for step, batch in enumerate(_made_ahead(batches)):
+        for step, batch in enumerate(_made_ahead(itertools.islice(batches, num_steps))):
             x = batch.features
             # classes by images: softmax then runs along whole rows of memory, whatever the number of classes
             logits = (weight.to(x.dtype) @ x.T).float()
@@ -146,8 +148,8 @@ def fit_heads(features: KeptFeatures, job: FitJob) -> list[Probe]:
                 group["lr"] = recipe.learning_rate * share_of_peak
             weight.grad, bias.grad = (slope.to(x.dtype) @ x).float(), slope.sum(1, keepdim=True)
             optimizer.step()
-            if (step + 1) % steps_per_epoch == 0:
-                job.on_epoch()
+            for _ in range(recipe.epochs * step // num_steps, recipe.epochs * (step + 1) // num_steps):
+                job.on_epoch()  # where the bound ends a fit early, an epoch is as large a part of it
     # a model must not predict a class that it never saw
     absent = torch.from_numpy(job.class_weights <= 0)  # (M, K)
     heads_w = weight.view(num_models, num_classes, dim)
@@ -217,6 +219,11 @@ def probe_card(embeddings: Embeddings) -> dict[str, Any]:
 def _batch_size(num_rows: int) -> int:
     low, high = _BATCH_SIZES
     return min(max(-(-num_rows // _STEPS_PER_EPOCH), low), high)
+
+
+def most_draws(num_classes: int) -> int:
+    """Rows that a fit may draw."""
+    return max(_DRAWS_PER_CLASS * num_classes, _LEAST_DRAWS)
 
 
 def _made_ahead(batches: Iterator[_Batch]) -> Iterator[_Batch]:

@@ -15,7 +15,7 @@ from cleaner.engine.engine import open_engine
 from cleaner.engine.local import count_workers
 from cleaner.modeling.backbone_names import trained_network
 from cleaner.modeling.backbones import resolve_device, resolve_precision
-from cleaner.modeling.closed_form import LARGEST_FOR_STEPS, ClosedFormLearner
+from cleaner.modeling.closed_form import ClosedFormLearner, is_for_closed_form
 from cleaner.modeling.embedding_views import Embeddings
 from cleaner.modeling.finetune import FinetuneLearner, LearnerPlan, choose_learner, load_learner
 from cleaner.modeling.learner import Learner
@@ -65,7 +65,7 @@ def _open_heads(
 ) -> tuple[Learner, Path]:
     """Linear heads by steps or, of very many images and classes, in closed form; and where their fits are stored."""
     engine, cache = open_engine(options), task_cache(workspace, options)
-    if embeddings.plain.shape[0] * num_classes > LARGEST_FOR_STEPS:
+    if is_for_closed_form(embeddings.plain.shape[0], num_classes):
         if engine.is_cluster:
             return ClosedFormLearner(embeddings, num_classes, engine.map, cache), cache
         return ClosedFormLearner(embeddings, num_classes), workspace.cache

@@ -24,14 +24,15 @@ from cleaner.modeling.class_evidence import (
     compute_class_evidence,
     compute_neighbour_agreement,
 )
-from cleaner.modeling.closed_form import LARGEST_FOR_STEPS, ClosedFormLearner
+from cleaner.modeling.closed_form import ClosedFormLearner, is_for_closed_form
 from cleaner.modeling.crossval import FoldedRows, cross_train, fit_and_predict
 from cleaner.modeling.embeddings import BATCH_SIZE, Embeddings, compute_embeddings, join_embeddings
 from cleaner.modeling.features import StyleFeatures
 from cleaner.modeling.learner import FitJob
-from cleaner.modeling.probe import ProbeLearner
+from cleaner.modeling.probe import ProbeLearner, most_draws
 from cleaner.modeling.recipes import CLOSED_FORM_RECIPES, PROBE_RECIPES, Recipe
 from cleaner.progress import Silent, Task
+from cleaner.scoring.held_out import NUM_OTHERS, HeldOut, predict_held_out
 from cleaner.scoring.noise_evidence import EVIDENCE
 from cleaner.scoring.noise_model import Features, NoiseModel, NoiseSeeds, Sight
 from cleaner.scoring.noise_rounds import MAX_TRAINING_ROWS
@@ -120,7 +121,7 @@ def try_heads(
     embeddings: Embeddings, num_images: int, num_classes: int, config: Config, rng: np.random.Generator
 ) -> HeadTimes:
     """What heads over `num_images` take: parts of their work over few rows drawn from the sample's embeddings."""
-    is_shared = num_images * num_classes > LARGEST_FOR_STEPS
+    is_shared = is_for_closed_form(num_images, num_classes)
     find = _closed_form_s if is_shared else _steps_s
     cross_s, round_s = find(_Drawn(embeddings, num_classes, config.labels.folds, rng), num_images, config)
     num_passes = sum(k == 1 or 2 * k < num_classes for k in config.labels.top_k)
@@ -218,7 +219,7 @@ def _job(rows: np.ndarray, targets: np.ndarray, num_models: int, num_classes: in
 
 
 def _steps_s(drawn: _Drawn, num_images: int, config: Config) -> tuple[float, float]:
-    """Seconds of a cross-training and of a round, by steps; from one epoch each."""
+    """Seconds of a cross-training and of a round, by steps, predictions with them; from one epoch each."""
     num_rows = min(num_images, _ROWS_OF_STEPS)
     some, targets, _ = drawn.draw(num_rows)
     begun = time.monotonic()
@@ -227,15 +228,21 @@ def _steps_s(drawn: _Drawn, num_images: int, config: Config) -> tuple[float, flo
     features_s = (time.monotonic() - begun) * num_images / num_rows
     draws = drawn.rng.integers(0, num_rows, min(num_images, _DRAWS, max(num_rows, _VALUES // drawn.num_classes)))
     one_epoch = [dataclasses.replace(PROBE_RECIPES[i], epochs=1) for i in (0, 1)]
-    epoch_s = []
+    draw_s = []
     for recipe, num_models in ((one_epoch[0], 1), (one_epoch[0], drawn.num_folds), (one_epoch[1], 1)):
         begun = time.monotonic()
-        learner.fit(_job(draws, targets[draws], num_models, drawn.num_classes, recipe))
-        epoch_s.append((time.monotonic() - begun) * num_images / len(draws))
-    _, folds_s, round_s = epoch_s  # the first fit also includes what torch sets up once
-    epochs = [recipe.epochs for recipe in PROBE_RECIPES]
+        models = learner.fit(_job(draws, targets[draws], num_models, drawn.num_classes, recipe))
+        draw_s.append((time.monotonic() - begun) / len(draws))
+    _, folds_s, round_s = draw_s  # the first fit also includes what torch sets up once
+    left = HeldOut(np.arange(num_rows), targets, np.ones(drawn.num_classes, bool), NUM_OTHERS)
+    begun = time.monotonic()
+    predict_held_out(models[0], left)
+    predict_s = (time.monotonic() - begun) * num_images / num_rows
+    epochs, most = [recipe.epochs for recipe in PROBE_RECIPES], most_draws(drawn.num_classes)
+    cross_s = min(epochs[0] * num_images, most) * folds_s + predict_s
+    one_s = min(float(np.mean(epochs)) * num_images, most) * round_s + predict_s / drawn.num_folds
     passes = len(config.labels.top_k) + _RULE_ROUNDS
-    return epochs[0] * folds_s + features_s / passes, float(np.mean(epochs)) * round_s
+    return cross_s + features_s / passes, one_s
 
 
 def _rate(stamps: list[float], steps: list[int], at_once: int = 1) -> Rate:

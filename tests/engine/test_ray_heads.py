@@ -26,7 +26,7 @@ FILES = ("manifest.parquet", "rounds.parquet", "classes.parquet", "predictions.s
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How heads are made of this small set, as if it were a large one."""
     if request.param == "closed form":
-        monkeypatch.setattr(learners, "LARGEST_FOR_STEPS", 0)
+        monkeypatch.setattr(closed_form, "LARGEST_FOR_STEPS", 0)
         monkeypatch.setattr(closed_form, "rows_of_sums", lambda *shape: 32)
         monkeypatch.setattr(closed_form, "rows_of_predictions", lambda num_classes: 24)
     else:
