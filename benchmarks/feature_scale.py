@@ -11,8 +11,7 @@ which the kernel may drop at any time. `per_image` is the time for each image ag
 what the stage found against what was planted. `planned` is what the trial of `cleaner plan` says beforehand of so many
 rows, without reading the manifest and the cache.
 --same runs every stage twice more, with all features in memory and all in files, and compares the manifests.
---closed-form: heads in closed form at every size, as the stage computes them above 2,000,000,000 images x classes, so
-that sizes can be compared.
+--closed-form: heads in closed form, as the stage computes them for some 5,000 classes and more.
 The folder for it all is TMPDIR (by default /var/tmp): 2 x 2 x dim x views bytes an image.
 """
 
@@ -123,11 +122,12 @@ def run_stage(root: Path, command: list[str], bound: int, closed_form: bool) -> 
 def plan_heads(num: int, dim: int, views: int, closed_form: bool) -> dict[str, float]:
     """Seconds that a plan's trial says of the noise and labels stages over `num` rows with cached embeddings."""
     from cleaner.config import Config
+    from cleaner.modeling import closed_form as heads
     from cleaner.modeling.embedding_views import Embeddings
     from cleaner.stages import plan_trial
 
     if closed_form:
-        plan_trial.LARGEST_FOR_STEPS = 0
+        heads.LARGEST_FOR_STEPS = 0
     rng = np.random.default_rng(0)
     style = np.abs(rng.normal(size=(384, STYLE_DIM))).astype(np.float16)
     sample = Embeddings.of_views([rng.normal(size=(384, dim)).astype(np.float16) for _ in range(views)], style)

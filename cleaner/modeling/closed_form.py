@@ -16,17 +16,18 @@ from cleaner.dataset.store import Arrays
 from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.features import Standardised
 from cleaner.modeling.head_tasks import (
-    Source,
+    Here,
+    StandardisedThere,
     Work,
     map_here,
     map_there,
-    predict_shard,
-    rows_of_predictions,
+    predict_in_shards,
     rows_of_sums,
     sum_shard,
 )
 from cleaner.modeling.learner import NEVER, FitJob, ModelJob, Predictor
-from cleaner.modeling.probe import Probe, most_draws, probe_card
+from cleaner.modeling.linear_head import LinearHead, card_of_heads
+from cleaner.modeling.probe import most_draws
 from cleaner.modeling.recipes import CLOSED_FORM_RECIPES, PROBE_RECIPES, ClosedFormRecipe
 from cleaner.scoring.held_out import HeldOutByModel
 from cleaner.scoring.out_of_fold import OutOfFold
@@ -66,38 +67,27 @@ class ClosedFormLearner:
         """`engine_map`: runs tasks as `Engine.map` does, on machines that reach the cache `there`; None: here."""
         self.num_classes = num_classes
         self.identity = f"{embeddings.origin.key} closed form by shards"
-        self.card = probe_card(embeddings)
+        self.card = card_of_heads(embeddings)
         self._engine_map, self._there = engine_map, there
         self._embeddings = embeddings if there is None or is_remote(there) else embeddings.in_files(there)
         self.features = Standardised(self._embeddings)
 
     @cached_property
-    def _source(self) -> Source:
+    def _source(self) -> StandardisedThere:
         """The features for other machines."""
         assert self._there is not None
-        return Source.there(self._embeddings, self.features.moments, self._there)
+        return StandardisedThere.put(self._embeddings, self.features.moments, self._there)
 
     def fit_and_predict(self, job: FitJob, held_out: HeldOutByModel) -> tuple[list[Predictor], OutOfFold]:
         """See Learner.fit_and_predict."""
         heads = self._fit(job)
-        arrays = {
-            "weight": np.stack([head.weight.numpy() for head in heads]),
-            "bias": np.stack([head.bias.numpy() for head in heads]),
-            "num_others": np.array([held_out.num_others]),
-        } | {name: getattr(held_out, name) for name in ("rows", "given", "model", "scorable")}
-        num_others = min(held_out.num_others, self.num_classes - 1)
-        size = rows_of_predictions(self.num_classes)
-        work = Work(predict_shard, arrays, size, size * (16 + 6 * num_others))
-        result = OutOfFold.empty(held_out.given, self.num_classes, num_others)
-        for part, found in self._map(work, job):
-            result.put(part, OutOfFold.from_arrays(held_out.given[part], found))
-        return list(heads), result
+        return list(heads), predict_in_shards(heads, held_out, lambda work: self._map(work, job))
 
     def fit(self, job: FitJob) -> list[Predictor]:
         """See Learner.fit; the models of a job may differ in which rows they leave out, not in what a row counts."""
         return list(self._fit(job))
 
-    def _fit(self, job: FitJob) -> list[Probe]:
+    def _fit(self, job: FitJob) -> list[LinearHead]:
         recipe = job.recipe
         assert isinstance(recipe, ClosedFormRecipe)
         learned, sums = self._sum(job, recipe)
@@ -107,7 +97,9 @@ class ClosedFormLearner:
             weight, bias = _discriminant(of_model, recipe.shrinkage)
             temperature = self._temperature(model, weight, bias)
             absent = torch.from_numpy(of_model["counts"] <= 0)
-            heads.append(Probe(self.features, weight / temperature, (bias / temperature).masked_fill(absent, NEVER)))
+            heads.append(
+                LinearHead(self.features, weight / temperature, (bias / temperature).masked_fill(absent, NEVER))
+            )
         job.on_epoch()
         return heads
 
@@ -135,7 +127,7 @@ class ClosedFormLearner:
 
     def _map(self, work: Work, job: FitJob) -> Iterator[tuple[slice, Arrays]]:
         if self._engine_map is None or job.checkpoint_dir is None:
-            return map_here(work, Source(self._embeddings, self.features.moments))
+            return map_here(work, Here(self.features))
         return map_there(work, self._source, self._engine_map, job.checkpoint_dir)
 
     def _temperature(self, job: ModelJob, weight: torch.Tensor, bias: torch.Tensor) -> float:

@@ -1,4 +1,4 @@
-"""The work of closed-form heads over many rows, cut into shards: sums of features, and predictions of held-out rows.
+"""The work of linear heads over many rows, cut into shards: sums of features, and predictions of held-out rows.
 
 A shard is the work of one core: its arithmetic uses one thread, so that its result depends on no number of threads,
 workers or machines.
@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,39 +22,57 @@ from cleaner.errors import CleanerError
 from cleaner.modeling.backbones import num_threads, set_num_threads
 from cleaner.modeling.embedding_views import EmbeddingFiles, Embeddings, Origin
 from cleaner.modeling.feature_pieces import Pieces
-from cleaner.modeling.features import Standardised
-from cleaner.modeling.probe import Probe
+from cleaner.modeling.features import HeadFeatures, KeptFeatures, Standardised
+from cleaner.modeling.linear_head import LinearHead
 from cleaner.scoring.held_out import HeldOutByModel, predict_by_model
+from cleaner.scoring.out_of_fold import OutOfFold
 from cleaner.threads import map_in_threads
 
 _CHUNK_ROWS = 8192
-_LEAST_ROWS, _MOST_ROWS = 8192, 65_536
-_SHARD_VALUES = 1 << 27
-"""Probabilities that a task of predictions computes, within these numbers of rows: seconds of a core."""
+_SUMMED_ROWS = 65_536
+"""Rows of a shard of sums at least: seconds of a core."""
+_PREDICTED_ROWS = 8192
+"""Rows of a shard of predictions: a second of a core where there are thousands of classes."""
 _BYTES_IN_FLIGHT = 1 << 30
 """Results that tasks of this process may hold at a time, unless a single one is larger."""
 
 
-@dataclass(frozen=True, eq=False)
-class Source:
+class Source(Protocol):
     """Where the features of a learner's rows come from."""
 
-    embeddings: Embeddings | EmbeddingFiles | Pieces
-    """Those of this process, or where they lie for others."""
+    def open(self) -> HeadFeatures | KeptFeatures:
+        """The features."""
+
+
+@dataclass(frozen=True, eq=False)
+class Here:
+    """Features of this process."""
+
+    features: HeadFeatures | KeptFeatures
+
+    def open(self) -> HeadFeatures | KeptFeatures:
+        """The features."""
+        return self.features
+
+
+@dataclass(frozen=True, eq=False)
+class StandardisedThere:
+    """Standardised embeddings for other processes."""
+
+    embeddings: EmbeddingFiles | Pieces
+    """Where they lie."""
     moments: np.ndarray
     """(2, D) float32: mean and deviation by which they are standardised."""
 
     @classmethod
-    def there(cls, embeddings: Embeddings, moments: np.ndarray, cache: Path) -> Source:
-        """For other processes and machines, which reach `cache`."""
+    def put(cls, embeddings: Embeddings, moments: np.ndarray, cache: Path) -> StandardisedThere:
+        """For processes and machines that reach `cache`."""
         if is_remote(cache):
             return cls(Pieces.put(embeddings, cache), moments)
         return cls(replace(embeddings.files(), style=None, origin=Origin()), moments)
 
     def open(self) -> Standardised:
         """The features."""
-        if isinstance(self.embeddings, Embeddings):
-            return Standardised(self.embeddings, self.moments)
         return _open_once(self.embeddings, self.moments.tobytes())
 
 
@@ -117,7 +136,7 @@ def predict_shard(shard: Shard) -> Arrays:
     set_num_threads(1)
     features, shared = shard.source.open(), shard.shared.open()
     weights, biases = torch.from_numpy(shared["weight"]), torch.from_numpy(shared["bias"])
-    heads = [Probe(features, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
+    heads = [LinearHead(features, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
     rows, given, model = (shared[name][shard.part] for name in ("rows", "given", "model"))
     held_out = HeldOutByModel(rows, given, model, shared["scorable"], shared["num_others"].item())
     return predict_by_model(heads, held_out).arrays()
@@ -125,12 +144,7 @@ def predict_shard(shard: Shard) -> Arrays:
 
 def rows_of_sums(num_kinds: int, num_classes: int, dim: int) -> int:
     """Rows of a shard of sums: as many as weigh more than its result, and seconds of a core at least."""
-    return max(_MOST_ROWS, 4 * num_kinds * (num_classes + dim))
-
-
-def rows_of_predictions(num_classes: int) -> int:
-    """Rows of a shard of predictions."""
-    return min(max(_SHARD_VALUES // num_classes, _LEAST_ROWS), _MOST_ROWS)
+    return max(_SUMMED_ROWS, 4 * num_kinds * (num_classes + dim))
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +171,23 @@ class Work:
         num = len(self.arrays["rows"])
         bounds = np.linspace(0, num, -(-num // self.shard_rows) + 1).astype(int).tolist()
         return list(itertools.starmap(slice, itertools.pairwise(bounds)))
+
+
+def predict_in_shards(
+    heads: Sequence[LinearHead], held_out: HeldOutByModel, run: Callable[[Work], Iterator[tuple[slice, Arrays]]]
+) -> OutOfFold:
+    """The predictions of all images, each by its own of the heads; `run` is `map_here` or `map_there`."""
+    arrays = {
+        "weight": np.stack([head.weight.numpy() for head in heads]),
+        "bias": np.stack([head.bias.numpy() for head in heads]),
+        "num_others": np.array([held_out.num_others]),
+    } | {name: getattr(held_out, name) for name in ("rows", "given", "model", "scorable")}
+    num_classes = held_out.scorable.shape[1]
+    num_others = min(held_out.num_others, num_classes - 1)
+    result = OutOfFold.empty(held_out.given, num_classes, num_others)
+    for part, found in run(Work(predict_shard, arrays, _PREDICTED_ROWS, _PREDICTED_ROWS * (16 + 6 * num_others))):
+        result.put(part, OutOfFold.from_arrays(held_out.given[part], found))
+    return result
 
 
 def map_here(work: Work, source: Source) -> Iterator[tuple[slice, Arrays]]:

@@ -18,7 +18,7 @@ _CHUNK_ROWS = 2048
 
 @dataclass(frozen=True)
 class KeptHeads:
-    """The F fold models of a run, as `Probe.state` gives them, over the embeddings of other images."""
+    """The F fold models of a run, as `LinearHead.state` gives them, over the embeddings of other images."""
 
     states: Sequence[Arrays]
     embeddings: Embeddings

@@ -8,19 +8,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from cleaner.dataset.store import Arrays
 from cleaner.modeling.embeddings import Embeddings
-from cleaner.modeling.features import HeadFeatures, KeptFeatures, PrincipalFeatures
+from cleaner.modeling.features import KeptFeatures, PrincipalFeatures
+from cleaner.modeling.head_tasks import Here, Work, map_here, predict_in_shards
 from cleaner.modeling.learner import NEVER, FitJob, Predictor
+from cleaner.modeling.linear_head import LinearHead, card_of_heads
 from cleaner.modeling.recipes import PROBE_RECIPES, ProbeRecipe
 from cleaner.modeling.schedule import learning_rate_share
-from cleaner.scoring.held_out import HeldOutByModel, predict_by_model
+from cleaner.scoring.held_out import HeldOutByModel
 from cleaner.scoring.out_of_fold import OutOfFold
 
 _FORMAT = "probe-5"
@@ -31,11 +31,10 @@ _STEPS_PER_EPOCH = 30
 _DRAWS_PER_CLASS, _LEAST_DRAWS = 500, 300_000
 """A fit may draw so many rows of each class, and so many in all: more images are not trained on longer, or a head would
 learn the wrong labels too (docs/experiments.md)."""
+_CHUNK_ROWS = 2048
+"""Rows whose features are put together at once."""
 _WARMUP = 0.1
 """Share of the steps over which the learning rate rises."""
-_CHUNK_VALUES = 200_000
-_CHUNK_ROWS = 2048
-"""Rows predicted at once: the first / classes, but at most the second."""
 _BATCHES_AHEAD = 4
 APART_CLASSES = 500
 """With as many classes, the models of a job are trained one by one, or on several machines (docs/decisions.md)."""
@@ -77,7 +76,7 @@ class ProbeLearner:
     ) -> None:
         self.num_classes = num_classes
         self.identity = f"{embeddings.origin.key} {precision} {_FORMAT}"
-        self.card = probe_card(embeddings)
+        self.card = card_of_heads(embeddings)
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.features = PrincipalFeatures(embeddings, dtype, scratch, in_file=in_file)
 
@@ -88,12 +87,18 @@ class ProbeLearner:
 
     def fit_and_predict(self, job: FitJob, held_out: HeldOutByModel) -> tuple[list[Predictor], OutOfFold]:
         """See Learner.fit_and_predict."""
-        models = self.fit(job)
-        return models, predict_by_model(models, held_out)
+        heads = self._fit(job)
+        return list(heads), predict_in_shards(heads, held_out, lambda work: self._map(work, job))
 
     def fit(self, job: FitJob) -> list[Predictor]:
         """See Learner.fit; of few classes the M heads are trained side by side, each batch read once."""
+        return list(self._fit(job))
+
+    def _fit(self, job: FitJob) -> list[LinearHead]:
         return [head for one in fit_jobs(job) for head in fit_heads(self.features, one)]
+
+    def _map(self, work: Work, job: FitJob) -> Iterator[tuple[slice, Arrays]]:
+        return map_here(work, Here(self.features))
 
 
 def fit_jobs(job: FitJob) -> list[FitJob]:
@@ -115,7 +120,7 @@ def fit_jobs(job: FitJob) -> list[FitJob]:
 
 
 @torch.no_grad()
-def fit_heads(features: KeptFeatures, job: FitJob) -> list[Probe]:
+def fit_heads(features: KeptFeatures, job: FitJob) -> list[LinearHead]:
     """The M heads of a job, trained side by side; see ProbeLearner."""
     recipe = job.recipe
     assert isinstance(recipe, ProbeRecipe)
@@ -154,7 +159,7 @@ def fit_heads(features: KeptFeatures, job: FitJob) -> list[Probe]:
     absent = torch.from_numpy(job.class_weights <= 0)  # (M, K)
     heads_w = weight.view(num_models, num_classes, dim)
     heads_b = bias.view(num_models, num_classes).masked_fill(absent, NEVER)
-    return [Probe(features, heads_w[m].clone(), heads_b[m].clone()) for m in range(num_models)]
+    return [LinearHead(features, heads_w[m].clone(), heads_b[m].clone()) for m in range(num_models)]
 
 
 def _batches(
@@ -174,46 +179,6 @@ def _batches(
                 gamma = torch._standard_gamma(torch.full((num, 2), recipe.mixup), generator=generator)
                 share = gamma.max(1).values / gamma.sum(1).clamp_min(1e-12)
             yield _Batch(batch, x, share)
-
-
-@dataclass(frozen=True)
-class Probe:
-    """A fitted linear head."""
-
-    features: HeadFeatures | KeptFeatures
-    weight: torch.Tensor  # (K, dim)
-    bias: torch.Tensor  # (K,)
-
-    @torch.inference_mode()
-    def predict(self, rows: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-        """See Predictor.predict; the mean over the views."""
-        size = min(max(1, _CHUNK_VALUES // max(1, len(self.bias))), _CHUNK_ROWS)
-        for start in range(0, len(rows), size):
-            part = slice(start, min(start + size, len(rows)))
-            first, *more = (
-                functional.linear(self.features(v, rows[part]), self.weight, self.bias).softmax(-1)
-                for v in self.features.views
-            )
-            for other in more:
-                first += other
-            yield part, first.div_(1 + len(more)).numpy()
-
-    def state(self) -> Arrays:
-        """See Predictor.state: `weight` (K, D), `bias` (K,), and the `mean` and `std` (D,) that features take."""
-        assert isinstance(self.features, HeadFeatures), "features of another process do not know their channels"
-        weight = self.features.channel_weights(self.weight)
-        tensors = {"weight": weight, "bias": self.bias, "mean": self.features.mean, "std": self.features.std}
-        return {name: tensor.numpy() for name, tensor in tensors.items()}
-
-
-def probe_card(embeddings: Embeddings) -> dict[str, Any]:
-    """`Learner.card` of a linear head on these embeddings."""
-    return {
-        "learner": "probe",
-        "input": "(sign(e) * sqrt(|e|) - mean) / std of an embedding e",
-        "backbone": embeddings.origin.backbones[0] if embeddings.origin.backbones else {},
-        "backbones": list(embeddings.origin.backbones),
-    }
 
 
 def _batch_size(num_rows: int) -> int:

@@ -20,7 +20,7 @@ from cleaner.modeling.embedding_views import Embeddings
 from cleaner.modeling.finetune import FinetuneLearner, LearnerPlan, choose_learner, load_learner
 from cleaner.modeling.learner import Learner
 from cleaner.modeling.model_tasks import ClusterLearner, load_cluster_learner
-from cleaner.modeling.probe import APART_CLASSES, ProbeLearner
+from cleaner.modeling.probe import ProbeLearner
 from cleaner.modeling.probe_tasks import ClusterProbeLearner
 from cleaner.stages.inputs import embed_for, image_paths, machine_of, scan_limits, task_cache
 from cleaner.stages.stage_run import Machine, StageRun
@@ -69,7 +69,7 @@ def _open_heads(
         if engine.is_cluster:
             return ClosedFormLearner(embeddings, num_classes, engine.map, cache), cache
         return ClosedFormLearner(embeddings, num_classes), workspace.cache
-    if engine.is_cluster and num_classes >= APART_CLASSES and not is_remote(cache):
+    if engine.is_cluster and not is_remote(cache):
         return ClusterProbeLearner(embeddings, num_classes, precision, cache, engine.map), cache
     return ProbeLearner(embeddings, num_classes, precision, workspace.cache), workspace.cache
 

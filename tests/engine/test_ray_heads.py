@@ -12,8 +12,7 @@ import pytest
 from cleaner.config import LabelsSettings, RunOptions
 from cleaner.dataset.store import sha256_file
 from cleaner.dataset.workspace import Workspace
-from cleaner.modeling import closed_form, probe
-from cleaner.stages import learners
+from cleaner.modeling import closed_form, head_tasks, probe
 from cleaner.stages.labels.run import run_labels
 from tests.support.backbones import SMALL
 from tests.support.nodes import node_that_dies
@@ -28,10 +27,9 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     if request.param == "closed form":
         monkeypatch.setattr(closed_form, "LARGEST_FOR_STEPS", 0)
         monkeypatch.setattr(closed_form, "rows_of_sums", lambda *shape: 32)
-        monkeypatch.setattr(closed_form, "rows_of_predictions", lambda num_classes: 24)
     else:
-        for module in (learners, probe):
-            monkeypatch.setattr(module, "APART_CLASSES", 2)
+        monkeypatch.setattr(probe, "APART_CLASSES", 2)
+    monkeypatch.setattr(head_tasks, "_PREDICTED_ROWS", 24)
     return str(request.param)
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
-from cleaner.modeling.closed_form import ClosedFormLearner
+from cleaner.modeling import probe
+from cleaner.modeling.closed_form import ClosedFormLearner, is_for_closed_form
 from cleaner.modeling.crossval import FoldedRows, cross_train, fit_and_predict
 from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.probe import ProbeLearner
@@ -54,6 +58,41 @@ def test_products_in_bf16_judge_alike() -> None:
     )
     assert (exact.predicted == rounded.predicted).mean() >= 0.99
     assert 0 < np.abs(exact.self_confidence - rounded.self_confidence).max() < 0.05
+
+
+@pytest.mark.parametrize("per_class", [15, 100, 400])
+def test_a_fit_draws_so_many_rows_of_a_class_and_counts_all_its_epochs(
+    per_class: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embeddings, true, given = planted()
+    learner, rows, epochs = ProbeLearner(embeddings, K), np.arange(len(given)), []
+    job = replace(single_job(rows, given, K, PROBE_RECIPES[0]), on_epoch=lambda: epochs.append(1))
+    unbounded = learner.fit(job)[0].state()["weight"]
+    drawn, take = [], learner.features.take
+
+    def counted(rows: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:
+        drawn.extend(rows.tolist())
+        return take(rows, mirrored)
+
+    monkeypatch.setattr(learner.features, "take", counted)
+    monkeypatch.setattr(probe, "_DRAWS_PER_CLASS", per_class)
+    monkeypatch.setattr(probe, "_LEAST_DRAWS", 100)
+    (head,) = learner.fit(job)
+    most = PROBE_RECIPES[0].epochs * len(given)
+    assert len(epochs) == 2 * PROBE_RECIPES[0].epochs
+    assert min(per_class * K, most) <= len(drawn) < per_class * K + 16
+    assert np.array_equal(head.state()["weight"], unbounded) == (len(drawn) == most)
+    if per_class * K < len(given):
+        assert len(set(drawn)) == len(drawn)  # of a large set no row is drawn twice
+    predicted = np.concatenate([probs.argmax(1) for _, probs in head.predict(rows)])
+    assert (predicted == true).mean() > 0.9
+
+
+def test_heads_are_in_closed_form_where_steps_would_take_hours() -> None:
+    assert not is_for_closed_form(100_000_000, 1_000)
+    assert not is_for_closed_form(300_000, 5_000)
+    assert is_for_closed_form(1_000_000, 5_000)
+    assert is_for_closed_form(150_000, 20_000)
 
 
 def test_a_class_without_images_outside_a_fold_cannot_be_scored_there() -> None:

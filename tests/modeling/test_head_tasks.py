@@ -14,11 +14,11 @@ from cleaner.dataset.locations import locate
 from cleaner.dataset.store import Arrays, ArrayStore
 from cleaner.engine.local import LocalEngine
 from cleaner.errors import CleanerError
-from cleaner.modeling import closed_form, feature_pieces
+from cleaner.modeling import closed_form, feature_pieces, head_tasks
 from cleaner.modeling.closed_form import ClosedFormLearner
 from cleaner.modeling.crossval import FoldedRows, cross_train
 from cleaner.modeling.feature_pieces import Pieces
-from cleaner.modeling.head_tasks import Shared, Source, Work, sum_shard
+from cleaner.modeling.head_tasks import Shared, StandardisedThere, Work, sum_shard
 from cleaner.modeling.learner import FitJob
 from cleaner.modeling.recipes import CLOSED_FORM_RECIPES
 from tests.support.planted import K, planted
@@ -29,7 +29,7 @@ RECIPE = CLOSED_FORM_RECIPES[0]
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(closed_form, "rows_of_sums", lambda *shape: 100)
-    monkeypatch.setattr(closed_form, "rows_of_predictions", lambda num_classes: 60)
+    monkeypatch.setattr(head_tasks, "_PREDICTED_ROWS", 60)
 
 
 @pytest.mark.parametrize(("num", "most"), [(0, 60), (1, 60), (60, 60), (61, 60), (1000, 7)])
@@ -94,7 +94,7 @@ def test_behind_a_url_a_machine_keeps_copies_of_the_pieces_that_it_reads(
     pieces = sorted(path.name for path in (storage / "features").iterdir())
     copies = tmp_path / "cleaner" / "features"
     assert len(pieces) == 2 * 5 and sorted(path.name for path in copies.iterdir()) == pieces
-    source = Source.there(embeddings, learner.features.moments, storage)
+    source = StandardisedThere.put(embeddings, learner.features.moments, storage)
     assert sorted(path.name for path in (storage / "features").iterdir()) == pieces, "stored once"
     for path in copies.iterdir():
         path.write_bytes(b"damaged")

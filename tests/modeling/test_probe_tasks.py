@@ -1,4 +1,4 @@
-"""Heads by steps, fold by fold: on any machine the same bytes, and the heads that are trained side by side."""
+"""Heads by steps, fold by fold, judging by shards: on any machine the same bytes, those of heads side by side."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from cleaner.dataset.store import Arrays
 from cleaner.engine.local import LocalEngine
-from cleaner.modeling import probe
+from cleaner.modeling import head_tasks, probe
 from cleaner.modeling.crossval import FoldedRows, cross_train
 from cleaner.modeling.probe import ProbeLearner
 from cleaner.modeling.probe_tasks import ClusterProbeLearner
@@ -37,23 +37,25 @@ def bytes_of(found: tuple[OutOfFold, list[Arrays], int]) -> list[bytes]:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_other_processes_give_the_same_bytes(precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "APART_CLASSES", K)
+    monkeypatch.setattr(head_tasks, "_PREDICTED_ROWS", 60)
     embeddings, _, _ = planted()
     expected = fit(ProbeLearner(embeddings, K, precision))
     there = ClusterProbeLearner(embeddings, K, precision, tmp_path, with_threads(LocalEngine(2)))
     found = fit(there, tmp_path / "fit")
     assert bytes_of(found) == bytes_of(expected)
     assert found[2] == expected[2] == PROBE_RECIPES[0].epochs
-    assert sorted(path.stem for path in (tmp_path / "fit").glob("*.arrays")) == ["head_0", "head_1", "head_2"]
+    marks = sorted(path.stem for path in (tmp_path / "fit").glob("*.arrays"))
+    assert marks[-3:] == ["head_0", "head_1", "head_2"] and len(marks) == 3 + 1 + 8, "and shards with what they share"
     monkeypatch.setattr(probe, "APART_CLASSES", K + 1)
     together = fit(ProbeLearner(embeddings, K, precision))
     assert (together[0].predicted == expected[0].predicted).mean() > 0.99
 
 
 def with_threads(engine: LocalEngine) -> Any:
-    """The engine's `map`, which must be asked for the cores that the arithmetic here takes."""
+    """The engine's `map`, which must be asked for the cores that a task's arithmetic takes."""
 
-    def map_tasks(function: Any, tasks: Any, *, store: Any, threads: int) -> Any:
-        assert threads == tasks[0][1].threads
+    def map_tasks(function: Any, tasks: Any, *, store: Any, threads: int = 1) -> Any:
+        assert threads == getattr(tasks[0][1], "threads", 1)
         return engine.map(function, tasks, store=store, threads=threads)
 
     return map_tasks

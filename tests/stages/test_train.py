@@ -26,7 +26,8 @@ from cleaner.errors import BadInputError, StaleStageError, UsageError
 from cleaner.modeling.backbones import load_backbone
 from cleaner.modeling.cards import read_card
 from cleaner.modeling.embeddings import Embeddings
-from cleaner.modeling.probe import Probe, ProbeLearner
+from cleaner.modeling.linear_head import LinearHead
+from cleaner.modeling.probe import ProbeLearner
 from cleaner.modeling.teachers import load_teachers
 from cleaner.stages.balance import run_balance
 from cleaner.stages.scan import run_scan
@@ -230,7 +231,7 @@ def test_fold_models_of_the_probe_teach_what_they_predict(tmp_path: Path) -> Non
     generator = torch.Generator().manual_seed(0)
     expected = []
     for fold in range(2):
-        head = Probe(
+        head = LinearHead(
             learner.features,
             torch.randn(2, learner.features.dim, generator=generator) / 9,
             torch.randn(2, generator=generator),
