@@ -11,7 +11,7 @@ find and of what auto drops, a digest of all decisions and probabilities. --csv 
 plot_growth.py. --nodes: on a Ray cluster of so many nodes of one core each, all on this machine; the program that asks
 shares their cores and takes one thread (Linux). 0: without Ray. --kill: one of several nodes is killed in the midst of
 the work. --similar: classes come in pairs that look alike, and one label in five is that of the other of its pair.
---steps: heads by steps, as a stage trains them for smaller sets.
+--steps: heads by steps, as a stage trains them below 4,900 classes.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ def run_labels(num: int, args: argparse.Namespace) -> dict[str, Any]:
     from cleaner.modeling.backbones import resolve_device, resolve_precision
     from cleaner.modeling.closed_form import ClosedFormLearner
     from cleaner.modeling.probe import ProbeLearner
+    from cleaner.modeling.probe_tasks import ClusterProbeLearner
     from cleaner.progress import Silent
     from cleaner.scoring.groups import assign_folds
     from cleaner.stages.labels.fits import LabelSet, StoredFits
@@ -102,7 +103,12 @@ def run_labels(num: int, args: argparse.Namespace) -> dict[str, Any]:
         )
         started = time.monotonic()
         if args.steps:
-            learner: Any = ProbeLearner(views, args.classes, resolve_precision("auto", resolve_device("cpu")), scratch)
+            precision = resolve_precision("auto", resolve_device("cpu"))
+            learner: Any
+            if engine_map:
+                learner = ClusterProbeLearner(views, args.classes, precision, scratch, engine_map)
+            else:
+                learner = ProbeLearner(views, args.classes, precision, scratch)
         else:
             learner = ClosedFormLearner(views, args.classes, engine_map, scratch if engine_map else None)
         fits = StoredFits(labels, learner, 0, ArrayStore(scratch / "fits"), Silent())

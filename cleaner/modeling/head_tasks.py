@@ -31,7 +31,7 @@ from cleaner.threads import map_in_threads
 _CHUNK_ROWS = 8192
 _SUMMED_ROWS = 65_536
 """Rows of a shard of sums at least: seconds of a core."""
-_PREDICTED_ROWS = 8192
+PREDICTED_ROWS = 8192
 """Rows of a shard of predictions: a second of a core where there are thousands of classes."""
 _BYTES_IN_FLIGHT = 1 << 30
 """Results that tasks of this process may hold at a time, unless a single one is larger."""
@@ -185,7 +185,7 @@ def predict_in_shards(
     num_classes = held_out.scorable.shape[1]
     num_others = min(held_out.num_others, num_classes - 1)
     result = OutOfFold.empty(held_out.given, num_classes, num_others)
-    for part, found in run(Work(predict_shard, arrays, _PREDICTED_ROWS, _PREDICTED_ROWS * (16 + 6 * num_others))):
+    for part, found in run(Work(predict_shard, arrays, PREDICTED_ROWS, PREDICTED_ROWS * (16 + 6 * num_others))):
         result.put(part, OutOfFold.from_arrays(held_out.given[part], found))
     return result
 

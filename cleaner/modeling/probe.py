@@ -87,14 +87,15 @@ class ProbeLearner:
 
     def fit_and_predict(self, job: FitJob, held_out: HeldOutByModel) -> tuple[list[Predictor], OutOfFold]:
         """See Learner.fit_and_predict."""
-        heads = self._fit(job)
+        heads = self.heads_of(job)
         return list(heads), predict_in_shards(heads, held_out, lambda work: self._map(work, job))
 
     def fit(self, job: FitJob) -> list[Predictor]:
-        """See Learner.fit; of few classes the M heads are trained side by side, each batch read once."""
-        return list(self._fit(job))
+        """See Learner.fit."""
+        return list(self.heads_of(job))
 
-    def _fit(self, job: FitJob) -> list[LinearHead]:
+    def heads_of(self, job: FitJob) -> list[LinearHead]:
+        """The M heads of a job; of few classes they are trained side by side, each batch read once."""
         return [head for one in fit_jobs(job) for head in fit_heads(self.features, one)]
 
     def _map(self, work: Work, job: FitJob) -> Iterator[tuple[slice, Arrays]]:

@@ -56,10 +56,11 @@ class ClusterProbeLearner(ProbeLearner):
         super().__init__(embeddings, num_classes, precision, cache, in_file=True)
         self._engine_map = engine_map
 
-    def _fit(self, job: FitJob) -> list[LinearHead]:
+    def heads_of(self, job: FitJob) -> list[LinearHead]:
+        """See ProbeLearner.heads_of."""
         jobs, file, threads = fit_jobs(job), self.features.file, num_threads()
         if len(jobs) == 1 or job.checkpoint_dir is None or file is None:
-            return super()._fit(job)
+            return super().heads_of(job)
         tasks = []
         for number, one in enumerate(jobs):
             there = replace(one, on_epoch=_nothing, checkpoint_dir=None)

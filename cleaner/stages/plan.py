@@ -107,9 +107,9 @@ def plan_run(images_root: Path, config: Config, options: RunOptions, *, num_file
         "labels": network.start_s + heads.labels_s,
         "balance": network.start_s + _SMALL_CLASS_S * num_small,
     }
-    shared = scan.each_s * num_files + seconds["embedding"] + (heads.labels_s if heads.is_shared else 0.0)
+    shared = scan.each_s * num_files + seconds["embedding"] + heads.shared_s
     total_s = sum(seconds.values())
-    memory, disk = _sizes(num_files, num_images, embeddings, row_bytes, by_steps=not heads.is_shared)
+    memory, disk = _sizes(num_files, num_images, embeddings, row_bytes, by_steps=heads.by_steps)
     return Plan(
         num_files=num_files,
         num_bytes=round(int(found.sizes.sum()) * times),

@@ -28,11 +28,12 @@ from cleaner.modeling.closed_form import ClosedFormLearner, is_for_closed_form
 from cleaner.modeling.crossval import FoldedRows, cross_train, fit_and_predict
 from cleaner.modeling.embeddings import BATCH_SIZE, Embeddings, compute_embeddings, join_embeddings
 from cleaner.modeling.features import StyleFeatures
+from cleaner.modeling.head_tasks import PREDICTED_ROWS, Here, map_here, predict_in_shards
 from cleaner.modeling.learner import FitJob
-from cleaner.modeling.probe import ProbeLearner, most_draws
+from cleaner.modeling.probe import APART_CLASSES, ProbeLearner, most_draws
 from cleaner.modeling.recipes import CLOSED_FORM_RECIPES, PROBE_RECIPES, Recipe
 from cleaner.progress import Silent, Task
-from cleaner.scoring.held_out import NUM_OTHERS, HeldOut, predict_held_out
+from cleaner.scoring.held_out import NUM_OTHERS, HeldOutByModel
 from cleaner.scoring.noise_evidence import EVIDENCE
 from cleaner.scoring.noise_model import Features, NoiseModel, NoiseSeeds, Sight
 from cleaner.scoring.noise_rounds import MAX_TRAINING_ROWS
@@ -73,8 +74,19 @@ class HeadTimes:
 
     noise_s: float
     labels_s: float
-    is_shared: bool
-    """Whether a cluster shares the work of labels: heads in closed form."""
+    shared_s: float
+    """What a cluster shares of labels."""
+    by_steps: bool
+    """Whether heads are trained by steps, not in closed form."""
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Seconds of a fit and of the predictions that follow."""
+
+    all_s: float
+    shared_s: float
+    """What a cluster shares of it."""
 
 
 def try_scan(
@@ -121,13 +133,18 @@ def try_heads(
     embeddings: Embeddings, num_images: int, num_classes: int, config: Config, rng: np.random.Generator
 ) -> HeadTimes:
     """What heads over `num_images` take: parts of their work over few rows drawn from the sample's embeddings."""
-    is_shared = is_for_closed_form(num_images, num_classes)
-    find = _closed_form_s if is_shared else _steps_s
-    cross_s, round_s = find(_Drawn(embeddings, num_classes, config.labels.folds, rng), num_images, config)
+    by_steps = not is_for_closed_form(num_images, num_classes)
+    find = _steps_s if by_steps else _closed_form_s
+    cross, one = find(_Drawn(embeddings, num_classes, config.labels.folds, rng), num_images, config)
     num_passes = sum(k == 1 or 2 * k < num_classes for k in config.labels.top_k)
-    rule = _RULE_ROUNDS * cross_s if config.labels.rule == "auto" else 0.0
-    labels_s = num_passes * (cross_s + _ROUNDS_PER_PASS * round_s) + rule
-    return HeadTimes(_noise_s(_Drawn(embeddings, num_classes, 5, rng), num_images), labels_s, is_shared)
+    num_cross = num_passes + (_RULE_ROUNDS if config.labels.rule == "auto" else 0)
+    num_ones = num_passes * _ROUNDS_PER_PASS
+    return HeadTimes(
+        noise_s=_noise_s(_Drawn(embeddings, num_classes, 5, rng), num_images),
+        labels_s=num_cross * cross.all_s + num_ones * one.all_s,
+        shared_s=num_cross * cross.shared_s + num_ones * one.shared_s,
+        by_steps=by_steps,
+    )
 
 
 @dataclass(frozen=True)
@@ -191,8 +208,8 @@ def _rows_of_sums(num_images: int) -> int:
     return min(num_images, max(least, min(int(_SHARE_OF_SUMS * num_images), most)))
 
 
-def _closed_form_s(drawn: _Drawn, num_images: int, config: Config) -> tuple[float, float]:
-    """Seconds of a cross-training and of a round, in closed form, predictions with them.
+def _closed_form_s(drawn: _Drawn, num_images: int, config: Config) -> tuple[_Fit, _Fit]:
+    """A cross-training and a round, in closed form; a cluster shares all of them.
 
     The rows of a trial are a shard, which one thread computes; a run has shards for all.
     """
@@ -208,8 +225,8 @@ def _closed_form_s(drawn: _Drawn, num_images: int, config: Config) -> tuple[floa
         fit_and_predict(ClosedFormLearner(some, drawn.num_classes), job, left, targets[left])
 
     folds, one = (drawn.rate(train, num_images) for train in (train_folds, train_one))
-    folds, one = (Rate(rate.start_s, rate.each_s / num_threads()) for rate in (folds, one))
-    return folds.time_of(num_images), one.time_of(num_images)
+    folds_s, one_s = (Rate(r.start_s, r.each_s / num_threads()).time_of(num_images) for r in (folds, one))
+    return _Fit(folds_s, folds_s), _Fit(one_s, one_s)
 
 
 def _job(rows: np.ndarray, targets: np.ndarray, num_models: int, num_classes: int, recipe: Recipe) -> FitJob:
@@ -218,8 +235,8 @@ def _job(rows: np.ndarray, targets: np.ndarray, num_models: int, num_classes: in
     return FitJob(rows=rows, targets=targets, sample_weights=weights, num_classes=num_classes, recipe=recipe, seed=0)
 
 
-def _steps_s(drawn: _Drawn, num_images: int, config: Config) -> tuple[float, float]:
-    """Seconds of a cross-training and of a round, by steps, predictions with them; from one epoch each."""
+def _steps_s(drawn: _Drawn, num_images: int, config: Config) -> tuple[_Fit, _Fit]:
+    """A cross-training and a round, by steps; from one epoch each, and predictions of a shard on one thread."""
     num_rows = min(num_images, _ROWS_OF_STEPS)
     some, targets, _ = drawn.draw(num_rows)
     begun = time.monotonic()
@@ -231,18 +248,21 @@ def _steps_s(drawn: _Drawn, num_images: int, config: Config) -> tuple[float, flo
     draw_s = []
     for recipe, num_models in ((one_epoch[0], 1), (one_epoch[0], drawn.num_folds), (one_epoch[1], 1)):
         begun = time.monotonic()
-        models = learner.fit(_job(draws, targets[draws], num_models, drawn.num_classes, recipe))
+        heads = learner.heads_of(_job(draws, targets[draws], num_models, drawn.num_classes, recipe))
         draw_s.append((time.monotonic() - begun) / len(draws))
     _, folds_s, round_s = draw_s  # the first fit also includes what torch sets up once
-    left = HeldOut(np.arange(num_rows), targets, np.ones(drawn.num_classes, bool), NUM_OTHERS)
+    left = np.arange(min(num_rows, PREDICTED_ROWS))
+    scorable = np.ones((1, drawn.num_classes), bool)
     begun = time.monotonic()
-    predict_held_out(models[0], left)
-    predict_s = (time.monotonic() - begun) * num_images / num_rows
+    images = HeldOutByModel(left, targets[left], np.zeros_like(left), scorable, NUM_OTHERS)
+    predict_in_shards(heads, images, lambda work: map_here(work, Here(learner.features)))
+    predict_s = (time.monotonic() - begun) * num_images / len(left) / num_threads()
     epochs, most = [recipe.epochs for recipe in PROBE_RECIPES], most_draws(drawn.num_classes)
-    cross_s = min(epochs[0] * num_images, most) * folds_s + predict_s
-    one_s = min(float(np.mean(epochs)) * num_images, most) * round_s + predict_s / drawn.num_folds
-    passes = len(config.labels.top_k) + _RULE_ROUNDS
-    return cross_s + features_s / passes, one_s
+    passes, left_s = len(config.labels.top_k) + _RULE_ROUNDS, predict_s / drawn.num_folds
+    cross_s = min(epochs[0] * num_images, most) * folds_s
+    one_s = min(float(np.mean(epochs)) * num_images, most) * round_s
+    shared_s = predict_s + (cross_s if drawn.num_classes >= APART_CLASSES else 0.0)
+    return _Fit(features_s / passes + cross_s + predict_s, shared_s), _Fit(one_s + left_s, left_s)
 
 
 def _rate(stamps: list[float], steps: list[int], at_once: int = 1) -> Rate:

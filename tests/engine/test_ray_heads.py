@@ -29,7 +29,7 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
         monkeypatch.setattr(closed_form, "rows_of_sums", lambda *shape: 32)
     else:
         monkeypatch.setattr(probe, "APART_CLASSES", 2)
-    monkeypatch.setattr(head_tasks, "_PREDICTED_ROWS", 24)
+    monkeypatch.setattr(head_tasks, "PREDICTED_ROWS", 24)
     return str(request.param)
 
 

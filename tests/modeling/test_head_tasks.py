@@ -29,7 +29,7 @@ RECIPE = CLOSED_FORM_RECIPES[0]
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(closed_form, "rows_of_sums", lambda *shape: 100)
-    monkeypatch.setattr(head_tasks, "_PREDICTED_ROWS", 60)
+    monkeypatch.setattr(head_tasks, "PREDICTED_ROWS", 60)
 
 
 @pytest.mark.parametrize(("num", "most"), [(0, 60), (1, 60), (60, 60), (61, 60), (1000, 7)])

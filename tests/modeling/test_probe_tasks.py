@@ -37,7 +37,7 @@ def bytes_of(found: tuple[OutOfFold, list[Arrays], int]) -> list[bytes]:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_other_processes_give_the_same_bytes(precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "APART_CLASSES", K)
-    monkeypatch.setattr(head_tasks, "_PREDICTED_ROWS", 60)
+    monkeypatch.setattr(head_tasks, "PREDICTED_ROWS", 60)
     embeddings, _, _ = planted()
     expected = fit(ProbeLearner(embeddings, K, precision))
     there = ClusterProbeLearner(embeddings, K, precision, tmp_path, with_threads(LocalEngine(2)))
