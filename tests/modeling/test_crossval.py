@@ -80,12 +80,43 @@ def test_a_fit_draws_so_many_rows_of_a_class_and_counts_all_its_epochs(
     (head,) = learner.fit(job)
     most = PROBE_RECIPES[0].epochs * len(given)
     assert len(epochs) == 2 * PROBE_RECIPES[0].epochs
-    assert min(per_class * K, most) <= len(drawn) < per_class * K + 16
+    assert min(per_class * K, most) - K < len(drawn) <= per_class * K
     assert np.array_equal(head.state()["weight"], unbounded) == (len(drawn) == most)
     if per_class * K < len(given):
         assert len(set(drawn)) == len(drawn)  # of a large set no row is drawn twice
     predicted = np.concatenate([probs.argmax(1) for _, probs in head.predict(rows)])
     assert (predicted == true).mean() > 0.9
+
+
+def test_small_classes_are_drawn_in_full_beside_large_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    embeddings, true, given = planted()
+    rows = np.flatnonzero((true % 2 == 1) | (np.arange(len(true)) % 12 == 1))  # half of the classes has five images
+    learner, counts = ProbeLearner(embeddings, K), np.bincount(given[rows], minlength=K)
+    weights = np.ones((2, len(rows)), np.float32)
+    weights[:, 3], weights[0, ::3], weights[1, 1::3] = 0, 0, 0  # row 3 counts for neither model
+    drawn, take = [], learner.features.take
+
+    def counted(rows: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:
+        drawn.extend(rows.tolist())
+        return take(rows, mirrored)
+
+    monkeypatch.setattr(learner.features, "take", counted)
+    monkeypatch.setattr(probe, "_DRAWS_PER_CLASS", 60)
+    monkeypatch.setattr(probe, "_LEAST_DRAWS", 1)
+    job = replace(single_job(rows, given[rows], K, PROBE_RECIPES[0]), sample_weights=weights)
+    heads = learner.fit(job)
+    times = np.bincount(drawn, minlength=len(true))
+    assert times[rows[3]] == 0 and times.sum() == len(drawn) <= 60 * K
+    of_class = np.bincount(given[drawn], minlength=K)
+    rare = counts <= 10
+    assert (of_class[rare] == PROBE_RECIPES[0].epochs * counts[rare]).all()
+    assert np.ptp(of_class[~rare]) <= 1 and of_class[~rare].min() > of_class[rare].max()
+    for number in np.unique(given[rows]):
+        mine = times[rows[(given[rows] == number) & (np.arange(len(rows)) != 3)]]
+        assert np.ptp(mine) <= 1  # of a class no row counts for more than another
+    for head in heads:
+        predicted = np.concatenate([probs.argmax(1) for _, probs in head.predict(np.arange(len(true)))])
+        assert (predicted == true).mean() > 0.9
 
 
 def test_heads_are_in_closed_form_where_steps_would_take_hours() -> None:
