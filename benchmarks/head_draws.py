@@ -23,7 +23,7 @@ from label_sets import BACKBONES, load
 
 from cleaner.config import EmbeddingSettings
 from cleaner.dataset.store import ArrayStore
-from cleaner.modeling import probe
+from cleaner.modeling import drawn_rows, probe
 from cleaner.modeling.backbones import load_backbones
 from cleaner.modeling.crossval import FoldedRows, cross_train
 from cleaner.modeling.probe import ProbeLearner
@@ -33,7 +33,7 @@ from cleaner.scoring.groups import assign_folds
 from cleaner.stages.labels.fits import LabelSet, StoredFits
 from cleaner.stages.labels.issue_estimate import estimate_issues
 
-ORIGINAL = (probe._BATCH_SIZES, probe._DRAWS_PER_CLASS, probe._LEAST_DRAWS)
+ORIGINAL = (probe._BATCH_SIZES, drawn_rows._DRAWS_PER_CLASS, drawn_rows._LEAST_DRAWS)
 
 
 def main() -> None:
@@ -63,10 +63,10 @@ def trial(data: Path, name: str, seed: int, work: Path, draws: int) -> dict[str,
     views, given, clean, is_tune, _, _ = load(data, name, seed, work)
     classes, targets = np.unique(given, return_inverse=True)
     wrong, counts, num_classes = classes[targets] != clean, ~is_tune, len(classes)
-    probe._BATCH_SIZES, probe._DRAWS_PER_CLASS, probe._LEAST_DRAWS = ORIGINAL
+    probe._BATCH_SIZES, drawn_rows._DRAWS_PER_CLASS, drawn_rows._LEAST_DRAWS = ORIGINAL
     if draws:
         probe._BATCH_SIZES = (num_classes, num_classes)
-        probe._DRAWS_PER_CLASS, probe._LEAST_DRAWS = draws, 0
+        drawn_rows._DRAWS_PER_CLASS, drawn_rows._LEAST_DRAWS = draws, 0
     began = time.monotonic()
     learner, rows = ProbeLearner(views, num_classes, PRECISION), np.arange(len(targets))
     fold = assign_folds(rows, targets, 5, np.random.default_rng([seed, 3]))

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from cleaner.dataset.locations import is_remote
 from cleaner.dataset.store import Arrays
+from cleaner.modeling.drawn_rows import most_draws
 from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.features import Standardised
 from cleaner.modeling.head_tasks import (
@@ -27,7 +28,6 @@ from cleaner.modeling.head_tasks import (
 )
 from cleaner.modeling.learner import NEVER, FitJob, ModelJob, Predictor
 from cleaner.modeling.linear_head import LinearHead, card_of_heads
-from cleaner.modeling.probe import most_draws
 from cleaner.modeling.recipes import CLOSED_FORM_RECIPES, PROBE_RECIPES, ClosedFormRecipe
 from cleaner.scoring.held_out import HeldOutByModel
 from cleaner.scoring.out_of_fold import OutOfFold

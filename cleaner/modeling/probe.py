@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from cleaner.dataset.store import Arrays
+from cleaner.modeling.drawn_rows import DrawnRows
 from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.features import KeptFeatures, PrincipalFeatures
 from cleaner.modeling.head_tasks import Here, Work, map_here, predict_in_shards
-from cleaner.modeling.learner import NEVER, FitJob, Predictor, log_priors
+from cleaner.modeling.learner import NEVER, FitJob, Predictor
 from cleaner.modeling.linear_head import LinearHead, card_of_heads
 from cleaner.modeling.recipes import PROBE_RECIPES, ProbeRecipe
 from cleaner.modeling.schedule import learning_rate_share
@@ -29,9 +29,6 @@ _FORMAT = "probe-5"
 _BATCH_SIZES = (16, 1024)
 _STEPS_PER_EPOCH = 30
 """Batch sizes give this many steps, within bounds: small sets are trained as far as large ones."""
-_DRAWS_PER_CLASS, _LEAST_DRAWS = 500, 300_000
-"""A fit may draw so many rows of each class, and so many in all: more images are not trained on longer, or a head would
-learn the wrong labels too (docs/experiments.md)."""
 _CHUNK_ROWS = 2048
 """Rows whose features are put together at once."""
 _WARMUP = 0.1
@@ -134,7 +131,7 @@ def fit_heads(features: KeptFeatures, job: FitJob) -> list[LinearHead]:
         lr=recipe.learning_rate,
         fused=True,
     )
-    drawn = _Drawn.of(job, recipe.epochs)
+    drawn = DrawnRows.of(job, recipe.epochs)
     y, prior = torch.from_numpy(job.targets), torch.from_numpy(drawn.log_prior).view(num_models * num_classes, 1)
     w = torch.from_numpy(job.sample_weights.astype(np.float32))
     w = w / torch.from_numpy(drawn.class_weights).sum(1, keepdim=True).clamp_min(1e-12).float() * drawn.pass_rows
@@ -165,75 +162,8 @@ def fit_heads(features: KeptFeatures, job: FitJob) -> list[LinearHead]:
     return [LinearHead(features, heads_w[m].clone(), heads_b[m].clone()) for m in range(num_models)]
 
 
-@dataclass(frozen=True, eq=False)
-class _Drawn:
-    """How often a fit draws which rows, and what they weigh.
-
-    All rows once an epoch or, where that is more than a fit may draw, as many of each class as make it, so that none
-    but large classes lose any. Then rows that no model learns from are not drawn.
-    """
-
-    job: FitJob
-    num_passes: int
-    of_class: np.ndarray | None
-    """(K,) int64: rows drawn of each class in the one pass; None: all rows, in each of the passes."""
-    share: np.ndarray
-    """(K,) float64: draws for each row that is learned from."""
-
-    @classmethod
-    def of(cls, job: FitJob, num_epochs: int) -> _Drawn:
-        """What is drawn in a fit of so many epochs."""
-        most = most_draws(job.num_classes)
-        if num_epochs * len(job.rows) <= most:
-            return cls(job, num_epochs, None, np.ones(job.num_classes))
-        sizes = np.bincount(job.targets[job.sample_weights.max(0) > 0], minlength=job.num_classes)
-        of_class = np.minimum(num_epochs * sizes, _find_level(num_epochs * sizes, most))
-        return cls(job, 1, of_class, of_class / np.maximum(sizes, 1))
-
-    @property
-    def pass_rows(self) -> int:
-        """Rows drawn in a pass."""
-        return len(self.job.rows) if self.of_class is None else int(self.of_class.sum())
-
-    @cached_property
-    def class_weights(self) -> np.ndarray:
-        """(M, K) float64: the weight of each class in each model, in the rows drawn."""
-        weights: np.ndarray = self.job.class_weights * self.share
-        return weights
-
-    @property
-    def log_prior(self) -> np.ndarray:
-        """(M, K) float32: see `FitJob.log_prior`, of the rows drawn."""
-        return log_priors(self.class_weights)
-
-    def order(self, generator: torch.Generator) -> torch.Tensor:
-        """The rows of a pass in random order, by their position in those of the job."""
-        num = len(self.job.rows)
-        if self.of_class is None:
-            return torch.randperm(num, generator=generator)
-        shuffled = torch.randperm(num, generator=generator).numpy()
-        shuffled = shuffled[self.job.sample_weights.max(0)[shuffled] > 0]
-        targets = self.job.targets[shuffled]
-        by_class = np.argsort(targets, kind="stable")
-        shuffled, targets = shuffled[by_class], targets[by_class]
-        sizes = np.bincount(targets, minlength=self.job.num_classes)
-        place = np.arange(len(targets)) - (np.cumsum(sizes) - sizes)[targets]
-        times, more = np.divmod(self.of_class, np.maximum(sizes, 1))
-        drawn = torch.from_numpy(np.repeat(shuffled, times[targets] + (place < more[targets])))
-        return drawn[torch.randperm(len(drawn), generator=generator)]
-
-
-def _find_level(sizes: np.ndarray, most: int) -> int:
-    """The largest bound of single `sizes` (K,) int64 under which they make no more than `most`."""
-    low, high = 0, int(sizes.max(initial=0))
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if np.minimum(sizes, middle).sum() <= most else (low, middle - 1)
-    return low
-
-
 def _batches(
-    features: KeptFeatures, drawn: _Drawn, batch_size: int, recipe: ProbeRecipe, generator: torch.Generator
+    features: KeptFeatures, drawn: DrawnRows, batch_size: int, recipe: ProbeRecipe, generator: torch.Generator
 ) -> Iterator[_Batch]:
     """All batches of all passes."""
     numbers = torch.from_numpy(drawn.job.rows)
@@ -254,11 +184,6 @@ def _batches(
 def _batch_size(num_rows: int) -> int:
     low, high = _BATCH_SIZES
     return min(max(-(-num_rows // _STEPS_PER_EPOCH), low), high)
-
-
-def most_draws(num_classes: int) -> int:
-    """Rows that a fit may draw."""
-    return max(_DRAWS_PER_CLASS * num_classes, _LEAST_DRAWS)
 
 
 def _made_ahead(batches: Iterator[_Batch]) -> Iterator[_Batch]:

@@ -26,11 +26,12 @@ from cleaner.modeling.class_evidence import (
 )
 from cleaner.modeling.closed_form import ClosedFormLearner, is_for_closed_form
 from cleaner.modeling.crossval import FoldedRows, cross_train, fit_and_predict
+from cleaner.modeling.drawn_rows import most_draws
 from cleaner.modeling.embeddings import BATCH_SIZE, Embeddings, compute_embeddings, join_embeddings
 from cleaner.modeling.features import StyleFeatures
 from cleaner.modeling.head_tasks import PREDICTED_ROWS, Here, map_here, predict_in_shards
 from cleaner.modeling.learner import FitJob
-from cleaner.modeling.probe import APART_CLASSES, ProbeLearner, most_draws
+from cleaner.modeling.probe import APART_CLASSES, ProbeLearner
 from cleaner.modeling.recipes import CLOSED_FORM_RECIPES, PROBE_RECIPES, Recipe
 from cleaner.progress import Silent, Task
 from cleaner.scoring.held_out import NUM_OTHERS, HeldOutByModel

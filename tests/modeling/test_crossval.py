@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from cleaner.modeling import probe
+from cleaner.modeling import drawn_rows
 from cleaner.modeling.closed_form import ClosedFormLearner, is_for_closed_form
 from cleaner.modeling.crossval import FoldedRows, cross_train, fit_and_predict
 from cleaner.modeling.embeddings import Embeddings
@@ -75,8 +75,8 @@ def test_a_fit_draws_so_many_rows_of_a_class_and_counts_all_its_epochs(
         return take(rows, mirrored)
 
     monkeypatch.setattr(learner.features, "take", counted)
-    monkeypatch.setattr(probe, "_DRAWS_PER_CLASS", per_class)
-    monkeypatch.setattr(probe, "_LEAST_DRAWS", 100)
+    monkeypatch.setattr(drawn_rows, "_DRAWS_PER_CLASS", per_class)
+    monkeypatch.setattr(drawn_rows, "_LEAST_DRAWS", 100)
     (head,) = learner.fit(job)
     most = PROBE_RECIPES[0].epochs * len(given)
     assert len(epochs) == 2 * PROBE_RECIPES[0].epochs
@@ -101,8 +101,8 @@ def test_small_classes_are_drawn_in_full_beside_large_ones(monkeypatch: pytest.M
         return take(rows, mirrored)
 
     monkeypatch.setattr(learner.features, "take", counted)
-    monkeypatch.setattr(probe, "_DRAWS_PER_CLASS", 60)
-    monkeypatch.setattr(probe, "_LEAST_DRAWS", 1)
+    monkeypatch.setattr(drawn_rows, "_DRAWS_PER_CLASS", 60)
+    monkeypatch.setattr(drawn_rows, "_LEAST_DRAWS", 1)
     job = replace(single_job(rows, given[rows], K, PROBE_RECIPES[0]), sample_weights=weights)
     heads = learner.fit(job)
     times = np.bincount(drawn, minlength=len(true))
