@@ -9,7 +9,8 @@ view. No picture is there or decoded. Then the real program runs each stage in a
 the process held beside the page cache (RssAnon, read every 20 ms); `mapped` is the most that it had mapped of files,
 which the kernel may drop at any time. `per_image` is the time for each image against that of the size before. F1 is of
 what the stage found against what was planted. `planned` is what the trial of `cleaner plan` says beforehand of so many
-rows, without reading the manifest and the cache.
+rows, without reading the manifest and the cache. Without noise among the stages the first reads the scan's manifest;
+F1 of labels is that of images of a class.
 --same runs every stage twice more, with all features in memory and all in files, and compares the manifests.
 --closed-form: heads in closed form, as the stage computes them for some 5,000 classes and more.
 The folder for it all is TMPDIR (by default /var/tmp): 2 x 2 x dim x views bytes an image.
@@ -78,6 +79,8 @@ def main() -> None:
             for stage in args.stages:
                 further = args.labels_options.split() if stage == "labels" else []
                 command = options_of(Path(scratch), stage, args.views) + further
+                if stage == args.stages[0] != "noise":  # of a noise stage that did not run there is no manifest
+                    command += ["--from", str(Workspace(Path(scratch)).manifest_path("scan"))]
                 row = {"images": num, "stage": stage, "planned": planned.get(stage)}
                 row |= run_stage(Path(scratch), command, -1, args.closed_form)
                 before = next((r for r in reversed(rows) if r["stage"] == stage), None)
@@ -152,9 +155,11 @@ def score(root: Path, stage: str) -> float:
     if stage == "balance":
         return float("nan")
     column = {"noise": "is_noise", "labels": "drop_stage"}[stage]
-    values = pq.read_table(Workspace(root).manifest_path(stage), columns=[column])[column]
-    found = values.to_numpy() if stage == "noise" else (values.to_numpy() == "labels")
-    return precision_recall_f1(found, truth[stage])[2]
+    found = pq.read_table(Workspace(root).manifest_path(stage), columns=[column])[column].to_numpy()
+    if stage == "noise":
+        return precision_recall_f1(found, truth["noise"])[2]
+    of_a_class = ~truth["noise"]
+    return precision_recall_f1(found[of_a_class] == "labels", truth["labels"][of_a_class])[2]
 
 
 def synthesise(root: Path, num: int, dim: int, views: int) -> None:
