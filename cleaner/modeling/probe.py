@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from cleaner.dataset.store import Arrays
+from cleaner.modeling.columns import new_table
 from cleaner.modeling.drawn_rows import DrawnRows
 from cleaner.modeling.embeddings import Embeddings
 from cleaner.modeling.features import KeptFeatures, PrincipalFeatures
@@ -77,11 +78,15 @@ class ProbeLearner:
         self.card = card_of_heads(embeddings)
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.features = PrincipalFeatures(embeddings, dtype, scratch, in_file=in_file)
+        self._scratch = scratch
 
     def leading_features(self, rows: np.ndarray, num: int) -> np.ndarray:
-        """Features (n, num or fewer) float16 of `rows` (n,) along the widest principal directions."""
-        parts = np.array_split(rows, max(1, len(rows) // _CHUNK_ROWS))
-        return np.concatenate([self.features("plain", part)[:, :num].half().numpy() for part in parts])
+        """Features (n, num or fewer) float16 of `rows` (n,) along the widest principal directions, see `new_table`."""
+        found = new_table(len(rows), min(num, self.features.dim), np.float16, self._scratch)
+        for start in range(0, len(rows), _CHUNK_ROWS):
+            part = slice(start, start + _CHUNK_ROWS)
+            found[part] = self.features("plain", rows[part])[:, :num].half().numpy()
+        return found
 
     def fit_and_predict(self, job: FitJob, held_out: HeldOutByModel) -> tuple[list[Predictor], OutOfFold]:
         """See Learner.fit_and_predict."""
