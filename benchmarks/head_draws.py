@@ -25,7 +25,6 @@ from cleaner.config import EmbeddingSettings
 from cleaner.dataset.store import ArrayStore
 from cleaner.modeling import drawn_rows, probe
 from cleaner.modeling.backbones import load_backbones
-from cleaner.modeling.crossval import FoldedRows, cross_train
 from cleaner.modeling.probe import ProbeLearner
 from cleaner.progress import Silent
 from cleaner.scoring.expected_precision import choose_drops
@@ -71,18 +70,17 @@ def trial(data: Path, name: str, seed: int, work: Path, draws: int) -> dict[str,
     learner, rows = ProbeLearner(views, num_classes, PRECISION), np.arange(len(targets))
     fold = assign_folds(rows, targets, 5, np.random.default_rng([seed, 3]))
     labels = LabelSet(targets, fold, rows, np.ones(len(rows), bool), np.full(len(rows), -1), num_classes, name)
-    images = FoldedRows(rows, targets, fold, np.ones(len(rows), np.float32))
-    zero, _ = cross_train(learner, images, learner.recipes[0], seed=seed)
     with tempfile.TemporaryDirectory() as scratch:
-        estimate = estimate_issues(StoredFits(labels, learner, seed, ArrayStore(Path(scratch)), Silent()), zero)
+        fits = StoredFits(labels, learner, seed, ArrayStore(Path(scratch)), Silent())
+        zero, _ = fits.cross_train_as_given(rows, "round 0")
+        estimate = estimate_issues(fits, zero)
     auto = choose_drops(estimate.issue_prob, estimate.flagged, targets, num_classes).drops
-    first = -np.log(np.maximum(zero.self_confidence, 1e-30))
     precision, recall, f1 = prf(auto, wrong, counts)
     return {
         "auto": f1,
         "auto_P": precision,
         "auto_R": recall,
-        "AP0": ranking(first, wrong, counts)[0],
+        "AP0": ranking(-zero.self_confidence, wrong, counts)[0],
         "AP": ranking(estimate.issue_prob, wrong, counts)[0],
         "clean": float(auto[counts & ~wrong].mean()),
         "calib": calibration_gap(estimate.issue_prob[counts], wrong[counts])[0],

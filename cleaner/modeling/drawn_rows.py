@@ -29,31 +29,29 @@ class DrawnRows:
     """
 
     job: FitJob
-    num_passes: int
-    of_class: np.ndarray | None
-    """(K,) int64: rows drawn of each class in the one pass; None: all rows, in each of the passes."""
-    share: np.ndarray
-    """(K,) float64: draws for each row that is learned from."""
+    num_epochs: int
 
-    @classmethod
-    def of(cls, job: FitJob, num_epochs: int) -> DrawnRows:
-        """What is drawn in a fit of so many epochs."""
-        most = most_draws(job.num_classes)
-        if num_epochs * len(job.rows) <= most:
-            return cls(job, num_epochs, None, np.ones(job.num_classes))
-        sizes = np.bincount(job.targets[job.sample_weights.max(0) > 0], minlength=job.num_classes)
-        of_class = np.minimum(num_epochs * sizes, _find_level(num_epochs * sizes, most))
-        return cls(job, 1, of_class, of_class / np.maximum(sizes, 1))
+    @property
+    def is_whole(self) -> bool:
+        """Whether all rows are drawn, once an epoch."""
+        return self.num_epochs * len(self.job.rows) <= most_draws(self.job.num_classes)
+
+    @property
+    def num_passes(self) -> int:
+        """How often rows are drawn anew."""
+        return self.num_epochs if self.is_whole else 1
 
     @property
     def pass_rows(self) -> int:
         """Rows drawn in a pass."""
-        return len(self.job.rows) if self.of_class is None else int(self.of_class.sum())
+        return len(self.job.rows) if self.is_whole else int(self._of_class.sum())
 
     @cached_property
     def class_weights(self) -> np.ndarray:
         """(M, K) float64: the weight of each class in each model, in the rows drawn."""
-        weights: np.ndarray = self.job.class_weights * self.share
+        if self.is_whole:
+            return self.job.class_weights
+        weights: np.ndarray = self.job.class_weights * (self._of_class / np.maximum(self._sizes, 1))
         return weights
 
     @property
@@ -63,19 +61,34 @@ class DrawnRows:
 
     def order(self, generator: torch.Generator) -> torch.Tensor:
         """The rows of a pass in random order, by their position in those of the job."""
-        num = len(self.job.rows)
-        if self.of_class is None:
-            return torch.randperm(num, generator=generator)
-        shuffled = torch.randperm(num, generator=generator).numpy()
-        shuffled = shuffled[self.job.sample_weights.max(0)[shuffled] > 0]
-        targets = self.job.targets[shuffled]
-        by_class = np.argsort(targets, kind="stable")
-        shuffled, targets = shuffled[by_class], targets[by_class]
-        sizes = np.bincount(targets, minlength=self.job.num_classes)
-        place = np.arange(len(targets)) - (np.cumsum(sizes) - sizes)[targets]
-        times, more = np.divmod(self.of_class, np.maximum(sizes, 1))
-        drawn = torch.from_numpy(np.repeat(shuffled, times[targets] + (place < more[targets])))
+        shuffled = torch.randperm(len(self.job.rows), generator=generator)
+        if self.is_whole:
+            return shuffled
+        positions = shuffled.numpy()
+        positions = positions[self._is_learned[positions]]
+        positions = positions[np.argsort(self.job.targets[positions], kind="stable")]
+        targets = self.job.targets[positions]
+        place = np.arange(len(targets)) - (np.cumsum(self._sizes) - self._sizes)[targets]
+        times, more = np.divmod(self._of_class, np.maximum(self._sizes, 1))
+        drawn = torch.from_numpy(np.repeat(positions, times[targets] + (place < more[targets])))
         return drawn[torch.randperm(len(drawn), generator=generator)]
+
+    @cached_property
+    def _is_learned(self) -> np.ndarray:
+        """(n,) bool: rows that a model learns from."""
+        learned: np.ndarray = self.job.sample_weights.max(0) > 0
+        return learned
+
+    @cached_property
+    def _sizes(self) -> np.ndarray:
+        """(K,) int64: such rows of each class."""
+        return np.bincount(self.job.targets[self._is_learned], minlength=self.job.num_classes)
+
+    @cached_property
+    def _of_class(self) -> np.ndarray:
+        """(K,) int64: rows drawn of each class in the one pass over a part of them."""
+        wanted: np.ndarray = self.num_epochs * self._sizes
+        return wanted.clip(max=_find_level(wanted, most_draws(self.job.num_classes)))
 
 
 def _find_level(sizes: np.ndarray, most: int) -> int:

@@ -136,7 +136,7 @@ def fit_heads(features: KeptFeatures, job: FitJob) -> list[LinearHead]:
         lr=recipe.learning_rate,
         fused=True,
     )
-    drawn = DrawnRows.of(job, recipe.epochs)
+    drawn = DrawnRows(job, recipe.epochs)
     y, prior = torch.from_numpy(job.targets), torch.from_numpy(drawn.log_prior).view(num_models * num_classes, 1)
     w = torch.from_numpy(job.sample_weights.astype(np.float32))
     w = w / torch.from_numpy(drawn.class_weights).sum(1, keepdim=True).clamp_min(1e-12).float() * drawn.pass_rows

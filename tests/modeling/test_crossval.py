@@ -22,6 +22,19 @@ def in_folds(given: np.ndarray) -> FoldedRows:
     return FoldedRows(rows, given, rows % 5, np.ones(len(given)))
 
 
+def record_draws(learner: ProbeLearner, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The rows that the learner draws from now on."""
+    drawn: list[int] = []
+    take = learner.features.take
+
+    def recorded(rows: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:
+        drawn.extend(rows.tolist())
+        return take(rows, mirrored)
+
+    monkeypatch.setattr(learner.features, "take", recorded)
+    return drawn
+
+
 def test_cross_training_ranks_wrong_labels_low_and_right_ones_first() -> None:
     embeddings, true, given = planted()
     learner = ProbeLearner(embeddings, K)
@@ -68,13 +81,7 @@ def test_a_fit_draws_so_many_rows_of_a_class_and_counts_all_its_epochs(
     learner, rows, epochs = ProbeLearner(embeddings, K), np.arange(len(given)), []
     job = replace(single_job(rows, given, K, PROBE_RECIPES[0]), on_epoch=lambda: epochs.append(1))
     unbounded = learner.fit(job)[0].state()["weight"]
-    drawn, take = [], learner.features.take
-
-    def counted(rows: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:
-        drawn.extend(rows.tolist())
-        return take(rows, mirrored)
-
-    monkeypatch.setattr(learner.features, "take", counted)
+    drawn = record_draws(learner, monkeypatch)
     monkeypatch.setattr(drawn_rows, "_DRAWS_PER_CLASS", per_class)
     monkeypatch.setattr(drawn_rows, "_LEAST_DRAWS", 100)
     (head,) = learner.fit(job)
@@ -94,13 +101,7 @@ def test_small_classes_are_drawn_in_full_beside_large_ones(monkeypatch: pytest.M
     learner, counts = ProbeLearner(embeddings, K), np.bincount(given[rows], minlength=K)
     weights = np.ones((2, len(rows)), np.float32)
     weights[:, 3], weights[0, ::3], weights[1, 1::3] = 0, 0, 0  # row 3 counts for neither model
-    drawn, take = [], learner.features.take
-
-    def counted(rows: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:
-        drawn.extend(rows.tolist())
-        return take(rows, mirrored)
-
-    monkeypatch.setattr(learner.features, "take", counted)
+    drawn = record_draws(learner, monkeypatch)
     monkeypatch.setattr(drawn_rows, "_DRAWS_PER_CLASS", 60)
     monkeypatch.setattr(drawn_rows, "_LEAST_DRAWS", 1)
     job = replace(single_job(rows, given[rows], K, PROBE_RECIPES[0]), sample_weights=weights)
